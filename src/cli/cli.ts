@@ -1,0 +1,62 @@
+/** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
+import { type ArgsDef, defineCommand, runCommand } from "citty";
+import { ExitCode } from "../errors.ts";
+import { setIoThreads } from "../local/kernel.ts";
+import { BUILD, VERSION } from "../version.ts";
+import { checkArguments } from "./arguments.ts";
+import { runCompare } from "./compare-command.ts";
+import { helpText } from "./help.ts";
+import { runServe } from "./serve-command.ts";
+import { runSync } from "./sync-command.ts";
+import { compareOptions, serveOptions, syncOptions } from "./table.ts";
+
+/** Reads and writes that may be under way at once: 8 reads of each of two sides, and room for writes and pipes. */
+const IO_THREADS = 24;
+
+interface Command {
+  readonly options: ArgsDef;
+  /** `rawArgs` are what checkArguments() returned for `options`. */
+  run(rawArgs: string[], signal: AbortSignal): Promise<{ result: unknown }>;
+}
+
+const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
+  sync: {
+    options: syncOptions,
+    run: (rawArgs, signal) =>
+      runCommand(defineCommand({ args: syncOptions, run: ({ args }) => runSync(args, args._, signal) }), { rawArgs }),
+  },
+  compare: {
+    options: compareOptions,
+    run: (rawArgs, signal) =>
+      runCommand(defineCommand({ args: compareOptions, run: ({ args }) => runCompare(args, args._, signal) }), {
+        rawArgs,
+      }),
+  },
+  serve: {
+    options: serveOptions,
+    run: (rawArgs) =>
+      runCommand(defineCommand({ args: serveOptions, run: ({ args }) => runServe(args._) }), { rawArgs }),
+  },
+};
+
+/** Runs one command line (without the program's name). Returns the exit code. @throws {Failure} */
+export async function runCommandLine(words: readonly string[], signal: AbortSignal): Promise<number> {
+  if (words.length === 0) {
+    process.stderr.write(helpText());
+    return ExitCode.usage;
+  }
+  if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
+    process.stdout.write(`blocksync ${VERSION} (build ${BUILD})\n`);
+    return ExitCode.ok;
+  }
+  const name = words[0] === "sync" || words[0] === "compare" || words[0] === "serve" ? words[0] : undefined;
+  const command = COMMANDS[name ?? "sync"];
+  const checked = checkArguments(name === undefined ? words : words.slice(1), command.options);
+  if (checked.slice(0, checked.indexOf("--")).includes("--help")) {
+    process.stdout.write(helpText());
+    return ExitCode.ok;
+  }
+  setIoThreads(IO_THREADS);
+  const { result } = await command.run(checked, signal);
+  return typeof result === "number" ? result : ExitCode.ok;
+}

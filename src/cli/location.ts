@@ -1,0 +1,111 @@
+/** Where a source or destination is, from the words of the command line. Pure. */
+import { UsageError } from "../errors.ts";
+import { checkHost, type RemoteHost } from "../remote/ssh.ts";
+
+export interface Location {
+  /** undefined: on this machine. */
+  readonly remote: RemoteHost | undefined;
+  readonly path: string;
+  /** As messages name it. */
+  readonly label: string;
+}
+
+function located(remote: RemoteHost | undefined, path: string): Location {
+  if (remote === undefined) return { remote, path, label: path };
+  checkHost(remote);
+  const host = remote.host.includes(":") ? `[${remote.host}]` : remote.host;
+  const name = remote.user === undefined ? host : `${remote.user}@${host}`;
+  const label =
+    remote.port === undefined ? `${name}:${path}` : `ssh://${name}:${remote.port}/${path.replace(/^\//, "")}`;
+  return { remote, path, label };
+}
+
+/** Splits "[USER@]HOST"; the last @ counts, since user names may contain one. */
+function parseHost(text: string, port?: number): RemoteHost {
+  const at = text.lastIndexOf("@");
+  const host = text.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
+  const user = at === -1 ? undefined : text.slice(0, at);
+  if (host === "" || user === "") throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST`);
+  const remote = { user, host, port };
+  checkHost(remote);
+  return remote;
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535)
+    throw new UsageError(`${JSON.stringify(text)} is no port number`);
+  return port;
+}
+
+function parseUrl(text: string, defaultPath: string | undefined): Location {
+  const match = /^ssh:\/\/((?:[^@/]*@)?(?:\[[^\]/]*\]|[^:/@[\]]*))(?::([^/]*))?(\/.*)?$/s.exec(text);
+  if (match === null) throw new UsageError(`Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
+  const [, host = "", port, path] = match;
+  const remote = parseHost(host, port === undefined ? undefined : parsePort(port));
+  return located(remote, pathOr(path === "/" ? undefined : path, defaultPath, text));
+}
+
+function pathOr(path: string | undefined, defaultPath: string | undefined, text: string): string {
+  const chosen = path === undefined || path === "" ? defaultPath : path;
+  if (chosen === undefined) throw new UsageError(`${JSON.stringify(text)} names no path`);
+  return chosen;
+}
+
+/**
+ * Reads PATH, [USER@]HOST:PATH, [USER@][IPV6]:PATH or ssh://[USER@]HOST[:PORT]/PATH. As with scp, a colon before the first
+ * slash means a host. A host without a path takes `defaultPath`.
+ * @throws {UsageError}
+ */
+export function parseLocation(text: string, defaultPath?: string): Location {
+  if (text === "") throw new UsageError("The name of a file or device is empty");
+  if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
+  if (text.startsWith("ssh://")) return parseUrl(text, defaultPath);
+  const match = /^((?:[^@/:]*@)?(?:\[[^\]/]*\]|[^:/[\]]*)):(.*)$/s.exec(text);
+  if (match === null) return located(undefined, text);
+  const [, host = "", path] = match;
+  return located(parseHost(host), pathOr(path, defaultPath, text));
+}
+
+/** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
+function looksLikeHost(text: string, source: Location, exists: (path: string) => boolean): boolean {
+  if (/[:/]/.test(text)) return false;
+  if (text.includes("@") || text === "localhost" || /^\d+\.\d+\.\d+\.\d+$/.test(text)) return true;
+  // blocksync.py's "/dev/sda backuphost": without this it would fill a local file of that name.
+  return source.path.startsWith("/dev/") && !text.includes(".") && !exists(text);
+}
+
+/**
+ * Reads the two or three positional arguments of sync.
+ * @throws {UsageError} for any other number, and for a destination that could be a host as well as a file.
+ */
+export function parseLocations(
+  words: readonly string[],
+  exists: (path: string) => boolean,
+): { source: Location; destination: Location } {
+  const [first, second, third, ...surplus] = words;
+  if (first === undefined || second === undefined) {
+    throw new UsageError(first === undefined ? "SOURCE and DESTINATION are missing" : "DESTINATION is missing", {
+      hint: "blocksync SOURCE DESTINATION; blocksync --help lists everything",
+    });
+  }
+  if (surplus.length > 0) throw new UsageError(`Too many arguments: ${JSON.stringify(surplus[0])}`);
+  const source = parseLocation(first);
+  if (third === undefined) {
+    if (looksLikeHost(second, source, exists)) {
+      throw new UsageError(`${JSON.stringify(second)} could be a host or a file`, {
+        hint:
+          second === "localhost"
+            ? `say "localhost ${source.path}" or a path for this machine, "./localhost" for a file of that name`
+            : `say "${second}:${source.path}" for the host, "./${second}" for a file of that name`,
+      });
+    }
+    return { source, destination: parseLocation(second, source.path) };
+  }
+  if (third === "") throw new UsageError("The destination's PATH is empty");
+  if (/\//.test(second))
+    throw new UsageError(`${JSON.stringify(second)} is no host: with three arguments they are SOURCE HOST PATH`);
+  const host = second.replace(/:$/, "");
+  if (host === "localhost") return { source, destination: located(undefined, third) };
+  return { source, destination: located(parseHost(host), third) };
+}

@@ -1,0 +1,147 @@
+/** The command line's values, converted and checked once; nothing behind this file sees strings. */
+import { UsageError } from "../errors.ts";
+import { HASH_NAMES, type HashName } from "../local/hash.ts";
+import { splitWords } from "../remote/quote.ts";
+import type { ShellOptions } from "../remote/ssh.ts";
+import { isBlockSize } from "../sync/blocks.ts";
+import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
+
+/** What sync and compare have in common. */
+export interface CommonOptions {
+  readonly blockSize: number;
+  readonly hash: HashName;
+  readonly additionalHash: HashName | undefined;
+  /** --fadvise as two answers. */
+  readonly dropCacheHere: boolean;
+  readonly dropCacheThere: boolean;
+  readonly pauseMs: number;
+  readonly sudo: boolean;
+  readonly shell: ShellOptions;
+  /** Name of the environment variable that holds the ssh password. */
+  readonly passwordVariable: string | undefined;
+  readonly script: string | undefined;
+  readonly intervalMs: number;
+  readonly outputFile: string | undefined;
+  readonly progress: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly json: boolean;
+  /** Things to tell the user about the options themselves. */
+  readonly notices: readonly string[];
+}
+
+export interface SyncCommandOptions extends CommonOptions {
+  readonly dryRun: boolean;
+  readonly createDestination: boolean;
+  readonly force: boolean;
+}
+
+/** The values as citty hands them over: by the option's long name. */
+export type Values = Readonly<Record<string, unknown>>;
+
+function text(values: Values, name: string): string | undefined {
+  const value = values[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+function required(values: Values, name: string): string {
+  const value = text(values, name);
+  if (value === undefined) throw new UsageError(`The option --${name} needs a value`);
+  return value;
+}
+
+function flag(values: Values, name: string): boolean {
+  return values[name] === true;
+}
+
+function notYet(what: string): UsageError {
+  return new UsageError(`${what} is not available yet`, { hint: "this version does not have it; leave it out" });
+}
+
+const MAX_PAUSE_MS = 3_600_000;
+const PROGRESS = ["auto", "bar", "plain", "none"] as const;
+
+function words(values: Values, name: string): string[] | undefined {
+  const line = text(values, name);
+  if (line === undefined) return undefined;
+  try {
+    return splitWords(line);
+  } catch (error) {
+    throw new UsageError(`Cannot read the words of --${name}: ${error instanceof Error ? error.message : ""}`);
+  }
+}
+
+function shellOptions(values: Values): ShellOptions {
+  const rsh = words(values, "rsh");
+  if (rsh?.length === 0) throw new UsageError("The value of the option --rsh is empty");
+  const isDefault = rsh?.length === 1 && rsh[0] === "ssh";
+  return {
+    rsh: isDefault ? undefined : rsh,
+    identityFile: text(values, "id"),
+    cipher: text(values, "cipher"),
+    extraParameters: words(values, "extra-params") ?? [],
+    password: text(values, "pass") !== undefined,
+  };
+}
+
+/** @throws {UsageError} */
+export function commonOptions(values: Values): CommonOptions {
+  const blockSize = parseSize(required(values, "block-size"), "--block-size");
+  if (!isBlockSize(blockSize)) {
+    throw new UsageError(`--block-size ${blockSize} is not from 4K to 16M and a multiple of 4K`);
+  }
+  const additional = text(values, "additional-hash");
+  const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);
+  const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
+  if (progress === "bar") throw notYet("--progress bar");
+  const interval = Number(required(values, "interval"));
+  if (!(interval > 0 && interval <= 86_400))
+    throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
+  const quiet = flag(values, "quiet");
+  if (quiet && flag(values, "verbose")) throw new UsageError("--quiet and --verbose contradict each other");
+  const passwordVariable = text(values, "pass");
+  if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
+    throw new UsageError(`--pass names the environment variable ${JSON.stringify(passwordVariable)}, which is not set`);
+  }
+  const interpreter = text(values, "interpreter");
+  return {
+    blockSize,
+    hash: parseChoice(required(values, "hash"), "--hash", HASH_NAMES),
+    additionalHash: additional === undefined ? undefined : parseChoice(additional, "--additional-hash", HASH_NAMES),
+    dropCacheHere: (fadvise & 1) !== 0,
+    dropCacheThere: (fadvise & 2) !== 0,
+    pauseMs: parseInteger(required(values, "pause"), "--pause", 0, MAX_PAUSE_MS),
+    sudo: flag(values, "sudo"),
+    shell: shellOptions(values),
+    passwordVariable,
+    script: text(values, "script"),
+    intervalMs: interval * 1000,
+    outputFile: text(values, "output"),
+    progress: progress !== "none" && !quiet && !flag(values, "json"),
+    quiet,
+    verbose: flag(values, "verbose"),
+    json: flag(values, "json"),
+    notices:
+      interpreter === undefined ? [] : [`--interpreter ${interpreter} is ignored: blocksync needs no interpreter`],
+  };
+}
+
+/** @throws {UsageError} also for what this version does not have yet. */
+export function syncCommandOptions(values: Values): SyncCommandOptions {
+  const options = commonOptions(values);
+  if (parseInteger(required(values, "workers"), "--workers", 1, 64) > 1) throw notYet("--workers above 1");
+  parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS);
+  if (text(values, "bwlimit") !== undefined) throw notYet("--bwlimit");
+  if (flag(values, "verify")) throw notYet("--verify");
+  const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", ["stop", "skip"] as const);
+  if (onReadError === "skip") throw notYet("--on-read-error skip");
+  if (text(values, "mapfile") !== undefined) throw notYet("--mapfile");
+  const allow = text(values, "allow");
+  if (allow !== undefined) throw notYet(`--allow ${allow}`);
+  return {
+    ...options,
+    dryRun: flag(values, "dry-run"),
+    createDestination: flag(values, "create-dest"),
+    force: flag(values, "force"),
+  };
+}

@@ -1,0 +1,30 @@
+/** Sizes and numbers of the command line. Pure. */
+import { UsageError } from "../errors.ts";
+
+const FACTORS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Reads "4096", "4K", "1M", "1.5G", "1GiB"; powers of 1024. @throws {UsageError} */
+export function parseSize(text: string, option: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:i?B)?|B)?$/i.exec(text.trim());
+  const factor = FACTORS[(match?.[2] ?? "").toUpperCase()];
+  const value = Number(match?.[1]) * (factor ?? Number.NaN);
+  if (!Number.isSafeInteger(value))
+    throw new UsageError(`${option} ${JSON.stringify(text)} is no size, such as 4096, 64K or 1M`);
+  return value;
+}
+
+/** Reads a whole number from `least` to `most`. @throws {UsageError} */
+export function parseInteger(text: string, option: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw new UsageError(`${option} ${JSON.stringify(text)} is not a whole number from ${least} to ${most}`);
+  }
+  return value;
+}
+
+/** Reads one of the names. @throws {UsageError} */
+export function parseChoice<Name extends string>(text: string, option: string, names: readonly Name[]): Name {
+  const found = names.find((name) => name === text);
+  if (found === undefined) throw new UsageError(`${option} ${JSON.stringify(text)} is none of ${names.join(", ")}`);
+  return found;
+}

@@ -1,0 +1,72 @@
+/** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
+import { asFailure, InterruptedError } from "../errors.ts";
+import { noCompression } from "../remote/compression.ts";
+import { createOutput, type Output } from "../report/output.ts";
+import { Report } from "../report/report.ts";
+import type { Endpoint } from "../sync/endpoint.ts";
+import { openPair, type Pair, Scope } from "./endpoints.ts";
+import type { Location } from "./location.ts";
+import type { CommonOptions } from "./options.ts";
+
+export interface RunContext {
+  readonly report: Report;
+  readonly output: Output;
+  readonly pair: Pair;
+}
+
+/** Rejects when the run is interrupted, with the InterruptedError that is the signal's reason. */
+function interruption(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const interrupt = () => reject(signal.reason instanceof InterruptedError ? signal.reason : new InterruptedError());
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt, { once: true });
+  });
+}
+
+/** How long closing may take before the process ends all the same. */
+const CLOSE_WAIT_MS = 8000;
+
+/**
+ * Opens both ends, runs `work` and reports. Returns the exit code; failures are reported here.
+ */
+export async function runPair(
+  source: Location,
+  destination: Location,
+  options: CommonOptions & { readonly readOnly: boolean },
+  signal: AbortSignal,
+  work: (context: RunContext) => Promise<number>,
+): Promise<number> {
+  const output = createOutput({ file: options.outputFile, quiet: options.quiet, verbose: options.verbose });
+  const report = new Report(output, options);
+  const scope = new Scope();
+  let pair: Pair | undefined;
+  const run = async () => {
+    for (const notice of options.notices) report.notice(notice);
+    pair = await openPair(source, destination, { ...options, compression: noCompression, signal }, report, scope);
+    return await work({ report, output, pair });
+  };
+  let exitCode: number;
+  let bytesRead = 0;
+  try {
+    const interrupted = interruption(signal);
+    interrupted.catch(() => undefined);
+    exitCode = await Promise.race([run(), interrupted]);
+    report.stop();
+    if (pair !== undefined) bytesRead = await totalRead(pair.source, pair.destination);
+  } catch (error) {
+    const failure = asFailure(error);
+    report.stop();
+    report.error(failure);
+    if (process.env["BLOCKSYNC_DEBUG"] !== undefined) output.log.error(failure.stack ?? "", failure.cause ?? "");
+    exitCode = failure.exitCode;
+  }
+  const traffic = pair?.traffic() ?? { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
+  await Promise.race([scope.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+  report.summary({ exitCode, source: source.label, destination: destination.label, bytesRead, ...traffic });
+  return exitCode;
+}
+
+async function totalRead(source: Endpoint, destination: Endpoint): Promise<number> {
+  const [first, second] = await Promise.all([source.counters(), destination.counters()]);
+  return first.bytesRead + second.bytesRead;
+}

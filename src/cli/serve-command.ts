@@ -1,0 +1,19 @@
+/** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
+import { ExitCode, UsageError } from "../errors.ts";
+import { Channel } from "../remote/channel.ts";
+import { noCompression } from "../remote/compression.ts";
+import { shakeHands } from "../remote/handshake.ts";
+import { Server } from "../remote/serve.ts";
+import { stdinSource, stdoutSink } from "../remote/stdio.ts";
+import { ByteReader } from "../remote/streams.ts";
+import { BUILD, VERSION } from "../version.ts";
+
+/** Returns the exit code, when the input has ended. @throws {ProtocolError} when the other side is no blocksync. */
+export async function runServe(words: readonly string[]): Promise<number> {
+  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
+  const reader = new ByteReader(stdinSource());
+  const sink = stdoutSink();
+  if (!(await shakeHands(reader, sink, { version: VERSION, build: BUILD }))) return ExitCode.protocol;
+  await new Server(new Channel(reader, sink), noCompression, process.env["HOME"]).run();
+  return ExitCode.ok;
+}

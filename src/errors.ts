@@ -1,0 +1,159 @@
+/**
+ * Every failure a user can meet. The class decides the exit code, the message is one sentence ("what was attempted, on
+ * what: what happened", no full stop), the hint says what to do next. Failures cross the wire as (kind, message, hint)
+ * and come out as the same class, so a local and a remote failure read alike. Only main.ts prints them.
+ */
+
+export const ExitCode = {
+  ok: 0,
+  differs: 1,
+  usage: 2,
+  refused: 3,
+  io: 4,
+  unreachable: 5,
+  protocol: 6,
+  verification: 7,
+  unreadable: 8,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+export type FailureKind = "usage" | "refused" | "io" | "unreachable" | "protocol" | "verification" | "interrupted";
+
+export interface FailureOptions {
+  readonly hint?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** Base of all failures shown to the user. */
+export abstract class Failure extends Error {
+  abstract readonly kind: FailureKind;
+  abstract readonly exitCode: number;
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: FailureOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.hint = options.hint;
+  }
+}
+
+/** The command line is wrong. */
+export class UsageError extends Failure {
+  readonly kind = "usage";
+  readonly exitCode = ExitCode.usage;
+}
+
+/** Refused for safety before anything was written. */
+export class RefusedError extends Failure {
+  readonly kind = "refused";
+  readonly exitCode = ExitCode.refused;
+}
+
+/** Opening, reading, writing or flushing failed. */
+export class IoError extends Failure {
+  readonly kind = "io";
+  readonly exitCode = ExitCode.io;
+}
+
+/** The far side could not be reached or started, or went away. */
+export class UnreachableError extends Failure {
+  readonly kind = "unreachable";
+  readonly exitCode = ExitCode.unreachable;
+}
+
+/** The peer broke the rules of the wire. */
+export class ProtocolError extends Failure {
+  readonly kind = "protocol";
+  readonly exitCode = ExitCode.protocol;
+}
+
+/** The destination does not hold what was written, or the source changed during the run. */
+export class VerificationError extends Failure {
+  readonly kind = "verification";
+  readonly exitCode = ExitCode.verification;
+}
+
+/** A signal ended the run; 130 for SIGINT, 143 for SIGTERM and SIGHUP. */
+export class InterruptedError extends Failure {
+  readonly kind = "interrupted";
+  readonly exitCode: number;
+
+  constructor(exitCode: number = ExitCode.interrupted) {
+    super("Interrupted");
+    this.exitCode = exitCode;
+  }
+}
+
+/** Rebuilds a failure received from a peer. */
+export function failureOfKind(kind: FailureKind, message: string, hint: string | undefined): Failure {
+  const options = { hint };
+  switch (kind) {
+    case "usage":
+      return new UsageError(message, options);
+    case "refused":
+      return new RefusedError(message, options);
+    case "io":
+      return new IoError(message, options);
+    case "unreachable":
+      return new UnreachableError(message, options);
+    case "protocol":
+      return new ProtocolError(message, options);
+    case "verification":
+      return new VerificationError(message, options);
+    case "interrupted":
+      return new InterruptedError();
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "a part of the path is not a directory",
+  EISDIR: "it is a directory",
+  EIO: "input/output error",
+  ENOSPC: "no space left on device",
+  EDQUOT: "disk quota exceeded",
+  EROFS: "the file system is read-only",
+  EBUSY: "it is in use",
+  ENXIO: "no such device or address",
+  ENODEV: "no such device",
+  ENOMEDIUM: "no medium found",
+  EFBIG: "the file would be too large for this file system",
+  ELOOP: "too many symbolic links",
+  ETXTBSY: "it is a running program",
+  EINVAL: "invalid argument",
+};
+
+/** Returns the `code` of a system error such as "ENOENT", or undefined for anything else. */
+export function systemCode(error: unknown): string | undefined {
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  return undefined;
+}
+
+/** Puts a thrown value into words that fit after "Cannot open X: ". */
+export function reason(error: unknown): string {
+  const code = systemCode(error);
+  if (code !== undefined) return REASONS[code] ?? `error ${code}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Turns any thrown value into a Failure; a value that is none is a bug in blocksync and says so. */
+export function asFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new BugError(error);
+}
+
+/** Anything unforeseen: not part of the contract, so its exit code (70, EX_SOFTWARE of sysexits.h) is not either. */
+export class BugError extends Failure {
+  readonly kind = "protocol";
+  readonly exitCode = 70;
+
+  constructor(cause: unknown) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    super(`Internal error: ${text}`, {
+      cause,
+      hint: "this is a bug in blocksync; run again with BLOCKSYNC_DEBUG=1 and report what it prints",
+    });
+  }
+}

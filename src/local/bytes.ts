@@ -1,0 +1,73 @@
+/**
+ * Compares two endpoints of this machine byte by byte: memcmp runs at 45 GB/s where hashing both sides runs at twice
+ * 9 GB/s. The verdicts are those of the comparison by hashes, so the algorithm is the same from here on.
+ */
+import type { BlockLayout } from "../sync/blocks.ts";
+import { type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
+import { type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
+import { isZero } from "./zero.ts";
+
+/** Reads in flight on either side: 8 pairs of 1 MiB reach 8.5 GB/s a side, more did not help (2 cores). */
+const DEPTH = 8;
+
+export async function* compareBytes(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  layout: BlockLayout,
+): Comparison {
+  const queue: Promise<Verdict[]>[] = [];
+  const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
+  try {
+    for await (const part of parts(source, destination, layout)) {
+      const verdicts = comparePart(source, destination, layout, part);
+      verdicts.catch(() => undefined);
+      queue.push(verdicts);
+      if (queue.length >= depth) yield* (await queue.shift()) ?? [];
+    }
+    while (queue.length > 0) yield* (await queue.shift()) ?? [];
+  } finally {
+    await Promise.allSettled(queue);
+  }
+}
+
+/** Cuts what is data on a side into parts of one read; what is a hole on both stays whole. */
+async function* parts(source: LocalEndpoint, destination: LocalEndpoint, layout: BlockLayout): AsyncGenerator<RunPair> {
+  const most = Math.max(1, Math.floor(READ_LENGTH / layout.blockSize));
+  const scan = (endpoint: LocalEndpoint) => endpoint.scan(layout.all, { hashed: false });
+  for await (const pair of pairRuns(scan(source), scan(destination))) {
+    if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
+      yield pair;
+      continue;
+    }
+    for (let done = 0; done < pair.count; done += most) {
+      yield { ...pair, first: pair.first + done, count: Math.min(most, pair.count - done) };
+    }
+  }
+}
+
+async function comparePart(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  layout: BlockLayout,
+  part: RunPair,
+): Promise<Verdict[]> {
+  const { first, count } = part;
+  if (part.source.kind === "hole" && part.destination.kind === "hole")
+    return [{ kind: "match", first, count, zero: true }];
+  const lent = await Promise.all([source.lend(first, count), destination.lend(first, count)]);
+  try {
+    const [mine, theirs] = lent;
+    const { blockSize } = layout;
+    if (mine.bytes.equals(theirs.bytes) && mine.bytes[0] !== 0) return [{ kind: "match", first, count, zero: false }];
+    const verdicts: Verdict[] = [];
+    for (let i = 0; i < count; i++) {
+      const a = mine.bytes.subarray(i * blockSize, (i + 1) * blockSize);
+      const b = theirs.bytes.subarray(i * blockSize, (i + 1) * blockSize);
+      if (a.equals(b)) verdicts.push({ kind: "match", first: first + i, count: 1, zero: isZero(a) });
+      else verdicts.push({ kind: "differ", index: first + i, destinationZero: isZero(b), sourceHash: undefined });
+    }
+    return verdicts;
+  } finally {
+    for (const { release } of lent) release();
+  }
+}

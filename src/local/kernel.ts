@@ -1,0 +1,90 @@
+/**
+ * The one file that calls libc. Everything here is Linux; numbers are those of the kernel headers named beside them.
+ * Calls run on the JavaScript thread, so only quick ones belong here.
+ */
+import { dlopen, FFIType, read } from "bun:ffi";
+
+const BLKROGET = 0x125en; // linux/fs.h
+const BLKGETSIZE64 = 0x80081272n; // linux/fs.h
+const SEEK_DATA = 3; // unistd.h
+const SEEK_HOLE = 4;
+const POSIX_FADV_DONTNEED = 4; // fcntl.h
+const FALLOC_FL_KEEP_SIZE = 1; // linux/falloc.h
+const FALLOC_FL_PUNCH_HOLE = 2;
+const ENXIO = 6; // errno-base.h
+
+function openLibrary() {
+  const symbols = {
+    setenv: { args: ["ptr", "ptr", "int"], returns: "int" },
+    ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
+    lseek: { args: ["int", "i64", "int"], returns: FFIType.i64_fast },
+    posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
+    fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
+    __errno_location: { args: [], returns: "ptr" },
+  } as const;
+  const names = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
+  let failure: unknown;
+  for (const name of names) {
+    try {
+      return dlopen(name, symbols).symbols;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+let library: ReturnType<typeof openLibrary> | undefined;
+
+function libc(): ReturnType<typeof openLibrary> {
+  library ??= openLibrary();
+  return library;
+}
+
+function errno(): number {
+  const location = libc().__errno_location();
+  return location === null ? 0 : read.i32(location, 0);
+}
+
+/**
+ * Lets `threads` file operations run at once. Bun sizes its pool from this variable when the first one starts (cores + 1
+ * by default, measured), and reads the C environment, so process.env would be too late and in the wrong place.
+ */
+export function setIoThreads(threads: number): void {
+  libc().setenv(Buffer.from("UV_THREADPOOL_SIZE\0"), Buffer.from(`${threads}\0`), 1);
+}
+
+/** Size in bytes of the block device behind `fd`. @throws {Error} when it is none. */
+export function deviceSize(fd: number): number {
+  const size = new BigUint64Array(1);
+  if (libc().ioctl(fd, BLKGETSIZE64, size) !== 0)
+    throw new Error(`the kernel does not tell its size (errno ${errno()})`);
+  return Number(size[0]);
+}
+
+/** Whether the kernel refuses writes to the block device behind `fd`. */
+export function isReadOnlyDevice(fd: number): boolean {
+  const flag = new Int32Array(1);
+  return libc().ioctl(fd, BLKROGET, flag) === 0 && flag[0] !== 0;
+}
+
+/**
+ * Finds the next data and the hole after it: [start, end) in bytes, from `offset` on; undefined when only a hole is left.
+ * A file system that knows no holes answers with one piece of data.
+ */
+export function nextData(fd: number, offset: number, sizeBytes: number): { start: number; end: number } | undefined {
+  const start = libc().lseek(fd, offset, SEEK_DATA);
+  if (start < 0) return errno() === ENXIO ? undefined : { start: offset, end: sizeBytes };
+  const end = libc().lseek(fd, start, SEEK_HOLE);
+  return { start: Math.min(Number(start), sizeBytes), end: end < 0 ? sizeBytes : Math.min(Number(end), sizeBytes) };
+}
+
+/** Drops the clean pages of a range from the page cache; advice only, so a refusal is no failure. */
+export function dropCache(fd: number, offset: number, length: number): void {
+  libc().posix_fadvise(fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
+/** Makes a range of a regular file a hole. Returns false where the file system cannot. */
+export function punchHole(fd: number, offset: number, length: number): boolean {
+  return libc().fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) === 0;
+}

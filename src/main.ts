@@ -1,0 +1,31 @@
+/** The process edge: words and signals in, message and exit code out. */
+
+import { answerAskpass } from "./cli/askpass.ts";
+import { runCommandLine } from "./cli/cli.ts";
+import { asFailure, ExitCode, InterruptedError } from "./errors.ts";
+
+async function main(): Promise<number> {
+  const askpass = answerAskpass(process.env, process.argv.slice(2));
+  if (askpass !== undefined) return askpass;
+  const interrupt = new AbortController();
+  const onSignal = (exitCode: number) => {
+    // A second signal does not wait for anything to be closed.
+    if (interrupt.signal.aborted) process.exit(exitCode);
+    interrupt.abort(new InterruptedError(exitCode));
+  };
+  process.on("SIGINT", () => onSignal(ExitCode.interrupted));
+  process.on("SIGTERM", () => onSignal(ExitCode.terminated));
+  process.on("SIGHUP", () => onSignal(ExitCode.terminated));
+  try {
+    return await runCommandLine(process.argv.slice(2), interrupt.signal);
+  } catch (error) {
+    const failure = asFailure(error);
+    process.stderr.write(`blocksync: ${failure.message}\n`);
+    if (failure.hint !== undefined) process.stderr.write(`blocksync: hint: ${failure.hint}\n`);
+    if (process.env["BLOCKSYNC_DEBUG"] !== undefined)
+      process.stderr.write(`${failure.stack}\n${String(failure.cause ?? "")}\n`);
+    return failure.exitCode;
+  }
+}
+
+process.exit(await main());

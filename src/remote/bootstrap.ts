@@ -1,0 +1,171 @@
+/**
+ * Gets the program going at the far end, over the streams of one connection: a script finds the copy with the right
+ * SHA-256 or receives one, and becomes it. Whatever login files and banners print is skipped up to a random marker.
+ *
+ * The script is one line without single quotes, backslashes, line breaks or "!", so that it survives in single quotes in
+ * any login shell, and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
+ * (busybox head takes 5 bytes too many, dash and busybox "sh -s" swallow what follows the script; measured):
+ *
+ *     it says   MARKER probe SYSTEM MACHINE
+ *     we send   the program's SHA-256, a line
+ *     it says   MARKER ready                 and becomes the program; or
+ *     it says   MARKER send CODECS DIRECTORY CODECS is a comma-separated list
+ *     we send   CODEC LENGTH, a line, then exactly LENGTH bytes
+ *     it says   MARKER ready                 and becomes the program; or
+ *     it says   MARKER failed REASON
+ */
+import { ProtocolError, UnreachableError } from "../errors.ts";
+import type { Program } from "./program.ts";
+import { quoteWord } from "./quote.ts";
+import type { ByteReader, ByteSink } from "./streams.ts";
+
+/** What login files and banners may print before the marker. */
+const NOISE_LIMIT = 4 << 20;
+const LINE_LIMIT = 8 << 10;
+const NEWLINE = 10;
+
+/**
+ * $1 marker, $2 a directory to use first, $3 "sudo" or "". A directory is usable when files in it can be executed: a
+ * noexec mount shows only by trying. A found file counts only when it is our own and its contents are right; another
+ * user's file in a shared directory can neither be taken nor replaced, so the next directory is used.
+ */
+const SCRIPT = [
+  'm=$1; s=$3; umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1',
+  'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
+  'become() { trap - EXIT; echo "$m ready"; unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH; if [ -n "$s" ]; then exec sudo -n -- "$1" serve; fi; exec "$1" serve; }',
+  'refuse() { echo "$m failed $1"; exit 1; }',
+  'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
+  'n=blocksync-$h; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do if [ -n "$d" ]; then f=$d/$n; if [ -f "$f" ] && [ -O "$f" ] && [ -x "$f" ] && [ "$(sum "$f")" = "$h" ]; then become "$f"; fi; fi; done',
+  "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
+  'u=; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do if [ -n "$d" ] && [ -z "$u" ]; then mkdir -p "$d" 2>/dev/null; t=$d/.blocksync-$$-$m; f=$d/$n; if [ -d "$d" ] && { [ -O "$f" ] || [ "$(ls -d "$f" 2>/dev/null)" = "" ]; } && (set -C; echo "exit 42" >"$t") 2>/dev/null; then chmod 700 "$t"; "$t" >/dev/null 2>&1; if [ $? = 42 ]; then u=$d; else rm -f "$t"; fi; fi; fi; done',
+  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; t=$u/.blocksync-$$-$m; f=$u/$n',
+  'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
+  'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
+  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(df -Pk "$u" 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) KiB free)"',
+  'mv -f "$t" "$f" || refuse "cannot rename the copy in $u"; become "$f"',
+].join("; ");
+
+/** The command for the far shell that runs the script. */
+export function bootstrapCommand(marker: string, directory: string, sudo: boolean): string {
+  return `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(directory)} ${sudo ? "sudo" : "''"}`;
+}
+
+/** The command for the far shell that runs the program already at `path` there. */
+export function scriptCommand(marker: string, path: string, sudo: boolean): string {
+  const script =
+    'echo; echo "$1 ready"; unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve';
+  return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${sudo ? "sudo" : "''"}`;
+}
+
+function quoteScript(script: string): string {
+  if (/['\\!\r\n]/.test(script)) throw new RangeError("The script has a character that not every shell leaves alone");
+  return `'${script}'`;
+}
+
+/** Reads the far side's marked lines, skipping all else before the first. */
+class MarkedLines {
+  readonly #reader: ByteReader;
+  readonly #marker: string;
+  #noise = "";
+  #started = false;
+
+  constructor(reader: ByteReader, marker: string) {
+    this.#reader = reader;
+    this.#marker = marker;
+  }
+
+  /** What was skipped, at most its last 200 characters. */
+  get noise(): string {
+    return this.#noise;
+  }
+
+  /** The words after the next marker; undefined when the stream ended before one. */
+  async next(): Promise<string | undefined> {
+    let skipped = 0;
+    for (;;) {
+      const { bytes, complete } = await this.#reader.until(NEWLINE, LINE_LIMIT);
+      if (bytes.length === 0) return undefined;
+      const line = new TextDecoder().decode(bytes);
+      const prefix = `${this.#marker} `;
+      if (complete && line.startsWith(prefix)) {
+        this.#started = true;
+        return line.slice(prefix.length, -1);
+      }
+      if (this.#started)
+        throw new ProtocolError(
+          `Cannot start blocksync at the far side: it says ${JSON.stringify(line.slice(0, 200))}`,
+        );
+      this.#noise = (this.#noise + line).slice(-200);
+      skipped += bytes.length;
+      if (skipped > NOISE_LIMIT)
+        throw new UnreachableError("Cannot start blocksync at the far side: it prints without end");
+    }
+  }
+}
+
+export interface BootstrapResult {
+  /** Bytes sent to bring the program along; 0 when it was there. */
+  readonly bytesBootstrapped: number;
+}
+
+/** Waits for the "ready" of scriptCommand(). Returns false when the stream ended instead. */
+export async function awaitReady(reader: ByteReader, marker: string): Promise<boolean> {
+  return (await new MarkedLines(reader, marker).next()) === "ready";
+}
+
+/**
+ * Plays our part of the exchange. Returns undefined when the stream ended before it was through.
+ * @throws {UnreachableError} when the far side says why it cannot, or is another platform.
+ */
+export async function bootstrap(
+  reader: ByteReader,
+  sink: ByteSink,
+  marker: string,
+  host: string,
+  program: Program,
+  onUpload: (directory: string) => void,
+): Promise<BootstrapResult | undefined> {
+  const lines = new MarkedLines(reader, marker);
+  const name = JSON.stringify(host);
+  const probe = await lines.next();
+  if (probe === undefined) return undefined;
+  const platform = probe.replace(/^probe /, "");
+  if (platform !== program.platform) {
+    throw new UnreachableError(
+      `Cannot start blocksync on ${name}: it is ${platform}, this program is for ${program.platform}`,
+      {
+        hint: "build blocksync for that platform, put it there and name it with --remote-path",
+      },
+    );
+  }
+  await sendLine(sink, await program.sha256());
+  const answer = await lines.next();
+  if (answer === undefined) return undefined;
+  if (answer === "ready") return { bytesBootstrapped: 0 };
+  const offer = /^send ([a-z,]+) (.+)$/.exec(answer);
+  if (offer === null) throw refusal(name, answer);
+  const [, codecs = "", directory = ""] = offer;
+  onUpload(directory);
+  const { codec, bytes } = await program.packed(codecs.split(","));
+  await sendLine(sink, `${codec} ${bytes.length}`);
+  const step = 1 << 20;
+  for (let sent = 0; sent < bytes.length; sent += step) await sink.write(bytes.subarray(sent, sent + step));
+  const outcome = await lines.next();
+  if (outcome === undefined) return undefined;
+  if (outcome !== "ready") throw refusal(name, outcome);
+  return { bytesBootstrapped: bytes.length };
+}
+
+function refusal(name: string, answer: string): UnreachableError {
+  const reason = answer.replace(/^failed /, "");
+  const needsPassword = reason.startsWith("sudo needs a password");
+  return new UnreachableError(`Cannot start blocksync on ${name}: ${reason}`, {
+    hint: needsPassword
+      ? "a password for the remote sudo is not available yet: allow it without one (NOPASSWD), or log in as root"
+      : "BLOCKSYNC_REMOTE_DIR names a directory of your choice there; --remote-path a program already there",
+  });
+}
+
+async function sendLine(sink: ByteSink, line: string): Promise<void> {
+  await sink.write(new TextEncoder().encode(`${line}\n`));
+}

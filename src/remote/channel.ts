@@ -1,0 +1,243 @@
+/**
+ * Frames over a pair of byte streams, with requests matched to their replies by id. Bounded: what is received and not
+ * yet released is at most INBOUND_BYTES of bulk data, what waits to be sent is what callers hold anyway. The first
+ * failure ends the channel and fails everything pending with it.
+ */
+import { type Failure, ProtocolError } from "../errors.ts";
+import { Window } from "../sync/window.ts";
+import { decode, type Outgoing } from "./messages.ts";
+import { checkContent, decodeHeader, encodeFrame, type Frame, HEADER_SIZE, MessageType } from "./protocol.ts";
+import type { ByteReader, ByteSink } from "./streams.ts";
+
+/** Bulk data received and not yet used: twice the largest block, 32 blocks of the default size. */
+const INBOUND_BYTES = 32 << 20;
+/** Frames waiting to be sent are joined up to this length: fewer system calls, and less overhead in ssh. */
+const JOIN_BYTES = 64 << 10;
+
+/** A frame with bulk data holds a part of the channel's memory until release() is called; more calls do no harm. */
+export interface Received extends Frame {
+  release(): void;
+}
+
+interface Pending {
+  receive(frame: Received): void;
+  fail(cause: unknown): void;
+}
+
+interface Outbound {
+  readonly parts: readonly Uint8Array[];
+  sent(): void;
+  fail(cause: unknown): void;
+}
+
+export type RequestHandler = (frame: Received) => void;
+
+export class Channel {
+  readonly #reader: ByteReader;
+  readonly #sink: ByteSink;
+  readonly #pending = new Map<number, Pending>();
+  readonly #inbound = new Window(INBOUND_BYTES);
+  readonly #outgoing: Outbound[] = [];
+  #sending = false;
+  #nextId = 1;
+  #failure: { readonly cause: unknown } | undefined;
+  bytesSent = 0;
+  bytesReceived = 0;
+
+  constructor(reader: ByteReader, sink: ByteSink) {
+    this.#reader = reader;
+    this.#sink = sink;
+  }
+
+  /**
+   * Receives until the streams end. Frames that answer no request go to `onRequest`; without one they are an error.
+   * `explainEnd` puts the end of the stream into words; without one the end is orderly and run() just returns.
+   */
+  async run(onRequest?: RequestHandler, explainEnd?: () => Promise<Failure>): Promise<void> {
+    try {
+      for (;;) {
+        const frame = await this.#receive();
+        if (frame === undefined) break;
+        const pending = this.#pending.get(frame.id);
+        if (pending !== undefined) pending.receive(frame);
+        else if (onRequest !== undefined) onRequest(frame);
+        else throw new ProtocolError(`Received a message of type ${frame.type} that answers nothing`);
+      }
+    } catch (cause) {
+      // A stream that breaks is the end of the other side too; a broken rule is the failure itself.
+      if (cause instanceof ProtocolError || explainEnd === undefined) {
+        this.fail(cause);
+        return;
+      }
+    }
+    if (this.#failure === undefined && explainEnd !== undefined) this.fail(await explainEnd());
+  }
+
+  async #receive(): Promise<Received | undefined> {
+    const bytes = new Uint8Array(HEADER_SIZE);
+    const got = await this.#reader.fill(bytes);
+    if (got === 0) return undefined;
+    if (got < HEADER_SIZE) return undefined;
+    const header = decodeHeader(bytes);
+    const bulk = header.type === MessageType.block || header.type === MessageType.write;
+    const held = bulk && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
+    const head = new Uint8Array(header.headLength);
+    const body = Buffer.allocUnsafeSlow(header.bodyLength);
+    if ((await this.#reader.fill(head)) < head.length || (await this.#reader.fill(body)) < body.length)
+      return undefined;
+    checkContent(header, head, body);
+    this.bytesReceived += HEADER_SIZE + head.length + body.length;
+    let unreleased = held;
+    const release = () => {
+      if (unreleased > 0) this.#inbound.give(unreleased);
+      unreleased = 0;
+    };
+    return { type: header.type, id: header.id, head, body, release };
+  }
+
+  /** Sends one frame. Resolves when it was handed over, so that its body may be reused. */
+  send(id: number, message: Outgoing): Promise<void> {
+    return new Promise((sent, fail) => {
+      if (this.#failure !== undefined) {
+        fail(this.#failure.cause);
+        return;
+      }
+      const first = encodeFrame({ ...message, id });
+      this.#outgoing.push({ parts: message.body.length > 0 ? [first, message.body] : [first], sent, fail });
+      if (!this.#sending) void this.#sendAll();
+    });
+  }
+
+  async #sendAll(): Promise<void> {
+    this.#sending = true;
+    try {
+      // Callers that were woken together get to queue what they have, so that it is joined.
+      await Promise.resolve();
+      while (this.#outgoing.length > 0 && this.#failure === undefined) {
+        const batch = this.#takeBatch();
+        try {
+          for (const bytes of batch.writes) {
+            await this.#sink.write(bytes);
+            this.bytesSent += bytes.length;
+          }
+          for (const entry of batch.entries) entry.sent();
+        } catch (cause) {
+          // The reading side learns why the other end went away, and fails the channel with that.
+          for (const entry of batch.entries) entry.fail(cause);
+          return;
+        }
+      }
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  #takeBatch(): { entries: Outbound[]; writes: Uint8Array[] } {
+    const entries: Outbound[] = [];
+    const writes: Uint8Array[] = [];
+    let small: Uint8Array[] = [];
+    let joined = 0;
+    const flushSmall = () => {
+      if (small.length > 0) writes.push(small.length === 1 && small[0] !== undefined ? small[0] : Buffer.concat(small));
+      small = [];
+    };
+    while (joined < JOIN_BYTES) {
+      const entry = this.#outgoing.shift();
+      if (entry === undefined) break;
+      entries.push(entry);
+      for (const part of entry.parts) {
+        joined += part.length;
+        if (part.length < JOIN_BYTES) small.push(part);
+        else {
+          flushSmall();
+          writes.push(part);
+        }
+      }
+    }
+    flushSmall();
+    return { entries, writes };
+  }
+
+  /** Sends a request and returns its one reply. `sent` runs when the request was handed over (or never will be). */
+  request(message: Outgoing, type: MessageType, sent: () => void = () => undefined): Promise<Received> {
+    return new Promise((resolve, reject) => {
+      const id = this.#newId();
+      this.#expect(id, {
+        receive: (frame) => {
+          this.#pending.delete(id);
+          try {
+            resolve(checkReply(frame, type));
+          } catch (cause) {
+            reject(cause);
+          }
+        },
+        fail: reject,
+      });
+      // A request that cannot be sent fails with the channel, which knows better why the other side went away.
+      this.send(id, message).then(sent, sent);
+    });
+  }
+
+  /** Sends a request that is answered by replies of `type` until `done`. The caller consumes all or fails the channel. */
+  async *stream(message: Outgoing, type: MessageType): AsyncGenerator<Received> {
+    const id = this.#newId();
+    const queue: Received[] = [];
+    let wake: (() => void) | undefined;
+    let failure: { readonly cause: unknown } | undefined;
+    this.#expect(id, {
+      receive: (frame) => {
+        queue.push(frame);
+        wake?.();
+      },
+      fail: (cause) => {
+        failure = { cause };
+        wake?.();
+      },
+    });
+    this.send(id, message).catch(() => undefined);
+    for (;;) {
+      const frame = queue.shift();
+      if (frame !== undefined) {
+        if (frame.type === MessageType.done) {
+          decode.empty(frame);
+          this.#pending.delete(id);
+          return;
+        }
+        yield checkReply(frame, type);
+        continue;
+      }
+      if (failure !== undefined) throw failure.cause;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  }
+
+  #newId(): number {
+    do this.#nextId = this.#nextId === 0xffff_ffff ? 1 : this.#nextId + 1;
+    while (this.#pending.has(this.#nextId));
+    return this.#nextId;
+  }
+
+  #expect(id: number, pending: Pending): void {
+    if (this.#failure !== undefined) pending.fail(this.#failure.cause);
+    else this.#pending.set(id, pending);
+  }
+
+  /** Ends the channel; the first cause stays. */
+  fail(cause: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = { cause };
+    this.#inbound.fail(cause);
+    for (const pending of this.#pending.values()) pending.fail(cause);
+    this.#pending.clear();
+    for (const entry of this.#outgoing.splice(0)) entry.fail(cause);
+    this.#sink.end().catch(() => undefined);
+  }
+}
+
+function checkReply(frame: Received, type: MessageType): Received {
+  if (frame.type === MessageType.failed) throw decode.failed(frame);
+  if (frame.type !== type) throw new ProtocolError(`Received a message of type ${frame.type} where ${type} is due`);
+  return frame;
+}

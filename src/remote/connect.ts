@@ -1,0 +1,119 @@
+/** Opens a connection to a far blocksync: starts the command, brings the program along, shakes hands. */
+import { UnreachableError } from "../errors.ts";
+import { awaitReady, bootstrap, bootstrapCommand, scriptCommand } from "./bootstrap.ts";
+import { Channel } from "./channel.ts";
+import { type Build, shakeHands } from "./handshake.ts";
+import { type Child, explainEnd, startChild } from "./process.ts";
+import { ownProgram } from "./program.ts";
+import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
+import { ByteReader } from "./streams.ts";
+
+export interface ConnectOptions {
+  readonly shell: ShellOptions;
+  /** Run the far end through sudo. */
+  readonly sudo: boolean;
+  /** The program already at this path there; undefined to bring a copy along. */
+  readonly script: string | undefined;
+  /** Where to keep the copy, before the usual places; "" for none. */
+  readonly directory: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly own: Build;
+  /** Ends the connection, in whatever stage it is. */
+  readonly signal: AbortSignal;
+  /** Tells what is going on, for -v and for stages that take time. */
+  readonly onNote: (text: string, detail: boolean) => void;
+}
+
+export interface Connection {
+  readonly channel: Channel;
+  readonly bytesBootstrapped: number;
+  /** Ends the connection and the far end with it. Never throws. */
+  close(): Promise<void>;
+}
+
+export async function connect(remote: RemoteHost, options: ConnectOptions): Promise<Connection> {
+  const marker = `blocksync-${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex")}`;
+  const command =
+    options.script === undefined
+      ? bootstrapCommand(marker, options.directory, options.sudo)
+      : scriptCommand(marker, options.script, options.sudo);
+  const argv = shellCommand(remote, options.shell, command);
+  options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
+  const program = options.script === undefined ? ownProgram() : undefined;
+  const child = startChild(argv, {
+    env: options.env,
+    signal: options.signal,
+    onLine: (line) => options.onNote(line, true),
+  });
+  return await startOver(child, remote.host, argv[0] ?? "ssh", options, async (reader) => {
+    if (program === undefined) return (await awaitReady(reader, marker)) ? { bytesBootstrapped: 0 } : undefined;
+    const onUpload = (directory: string) =>
+      options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false);
+    return await bootstrap(reader, child.sink, marker, remote.host, program, onUpload);
+  });
+}
+
+/** Runs blocksync on this machine through sudo, as a far end without a network. sudo asks on the terminal itself. */
+export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
+  const argv = ["sudo", "--", options.script ?? process.execPath, "serve"];
+  options.onNote(`Running: ${argv.join(" ")}`, true);
+  const child = startChild(argv, {
+    env: options.env,
+    signal: options.signal,
+    onLine: (line) => options.onNote(line, true),
+  });
+  return await startOver(child, "localhost", "sudo", options, () => Promise.resolve({ bytesBootstrapped: 0 }));
+}
+
+async function startOver(
+  child: Child,
+  host: string,
+  command: string,
+  options: ConnectOptions,
+  begin: (reader: ByteReader) => Promise<{ readonly bytesBootstrapped: number } | undefined>,
+): Promise<Connection> {
+  const reader = new ByteReader(child.source);
+  try {
+    const begun = await begin(reader);
+    const shaken = begun !== undefined && (await shakeHands(reader, child.sink, options.own));
+    if (!shaken) throw await notStarted(child, host, command);
+    const channel = new Channel(reader, child.sink);
+    const running = channel.run(undefined, () => explainEnd(child, host, command));
+    return {
+      channel,
+      bytesBootstrapped: begun.bytesBootstrapped,
+      async close() {
+        channel.fail(new UnreachableError(`The connection to ${JSON.stringify(host)} is closed`));
+        await child.stop();
+        await running;
+      },
+    };
+  } catch (error) {
+    // A broken pipe says less than the command that broke it.
+    const failure = isBrokenPipe(error) ? await notStarted(child, host, command) : error;
+    await child.stop();
+    throw failure;
+  }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EPIPE";
+}
+
+async function notStarted(child: Child, host: string, command: string): Promise<UnreachableError> {
+  const { status, text } = await child.ending();
+  const lines = child.lastLines.slice(-3);
+  const said = lines.length > 0 ? `: ${lines.join(" | ")}` : "";
+  const why: Record<number, string> = {
+    126: "the program cannot be executed there (another platform, or a noexec mount)",
+    127: "the program or a library it needs was not found there",
+    132: "the program needs a newer processor (AVX2)",
+  };
+  const known = status === undefined ? undefined : why[status];
+  return new UnreachableError(
+    `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said}`,
+    {
+      hint: known ?? "try the same login by hand: ssh HOST true; -v shows the command and all it says",
+    },
+  );
+}

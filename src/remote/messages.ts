@@ -1,0 +1,298 @@
+/** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
+import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../errors.ts";
+import { type BlockLayout, isBlockSize, leafCount, MAX_BLOCK_SIZE } from "../sync/blocks.ts";
+import {
+  type BlockData,
+  type Counters,
+  type Description,
+  type EndpointRole,
+  LEAF_HASH_SIZE,
+  type LeafFilter,
+  type LeafHashSize,
+  type Run,
+  WIDE_LEAF_HASH_SIZE,
+  type WriteOutcome,
+} from "../sync/endpoint.ts";
+import { FieldReader, FieldWriter, type Frame, MessageType, NO_BYTES } from "./protocol.ts";
+
+export interface OpenRequest {
+  readonly role: EndpointRole;
+  readonly readOnly: boolean;
+  readonly dropCache: boolean;
+  readonly blockSize: number;
+  readonly path: string;
+  readonly label: string;
+  readonly hash: string;
+  readonly additionalHash: string;
+  readonly seed: Uint8Array;
+}
+
+export interface ScanRequest {
+  readonly first: number;
+  readonly count: number;
+  readonly window: number;
+  readonly hashed: boolean;
+}
+
+/** A message ready to be framed: everything of a frame but its id. */
+export type Outgoing = Omit<Frame, "id">;
+
+function message(type: MessageType, writer: FieldWriter, body: Uint8Array = NO_BYTES): Outgoing {
+  return { type, head: writer.finish(), body };
+}
+
+/** Reads all fields of a frame's head with `read`, and insists that nothing is left over. */
+function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Value {
+  const reader = new FieldReader(frame.head);
+  const value = read(reader);
+  reader.end();
+  return value;
+}
+
+const ROLES = ["source", "destination"] as const;
+const KINDS = ["file", "device", "missing"] as const;
+const RUN_KINDS = ["hashed", "hole", "data"] as const;
+const FILTERS = ["all", "nonzero", "differing"] as const;
+const FAILURE_KINDS: readonly FailureKind[] = [
+  "usage",
+  "refused",
+  "io",
+  "unreachable",
+  "protocol",
+  "verification",
+  "interrupted",
+];
+
+function pick<Value>(values: readonly Value[], reader: FieldReader): Value {
+  const value = values[reader.choice(values.length)];
+  if (value === undefined) throw new ProtocolError("Cannot read a message: a choice is out of range");
+  return value;
+}
+
+export const encode = {
+  open: (request: OpenRequest) =>
+    message(
+      MessageType.open,
+      new FieldWriter()
+        .u8(ROLES.indexOf(request.role))
+        .bool(request.readOnly)
+        .bool(request.dropCache)
+        .u32(request.blockSize)
+        .text(request.path)
+        .text(request.label)
+        .text(request.hash)
+        .text(request.additionalHash)
+        .bytes(request.seed),
+    ),
+  prepare: (sizeBytes: number, exact: boolean, dryRun: boolean) =>
+    message(MessageType.prepare, new FieldWriter().u64(sizeBytes).bool(exact).bool(dryRun)),
+  scan: (request: ScanRequest) =>
+    message(
+      MessageType.scan,
+      new FieldWriter().u64(request.first).u64(request.count).u64(request.window).bool(request.hashed),
+    ),
+  advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
+  leafHashes: (index: number, size: LeafHashSize) =>
+    message(MessageType.leafHashes, new FieldWriter().u64(index).u8(size)),
+  read: (index: number, filter: LeafFilter) =>
+    message(
+      MessageType.read,
+      new FieldWriter().u64(index).u8(FILTERS.indexOf(filter.kind)),
+      filter.kind === "differing" ? filter.hashes : NO_BYTES,
+    ),
+  write: (index: number, data: BlockData, body: Uint8Array) =>
+    message(MessageType.write, writeData(new FieldWriter().u64(index), data), body),
+  block: (data: BlockData, body: Uint8Array) => message(MessageType.block, writeData(new FieldWriter(), data), body),
+  empty: (type: "counters" | "confirm" | "flush" | "done") => message(MessageType[type], new FieldWriter()),
+  opened: (description: Description) =>
+    message(
+      MessageType.opened,
+      new FieldWriter()
+        .u8(KINDS.indexOf(description.kind))
+        .u64(description.sizeBytes)
+        .text(description.identity)
+        .bool(description.blank)
+        .bytes(description.zeroHash),
+    ),
+  run: (run: Run) =>
+    message(
+      MessageType.run,
+      new FieldWriter().u8(RUN_KINDS.indexOf(run.kind)).u64(run.first).u64(run.count),
+      run.kind === "hashed" ? run.hashes : NO_BYTES,
+    ),
+  leaves: (hashes: Uint8Array) => message(MessageType.leaves, new FieldWriter(), hashes),
+  written: (outcome: WriteOutcome) =>
+    message(MessageType.written, new FieldWriter().bool(outcome.proved).u64(outcome.bytesWritten)),
+  counted: (counters: Counters) =>
+    message(MessageType.counted, new FieldWriter().u64(counters.bytesRead).u64(counters.bytesWritten)),
+  failed: (failure: Failure) =>
+    message(
+      MessageType.failed,
+      new FieldWriter()
+        .text(failure.kind)
+        .text(failure.message.slice(0, 8192))
+        .text((failure.hint ?? "").slice(0, 8192)),
+    ),
+};
+
+function writeData(writer: FieldWriter, data: BlockData): FieldWriter {
+  return writer.bytes(data.hash).bytes(data.leaves).bytes(data.zeros).u32(data.bytes.length);
+}
+
+/** Block data as it came off the wire: the body is still packed. */
+export interface PackedData {
+  readonly hash: Uint8Array;
+  readonly leaves: Uint8Array;
+  readonly zeros: Uint8Array;
+  readonly expandedLength: number;
+  readonly body: Uint8Array;
+}
+
+function readData(reader: FieldReader, body: Uint8Array): PackedData {
+  const data = {
+    hash: reader.bytes(),
+    leaves: reader.bytes(),
+    zeros: reader.bytes(),
+    expandedLength: reader.u32(),
+    body,
+  };
+  if (data.expandedLength > MAX_BLOCK_SIZE || body.length > data.expandedLength) {
+    throw new ProtocolError(`Cannot read a message: ${body.length} bytes that expand to ${data.expandedLength}`);
+  }
+  return data;
+}
+
+function noBody(frame: Frame): void {
+  if (frame.body.length !== 0)
+    throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
+}
+
+export const decode = {
+  open: (frame: Frame): OpenRequest => {
+    noBody(frame);
+    const request = fields(frame, (reader) => ({
+      role: pick(ROLES, reader),
+      readOnly: reader.bool(),
+      dropCache: reader.bool(),
+      blockSize: reader.u32(),
+      path: reader.text(),
+      label: reader.text(),
+      hash: reader.text(),
+      additionalHash: reader.text(),
+      seed: reader.bytes(),
+    }));
+    if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
+    return request;
+  },
+  prepare: (frame: Frame) => {
+    noBody(frame);
+    return fields(frame, (reader) => ({ sizeBytes: reader.u64(), exact: reader.bool(), dryRun: reader.bool() }));
+  },
+  scan: (frame: Frame): ScanRequest => {
+    noBody(frame);
+    return fields(frame, (reader) => ({
+      first: reader.u64(),
+      count: reader.u64(),
+      window: reader.u64(),
+      hashed: reader.bool(),
+    }));
+  },
+  advance: (frame: Frame): number => {
+    noBody(frame);
+    return fields(frame, (reader) => reader.u64());
+  },
+  leafHashes: (frame: Frame): { index: number; size: LeafHashSize } => {
+    noBody(frame);
+    return fields(frame, (reader) => {
+      const index = reader.u64();
+      const size = reader.u8();
+      if (size !== LEAF_HASH_SIZE && size !== WIDE_LEAF_HASH_SIZE) {
+        throw new ProtocolError(`Cannot read a message: ${size} is no size of a leaf hash`);
+      }
+      return { index, size };
+    });
+  },
+  /** `lengthOf` tells the block's length and throws for an index that is none. */
+  read: (frame: Frame, lengthOf: (index: number) => number): { index: number; filter: LeafFilter } =>
+    fields(frame, (reader) => {
+      const index = reader.u64();
+      const kind = pick(FILTERS, reader);
+      if (kind !== "differing") {
+        noBody(frame);
+        return { index, filter: { kind } };
+      }
+      const wanted = leafCount(lengthOf(index)) * LEAF_HASH_SIZE;
+      if (frame.body.length !== wanted) {
+        throw new ProtocolError(
+          `Cannot read a message: ${frame.body.length} bytes of leaf hashes instead of ${wanted}`,
+        );
+      }
+      return { index, filter: { kind, hashes: frame.body } };
+    }),
+  write: (frame: Frame): { index: number; data: PackedData } =>
+    fields(frame, (reader) => ({ index: reader.u64(), data: readData(reader, frame.body) })),
+  block: (frame: Frame): PackedData => fields(frame, (reader) => readData(reader, frame.body)),
+  opened: (frame: Frame, label: string): Description => {
+    noBody(frame);
+    return fields(frame, (reader) => ({
+      label,
+      kind: pick(KINDS, reader),
+      sizeBytes: reader.u64(),
+      identity: reader.text(),
+      blank: reader.bool(),
+      zeroHash: reader.bytes().slice(),
+    }));
+  },
+  /** Checks that the run continues at `position` within the range and carries the hashes it should. */
+  run: (frame: Frame, position: number, end: number, hashSize: number, layout: BlockLayout): Run =>
+    fields(frame, (reader) => {
+      const kind = pick(RUN_KINDS, reader);
+      const first = reader.u64();
+      const count = reader.u64();
+      if (first !== position || count === 0 || count > end - first) {
+        throw new ProtocolError(
+          `Cannot read a scan: ${count} blocks from ${first} where ${position} to ${end - 1} are due`,
+        );
+      }
+      if (kind === "hashed") {
+        if (frame.body.length !== count * hashSize)
+          throw new ProtocolError(`Cannot read a scan: ${frame.body.length} bytes of hashes`);
+        return { kind, first, count, hashes: frame.body };
+      }
+      noBody(frame);
+      if (kind === "hole" && first + count > layout.fullBlockCount) {
+        throw new ProtocolError("Cannot read a scan: a short last block is reported as a hole");
+      }
+      return { kind, first, count };
+    }),
+  leaves: (frame: Frame, wantedLength: number): Uint8Array => {
+    fields(frame, () => undefined);
+    if (frame.body.length !== wantedLength) {
+      throw new ProtocolError(`Cannot read leaf hashes: ${frame.body.length} bytes instead of ${wantedLength}`);
+    }
+    return frame.body;
+  },
+  written: (frame: Frame): WriteOutcome => {
+    noBody(frame);
+    return fields(frame, (reader) => ({ proved: reader.bool(), bytesWritten: reader.u64() }));
+  },
+  counted: (frame: Frame): Counters => {
+    noBody(frame);
+    return fields(frame, (reader) => ({ bytesRead: reader.u64(), bytesWritten: reader.u64() }));
+  },
+  empty: (frame: Frame): void => {
+    noBody(frame);
+    fields(frame, () => undefined);
+  },
+  failed: (frame: Frame): Failure => {
+    noBody(frame);
+    return fields(frame, (reader) => {
+      const name = reader.text();
+      const kind = FAILURE_KINDS.find((known) => known === name);
+      if (kind === undefined) throw new ProtocolError("Cannot read a failure: its kind is unknown");
+      const text = reader.text();
+      const hint = reader.text();
+      return failureOfKind(kind, text, hint === "" ? undefined : hint);
+    });
+  },
+};

@@ -1,0 +1,120 @@
+/** The one door to child processes: a command with pipes on its input and output, and its last words kept. */
+import { type Failure, reason, UnreachableError } from "../errors.ts";
+import type { ByteSink, ByteSource } from "./streams.ts";
+
+/** Lines of standard error that are kept for an error message. */
+const KEPT_LINES = 8;
+const KEPT_LINE_LENGTH = 400;
+/** How long a child that closed its output may take to exit before it is not waited for any more. */
+const EXIT_WAIT_MS = 3000;
+
+export interface ChildOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Ends the process when aborted. */
+  readonly signal: AbortSignal;
+  /** Called for each line of standard error as it comes. */
+  readonly onLine: (line: string) => void;
+}
+
+export interface Child {
+  readonly source: ByteSource;
+  readonly sink: ByteSink;
+  /** The last lines of standard error, oldest first. */
+  readonly lastLines: readonly string[];
+  /** Waits for the end and says how it came: "exit status 255", "signal SIGKILL". */
+  ending(): Promise<{ readonly status: number | undefined; readonly text: string }>;
+  /** Closes the pipes and ends the process, first politely. Resolves when it is gone. */
+  stop(): Promise<void>;
+}
+
+/** @throws {UnreachableError} when the command cannot be started. */
+export function startChild(argv: readonly string[], options: ChildOptions): Child {
+  let child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  try {
+    child = Bun.spawn([...argv], { stdin: "pipe", stdout: "pipe", stderr: "pipe", env: { ...options.env } });
+  } catch (cause) {
+    throw new UnreachableError(`Cannot start ${JSON.stringify(argv[0])}: ${reason(cause)}`, { cause });
+  }
+  options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+  const lastLines: string[] = [];
+  const errors = collectLines(child.stderr, (line) => {
+    lastLines.push(line.slice(0, KEPT_LINE_LENGTH));
+    if (lastLines.length > KEPT_LINES) lastLines.shift();
+    options.onLine(line);
+  });
+  const reader = child.stdout.getReader();
+  const ended = Promise.all([child.exited, errors]);
+
+  return {
+    lastLines,
+    source: {
+      async read() {
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) return undefined;
+          if (value.length > 0) return value;
+        }
+      },
+    },
+    sink: {
+      async write(bytes) {
+        child.stdin.write(bytes);
+        await child.stdin.flush();
+      },
+      async end() {
+        await child.stdin.end();
+      },
+    },
+    async ending() {
+      await Promise.race([ended, Bun.sleep(EXIT_WAIT_MS)]);
+      if (child.signalCode !== null) return { status: undefined, text: `signal ${child.signalCode}` };
+      if (child.exitCode === null) return { status: undefined, text: "it closed its output but runs on" };
+      return { status: child.exitCode, text: `exit status ${child.exitCode}` };
+    },
+    async stop() {
+      await Promise.resolve(child.stdin.end()).catch(() => undefined);
+      if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
+      child.kill("SIGTERM");
+      if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+async function settlesWithin(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  let timer: Timer | undefined;
+  const timeout = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  const settled = await Promise.race([promise.then(() => true), timeout]);
+  clearTimeout(timer);
+  return settled;
+}
+
+/** A line that does not end is cut into pieces of this length, so that a flood cannot fill the memory. */
+const MAX_LINE_LENGTH = 4096;
+
+async function collectLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split(/\r?\n/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line.trim() !== "") onLine(line);
+    if (rest.length > MAX_LINE_LENGTH) {
+      onLine(rest);
+      rest = "";
+    }
+  }
+  if (rest.trim() !== "") onLine(rest);
+}
+
+/** Puts the end of a connection into words: what the command's exit status and last lines say. */
+export async function explainEnd(child: Child, host: string, command: string): Promise<Failure> {
+  const { text } = await child.ending();
+  const said = child.lastLines.length > 0 ? `; its last words: ${child.lastLines.slice(-3).join(" | ")}` : "";
+  return new UnreachableError(`Lost the connection to ${JSON.stringify(host)}: ${command} ended with ${text}${said}`, {
+    hint: "what was written so far stays written; run again, it goes on where it differs",
+  });
+}

@@ -1,0 +1,52 @@
+/** The running executable as something to be sent: its platform, its digest, its bytes packed. */
+import fs from "node:fs";
+import { gzip } from "node:zlib";
+import { UnreachableError } from "../errors.ts";
+
+/** The running file even if it was renamed or replaced meanwhile (proc(5)). */
+const SELF = "/proc/self/exe";
+/** zstd 3 packs 110 MB to 51 in 0.5 s; gzip 1 to 56 in 1.9 s, gzip 6 to 52 in 4.9 s (2-core x86-64). */
+const ZSTD_LEVEL = 3;
+const GZIP_LEVEL = 1;
+
+export interface Program {
+  /** As "uname -s -m" prints it: "Linux x86_64". */
+  readonly platform: string;
+  /** Lower-case hexadecimal. */
+  sha256(): Promise<string>;
+  /** The program packed by the first of `codecs` that is known: "zstd", "gzip", or "none". */
+  packed(codecs: readonly string[]): Promise<{ readonly codec: string; readonly bytes: Uint8Array }>;
+}
+
+const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+
+/** @throws {UnreachableError} when blocksync does not run as its own executable, so has nothing to send. */
+export function ownProgram(): Program {
+  let bytes: Promise<Buffer> | undefined;
+  const load = () => {
+    bytes ??= fs.promises.readFile(SELF);
+    return bytes;
+  };
+  if (!Bun.main.startsWith("/$bunfs/")) {
+    throw new UnreachableError("Cannot bring blocksync to the far side: it does not run as its own executable", {
+      hint: "build it with make, and run dist/blocksync",
+    });
+  }
+  return {
+    platform: `Linux ${MACHINES[process.arch] ?? process.arch}`,
+    async sha256() {
+      return new Bun.CryptoHasher("sha256").update(await load()).digest("hex");
+    },
+    async packed(codecs) {
+      const raw = await load();
+      if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
+      if (codecs.includes("gzip")) {
+        const packed = await new Promise<Buffer>((resolve, reject) => {
+          gzip(raw, { level: GZIP_LEVEL }, (error, result) => (error === null ? resolve(result) : reject(error)));
+        });
+        return { codec: "gzip", bytes: packed };
+      }
+      return { codec: "none", bytes: raw };
+    },
+  };
+}

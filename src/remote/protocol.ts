@@ -1,0 +1,300 @@
+/**
+ * The wire between the running blocksync (the controller) and the one it started elsewhere (serve). This comment is the
+ * only specification; protocol.test.ts pins it with golden frames. Pure: no I/O here.
+ *
+ * PREAMBLE. Each side first sends one line and reads the other's, at most PREAMBLE_LIMIT bytes with its newline:
+ *
+ *     blocksync PROTOCOL VERSION BUILD\n        e.g. "blocksync 1 0.1.0 4f1d0c9a2b7e\n"
+ *
+ * All three values must be equal on both sides; BUILD is a digest of the sources, so there is no version skew.
+ *
+ * FRAMES follow in both directions until the end. Integers are little-endian. A frame is a header of HEADER_SIZE bytes,
+ * a head (the message's fields) and a body (bulk bytes, may be empty):
+ *
+ *     offset 0  u32  header checksum   low half of XXH64(header bytes 4 to 23, seed 0)
+ *            4  u32  head length       at most MAX_HEAD_LENGTH
+ *            8  u32  body length       at most MAX_BODY_LENGTH
+ *           12  u32  id                of the request, repeated in every reply to it
+ *           16  u8   type              see MessageType
+ *           17  u8   three zero bytes
+ *           20  u32  content checksum  low half of XXH64(head, seed 0) XOR low half of XXH3-64(body, seed 0)
+ *
+ * The header's checksum is verified before any of its lengths is used, and the content's before a field is read.
+ *
+ * FIELDS in a head follow each other without padding: u8; u32; u64 (at most 2^53 - 1); bytes (u32 length, then they);
+ * text (bytes holding UTF-8); bool (u8, 0 or 1). A head with bytes left over is an error.
+ *
+ * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap:
+ *
+ *     open        role u8 (0 source, 1 destination), read-only bool, drop-cache bool, block size u32, path text,
+ *                 label text, hash text, additional hash text ("" for none), seed bytes    → opened
+ *                 Once, first of all. The path is the only one serve ever touches.
+ *     prepare     size u64, exact bool, dry run bool                                       → done
+ *     scan        first u64, count u64, window u64, hashed bool                            → run …, then done
+ *                 Runs go at most `window` blocks beyond the last `advance`.
+ *     advance     index u64; no reply
+ *     leaf hashes index u64, size u8 (4 or 8)                                              → leaves
+ *     read        index u64, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes  → block
+ *     write       index u64, data                                                          → written
+ *     counters    –                                                                        → counted
+ *     confirm     –                                                                        → done
+ *     flush       –                                                                        → done
+ *
+ * REPLIES, serve to controller:
+ *
+ *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, blank bool, zero hash bytes
+ *     run         kind u8 (0 hashed, 1 hole, 2 data), first u64, count u64, body: `count` hashes when hashed
+ *     leaves      body: the hashes
+ *     block       data
+ *     written     proved bool, bytes written u64
+ *     counted     bytes read u64, bytes written u64
+ *     done        –
+ *     failed      kind text (a FailureKind), message text, hint text ("" for none)
+ *
+ * where `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
+ * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that
+ * expands to that length and says so in its header.
+ */
+import { ProtocolError } from "../errors.ts";
+import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const PREAMBLE_LIMIT = 256;
+export const HEADER_SIZE = 24;
+/** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
+export const MAX_HEAD_LENGTH = 64 << 10;
+export const MAX_BODY_LENGTH = MAX_BLOCK_SIZE;
+
+export const MessageType = {
+  open: 1,
+  prepare: 2,
+  scan: 3,
+  advance: 4,
+  leafHashes: 5,
+  read: 6,
+  write: 7,
+  counters: 8,
+  confirm: 9,
+  flush: 10,
+  opened: 32,
+  run: 33,
+  leaves: 34,
+  block: 35,
+  written: 36,
+  counted: 37,
+  done: 38,
+  failed: 39,
+} as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+const TYPES: ReadonlySet<number> = new Set(Object.values(MessageType));
+
+function isMessageType(value: number): value is MessageType {
+  return TYPES.has(value);
+}
+
+export interface Frame {
+  readonly type: MessageType;
+  readonly id: number;
+  readonly head: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+export interface FrameHeader {
+  readonly type: MessageType;
+  readonly id: number;
+  readonly headLength: number;
+  readonly bodyLength: number;
+  readonly contentChecksum: number;
+}
+
+export const NO_BYTES = new Uint8Array(0);
+
+function low32(value: bigint): number {
+  return Number(value & 0xffff_ffffn);
+}
+
+function contentChecksum(head: Uint8Array, body: Uint8Array): number {
+  return (low32(Bun.hash.xxHash64(head)) ^ low32(Bun.hash.xxHash3(body))) >>> 0;
+}
+
+/** Returns header and head in one piece; the body is sent right after it as it is. */
+export function encodeFrame(frame: Frame): Uint8Array {
+  if (frame.head.length > MAX_HEAD_LENGTH) throw new RangeError(`Invalid head of ${frame.head.length} bytes`);
+  if (frame.body.length > MAX_BODY_LENGTH) throw new RangeError(`Invalid body of ${frame.body.length} bytes`);
+  const bytes = new Uint8Array(HEADER_SIZE + frame.head.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, frame.head.length, true);
+  view.setUint32(8, frame.body.length, true);
+  view.setUint32(12, frame.id, true);
+  view.setUint8(16, frame.type);
+  view.setUint32(20, contentChecksum(frame.head, frame.body), true);
+  view.setUint32(0, low32(Bun.hash.xxHash64(bytes.subarray(4, HEADER_SIZE))), true);
+  bytes.set(frame.head, HEADER_SIZE);
+  return bytes;
+}
+
+/** @throws {ProtocolError} unless checksum, type, reserved bytes and lengths are right. */
+export function decodeHeader(bytes: Uint8Array): FrameHeader {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_SIZE);
+  if (view.getUint32(0, true) !== low32(Bun.hash.xxHash64(bytes.subarray(4, HEADER_SIZE)))) {
+    throw new ProtocolError("Cannot read a frame: its header is damaged");
+  }
+  const headLength = view.getUint32(4, true);
+  const bodyLength = view.getUint32(8, true);
+  const type = view.getUint8(16);
+  if (!isMessageType(type)) throw new ProtocolError(`Cannot read a frame: ${type} is no message type`);
+  if (view.getUint8(17) !== 0 || view.getUint8(18) !== 0 || view.getUint8(19) !== 0) {
+    throw new ProtocolError("Cannot read a frame: its reserved bytes are not zero");
+  }
+  if (headLength > MAX_HEAD_LENGTH) {
+    throw new ProtocolError(`Cannot read a frame: a head of ${headLength} bytes exceeds ${MAX_HEAD_LENGTH}`);
+  }
+  if (bodyLength > MAX_BODY_LENGTH) {
+    throw new ProtocolError(`Cannot read a frame: a body of ${bodyLength} bytes exceeds ${MAX_BODY_LENGTH}`);
+  }
+  return { type, id: view.getUint32(12, true), headLength, bodyLength, contentChecksum: view.getUint32(20, true) };
+}
+
+/** @throws {ProtocolError} when head and body are not what the header was made for. */
+export function checkContent(header: FrameHeader, head: Uint8Array, body: Uint8Array): void {
+  if (contentChecksum(head, body) !== header.contentChecksum) {
+    throw new ProtocolError("Cannot read a frame: its content is damaged");
+  }
+}
+
+/** Builds a head field by field. */
+export class FieldWriter {
+  #bytes = new Uint8Array(128);
+  #length = 0;
+
+  #room(length: number): DataView {
+    if (this.#length + length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + length));
+      grown.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = grown;
+    }
+    const view = new DataView(this.#bytes.buffer, this.#length, length);
+    this.#length += length;
+    return view;
+  }
+
+  u8(value: number): this {
+    this.#room(1).setUint8(0, value);
+    return this;
+  }
+
+  bool(value: boolean): this {
+    return this.u8(value ? 1 : 0);
+  }
+
+  u32(value: number): this {
+    this.#room(4).setUint32(0, value, true);
+    return this;
+  }
+
+  u64(value: number): this {
+    this.#room(8).setBigUint64(0, BigInt(value), true);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.u32(value.length);
+    const start = this.#length;
+    this.#room(value.length);
+    this.#bytes.set(value, start);
+    return this;
+  }
+
+  text(value: string): this {
+    return this.bytes(new TextEncoder().encode(value));
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+}
+
+/** Takes a head apart; every method throws ProtocolError when the field does not fit. */
+export class FieldReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #position = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  #advance(length: number): number {
+    const start = this.#position;
+    if (length > this.#bytes.length - start)
+      throw new ProtocolError("Cannot read a message: a field goes beyond its end");
+    this.#position += length;
+    return start;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#advance(1));
+  }
+
+  /** One of the numbers 0 to `limit - 1`. */
+  choice(limit: number): number {
+    const value = this.u8();
+    if (value >= limit)
+      throw new ProtocolError(`Cannot read a message: ${value} where at most ${limit - 1} is allowed`);
+    return value;
+  }
+
+  bool(): boolean {
+    return this.choice(2) === 1;
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#advance(4), true);
+  }
+
+  u64(): number {
+    const value = this.#view.getBigUint64(this.#advance(8), true);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new ProtocolError(`Cannot read a message: ${value} exceeds 2^53 - 1`);
+    return Number(value);
+  }
+
+  /** A view of the head, not a copy. */
+  bytes(): Uint8Array {
+    const length = this.u32();
+    const start = this.#advance(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  text(): string {
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.bytes());
+    } catch (cause) {
+      if (cause instanceof ProtocolError) throw cause;
+      throw new ProtocolError("Cannot read a message: a text is not UTF-8", { cause });
+    }
+  }
+
+  end(): void {
+    const rest = this.#bytes.length - this.#position;
+    if (rest !== 0) throw new ProtocolError(`Cannot read a message: ${rest} bytes are left over`);
+  }
+}
+
+export function encodePreamble(version: string, build: string): Uint8Array {
+  return new TextEncoder().encode(`blocksync ${PROTOCOL_VERSION} ${version} ${build}\n`);
+}
+
+/** Checks the peer's line, without its newline. @throws {ProtocolError} unless it is the same blocksync. */
+export function checkPreamble(line: string, version: string, build: string): void {
+  const match = /^blocksync (\d+) (\S+) (\S+)$/.exec(line);
+  if (match === null) throw new ProtocolError(`Cannot talk to the far side: it does not answer as blocksync does`);
+  const [, protocol, theirVersion, theirBuild] = match;
+  if (protocol === String(PROTOCOL_VERSION) && theirVersion === version && theirBuild === build) return;
+  throw new ProtocolError(
+    `Cannot talk to the far side: it is blocksync ${theirVersion} (build ${theirBuild}, protocol ${protocol}), this is ${version} (build ${build}, protocol ${PROTOCOL_VERSION})`,
+    { hint: "leave --script out to let blocksync bring its own copy along, or install the same build there" },
+  );
+}

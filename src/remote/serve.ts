@@ -1,0 +1,202 @@
+/**
+ * Puts a local endpoint behind a channel: what runs at the far end. It opens one path, once, on the controller's word,
+ * and touches nothing else. It ends when its input ends.
+ */
+import { asFailure, ProtocolError } from "../errors.ts";
+import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
+import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
+import { BlockLayout, isBlockSize, leafSetProblem } from "../sync/blocks.ts";
+import type { Channel, Received } from "./channel.ts";
+import type { Compression } from "./compression.ts";
+import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
+import { MessageType } from "./protocol.ts";
+
+function hashName(name: string): HashName {
+  const known = HASH_NAMES.find((candidate) => candidate === name);
+  if (known === undefined) throw new ProtocolError(`Cannot open: ${JSON.stringify(name)} is no hash`);
+  return known;
+}
+
+/** `~/x` is in the home directory, as a shell at the far end would have it. */
+function expandHome(path: string, home: string | undefined): string {
+  if (home === undefined || home === "") return path;
+  if (path === "~") return home;
+  return path.startsWith("~/") ? home + path.slice(1) : path;
+}
+
+function localOptions(request: OpenRequest, home: string | undefined): LocalOptions {
+  if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
+  if (request.path === "" || request.path.includes("\0"))
+    throw new ProtocolError("Cannot open: the path is empty or has a NUL byte");
+  if (request.seed.length !== SEED_SIZE) throw new ProtocolError(`Cannot open: a seed of ${request.seed.length} bytes`);
+  return {
+    path: expandHome(request.path, home),
+    label: request.label,
+    role: request.role,
+    readOnly: request.readOnly,
+    blockSize: request.blockSize,
+    hash: {
+      name: hashName(request.hash),
+      additional: request.additionalHash === "" ? undefined : hashName(request.additionalHash),
+      seed: request.seed,
+    },
+    dropCache: request.dropCache,
+  };
+}
+
+export class Server {
+  readonly #channel: Channel;
+  readonly #compression: Compression;
+  readonly #home: string | undefined;
+  #request: OpenRequest | undefined;
+  #endpoint: LocalEndpoint | undefined;
+  #layout: BlockLayout | undefined;
+  #scanning = false;
+  #advanced = 0;
+  #onAdvance: (() => void) | undefined;
+
+  constructor(channel: Channel, compression: Compression, home: string | undefined) {
+    this.#channel = channel;
+    this.#compression = compression;
+    this.#home = home;
+  }
+
+  /** Serves until the input ends, then lets go of the device. */
+  async run(): Promise<void> {
+    try {
+      await this.#channel.run((frame) => void this.#answer(frame));
+    } finally {
+      await this.#endpoint?.close();
+    }
+  }
+
+  async #answer(frame: Received): Promise<void> {
+    try {
+      await this.#dispatch(frame);
+    } catch (error) {
+      await this.#reply(frame, encode.failed(asFailure(error))).catch(() => undefined);
+    }
+  }
+
+  #reply(frame: Received, message: Outgoing): Promise<void> {
+    return this.#channel.send(frame.id, message);
+  }
+
+  async #dispatch(frame: Received): Promise<void> {
+    switch (frame.type) {
+      case MessageType.open:
+        return await this.#open(frame);
+      case MessageType.prepare: {
+        const { sizeBytes, exact, dryRun } = decode.prepare(frame);
+        await this.#opened.prepare(sizeBytes, { exact, dryRun });
+        this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
+        return await this.#reply(frame, encode.empty("done"));
+      }
+      case MessageType.scan:
+        return await this.#scan(frame, decode.scan(frame));
+      case MessageType.advance:
+        return this.#advance(decode.advance(frame));
+      case MessageType.leafHashes: {
+        const { index, size } = decode.leafHashes(frame);
+        this.#lengthOf(index);
+        return await this.#reply(frame, encode.leaves(await this.#opened.leafHashes(index, size)));
+      }
+      case MessageType.read:
+        return await this.#read(frame);
+      case MessageType.write:
+        return await this.#write(frame);
+      case MessageType.counters:
+        decode.empty(frame);
+        return await this.#reply(frame, encode.counted(await this.#opened.counters()));
+      case MessageType.confirm:
+        decode.empty(frame);
+        await this.#opened.confirmUnchanged();
+        return await this.#reply(frame, encode.empty("done"));
+      case MessageType.flush:
+        decode.empty(frame);
+        await this.#opened.flush();
+        return await this.#reply(frame, encode.empty("done"));
+      default:
+        throw new ProtocolError(`Received a message of type ${frame.type}, which is no request`);
+    }
+  }
+
+  async #open(frame: Received): Promise<void> {
+    if (this.#request !== undefined) throw new ProtocolError("Received a second open");
+    this.#request = decode.open(frame);
+    this.#endpoint = await LocalEndpoint.open(localOptions(this.#request, this.#home));
+    await this.#reply(frame, encode.opened(this.#endpoint.description));
+  }
+
+  get #opened(): LocalEndpoint {
+    if (this.#endpoint === undefined) throw new ProtocolError("Received a request before anything was opened");
+    return this.#endpoint;
+  }
+
+  get #blockSize(): number {
+    if (this.#request === undefined) throw new ProtocolError("Received a request before anything was opened");
+    return this.#request.blockSize;
+  }
+
+  #lengthOf(index: number): number {
+    if (this.#layout === undefined) throw new ProtocolError("Received a request for a block before the size was fixed");
+    if (index >= this.#layout.blockCount) {
+      throw new ProtocolError(`Received a request for block ${index} of ${this.#layout.blockCount}`);
+    }
+    return this.#layout.lengthOf(index);
+  }
+
+  async #scan(frame: Received, request: ScanRequest): Promise<void> {
+    const { first, count, window, hashed } = request;
+    if (this.#scanning) throw new ProtocolError("Received a second scan while one is running");
+    if (count > 0) this.#lengthOf(first + count - 1);
+    if (window === 0) throw new ProtocolError("Received a scan with a window of 0 blocks");
+    this.#scanning = true;
+    this.#advanced = Math.max(this.#advanced, first);
+    try {
+      for await (const run of this.#opened.scan({ first, count }, { hashed })) {
+        while (run.kind === "hashed" && run.first >= this.#advanced + window) {
+          await new Promise<void>((resolve) => {
+            this.#onAdvance = resolve;
+          });
+        }
+        await this.#reply(frame, encode.run(run));
+      }
+    } finally {
+      this.#scanning = false;
+    }
+    await this.#reply(frame, encode.empty("done"));
+  }
+
+  #advance(index: number): void {
+    if (this.#layout === undefined || index > this.#layout.blockCount)
+      throw new ProtocolError(`Received an advance to ${index}`);
+    this.#advanced = Math.max(this.#advanced, index);
+    this.#onAdvance?.();
+    this.#opened.advance(index);
+  }
+
+  async #read(frame: Received): Promise<void> {
+    const { index, filter } = decode.read(frame, (block) => this.#lengthOf(block));
+    this.#lengthOf(index);
+    const data = await this.#opened.read(index, filter);
+    try {
+      const body = await this.#compression.pack(data.bytes);
+      await this.#reply(frame, encode.block(data, body));
+    } finally {
+      data.release();
+    }
+  }
+
+  async #write(frame: Received): Promise<void> {
+    if (this.#request?.role !== "destination" || this.#request.readOnly)
+      throw new ProtocolError("Received a write for a source");
+    const { index, data: packed } = decode.write(frame);
+    const length = this.#lengthOf(index);
+    const bytes = await this.#compression.expand(packed.body, packed.expandedLength);
+    const data = { hash: packed.hash, leaves: packed.leaves, zeros: packed.zeros, bytes, release: frame.release };
+    const problem = leafSetProblem(data, length);
+    if (problem !== undefined) throw new ProtocolError(`Received block ${index} with ${problem}`);
+    await this.#reply(frame, encode.written(await this.#opened.write(index, data)));
+  }
+}

@@ -1,0 +1,65 @@
+/** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
+import { basename } from "node:path";
+import { UsageError } from "../errors.ts";
+
+export interface RemoteHost {
+  readonly user: string | undefined;
+  /** A name or address; an IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number | undefined;
+}
+
+export interface ShellOptions {
+  /** Words of --rsh; undefined for the system's ssh. */
+  readonly rsh: readonly string[] | undefined;
+  readonly identityFile: string | undefined;
+  readonly cipher: string | undefined;
+  readonly extraParameters: readonly string[];
+  /** The password comes from blocksync itself, so ssh asks once and no one else. */
+  readonly password: boolean;
+}
+
+/**
+ * What ssh must be told so that its streams carry bytes: no terminal, no command from the user's config instead of ours
+ * (RemoteCommand is unknown before OpenSSH 7.6, hence IgnoreUnknown), no forwardings that could fail, and a keepalive
+ * that notices a dead connection within a minute. Everything else is the user's own configuration, ciphers included.
+ */
+const SSH_OPTIONS = [
+  "-T",
+  ...["IgnoreUnknown=RemoteCommand", "RemoteCommand=none", "RequestTTY=no", "ClearAllForwardings=yes"].flatMap(
+    (option) => ["-o", option],
+  ),
+  ...["ServerAliveInterval=15", "ServerAliveCountMax=4"].flatMap((option) => ["-o", option]),
+];
+
+/** @throws {UsageError} for a host or user that ssh would take for an option. */
+export function checkHost(remote: RemoteHost): void {
+  if (remote.host === "") throw new UsageError("The name of the host is empty");
+  for (const word of [remote.host, remote.user ?? ""]) {
+    if (word.startsWith("-"))
+      throw new UsageError(`The host ${JSON.stringify(word)} begins with "-", which ssh would take for an option`);
+    if (/[\s\0]/.test(word)) throw new UsageError(`The host ${JSON.stringify(word)} contains white space`);
+  }
+}
+
+function isOpenSsh(command: string | undefined): boolean {
+  return command !== undefined && basename(command) === "ssh";
+}
+
+/** Builds the whole argument list; `command` is one string, already quoted for the remote shell. */
+export function shellCommand(remote: RemoteHost, options: ShellOptions, command: string): string[] {
+  checkHost(remote);
+  const program = options.rsh ?? ["ssh"];
+  const argv = [...program];
+  // Options given first win in ssh, so the user's own come before ours.
+  if (options.identityFile !== undefined) argv.push("-i", options.identityFile);
+  if (options.cipher !== undefined) argv.push("-c", options.cipher);
+  argv.push(...options.extraParameters);
+  if (remote.port !== undefined) argv.push("-p", String(remote.port));
+  if (isOpenSsh(program[0])) {
+    argv.push(...SSH_OPTIONS);
+    if (options.password) argv.push("-o", "NumberOfPasswordPrompts=1");
+  }
+  argv.push(remote.user === undefined ? remote.host : `${remote.user}@${remote.host}`, command);
+  return argv;
+}

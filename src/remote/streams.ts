@@ -1,0 +1,58 @@
+/** Byte streams as the rest of this room sees them: pipes of a child, stdin and stdout of serve, or memory in tests. */
+
+export interface ByteSource {
+  /** The next bytes, at least one; undefined at the end. They are the caller's until the next call. */
+  read(): Promise<Uint8Array | undefined>;
+}
+
+export interface ByteSink {
+  /** Resolves when the bytes were handed over and may be reused. */
+  write(bytes: Uint8Array): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Reads a ByteSource in the portions that a protocol needs. */
+export class ByteReader {
+  readonly #source: ByteSource;
+  #chunk: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  bytesRead = 0;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  async #more(): Promise<boolean> {
+    while (this.#start === this.#chunk.length) {
+      const chunk = await this.#source.read();
+      if (chunk === undefined) return false;
+      this.#chunk = chunk;
+      this.#start = 0;
+      this.bytesRead += chunk.length;
+    }
+    return true;
+  }
+
+  /** Fills `target`. Returns how many bytes came before the end: target.length unless the stream ended. */
+  async fill(target: Uint8Array): Promise<number> {
+    let done = 0;
+    while (done < target.length && (await this.#more())) {
+      const count = Math.min(target.length - done, this.#chunk.length - this.#start);
+      target.set(this.#chunk.subarray(this.#start, this.#start + count), done);
+      this.#start += count;
+      done += count;
+    }
+    return done;
+  }
+
+  /** Reads up to and with `end` (one byte value), at most `limit` bytes; returns what came, with it only if complete. */
+  async until(end: number, limit: number): Promise<{ readonly bytes: Uint8Array; readonly complete: boolean }> {
+    const bytes: number[] = [];
+    while (bytes.length < limit && (await this.#more())) {
+      const byte = this.#chunk[this.#start++] ?? 0;
+      bytes.push(byte);
+      if (byte === end) return { bytes: Uint8Array.from(bytes), complete: true };
+    }
+    return { bytes: Uint8Array.from(bytes), complete: false };
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Where words go: the terminal's standard error, or with --output a file. Standard output carries data only (JSON
+ * events, the ranges of compare). Written synchronously, so nothing is lost when the process ends.
+ */
+import fs from "node:fs";
+import { type ConsolaInstance, createConsola, LogLevels } from "consola";
+import { IoError, reason, systemCode } from "../errors.ts";
+
+export interface Output {
+  /** Messages by level: error, warn, info, debug (-v). The one consola of the program. */
+  readonly log: ConsolaInstance;
+  /** A progress line: not a message, so not silenced by the level but by --quiet and --progress. */
+  line(text: string): void;
+  /** A line of data on standard output. @throws {IoError} */
+  data(text: string): void;
+}
+
+export interface OutputOptions {
+  /** Append messages and progress to this file instead of standard error. */
+  readonly file: string | undefined;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+}
+
+const PREFIX: Readonly<Record<string, string>> = {
+  error: "blocksync: ",
+  warn: "blocksync: warning: ",
+  fatal: "blocksync: ",
+};
+
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  let done = 0;
+  while (done < bytes.length) {
+    try {
+      done += fs.writeSync(fd, bytes, done);
+    } catch (error) {
+      // A pipe that another process made non-blocking: wait for its reader.
+      if (systemCode(error) !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+/** @throws {IoError} when the output file cannot be opened. */
+export function createOutput(options: OutputOptions): Output {
+  let fd = 2;
+  if (options.file !== undefined) {
+    try {
+      fd = fs.openSync(options.file, "a");
+    } catch (error) {
+      throw new IoError(`Cannot open ${JSON.stringify(options.file)} for messages: ${reason(error)}`, { cause: error });
+    }
+  }
+  const write = (text: string, isError: boolean) => {
+    try {
+      writeAll(fd, text);
+      // What ends a run is said where the user looks, too.
+      if (isError && fd !== 2) writeAll(2, text);
+    } catch {
+      // Nobody listens any more (a closed terminal or pipe); the run and its exit code matter more.
+    }
+  };
+  const log = createConsola({
+    level: options.quiet ? LogLevels.warn : options.verbose ? LogLevels.debug : LogLevels.info,
+    throttle: 0,
+    reporters: [
+      {
+        log: ({ type, args }) =>
+          write(`${PREFIX[type] ?? ""}${args.map(String).join(" ")}\n`, type === "error" || type === "fatal"),
+      },
+    ],
+  });
+  return {
+    log,
+    line: (text) => write(`${text}\n`, false),
+    data: (text) => {
+      try {
+        writeAll(1, `${text}\n`);
+      } catch (error) {
+        throw new IoError(`Cannot write to standard output: ${reason(error)}`, { cause: error });
+      }
+    },
+  };
+}

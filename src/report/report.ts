@@ -1,0 +1,122 @@
+/**
+ * What a person or a program sees of one run: messages, progress, and with --json one object a line on standard output.
+ * The summary is always the last line, also after a failure.
+ */
+import type { Failure } from "../errors.ts";
+import type { Statistics } from "../sync/statistics.ts";
+import { formatBytes, formatDuration } from "./format.ts";
+import type { Output } from "./output.ts";
+import { progressLine, startTicking } from "./progress.ts";
+
+export interface ReportOptions {
+  readonly json: boolean;
+  /** Print plain progress lines. */
+  readonly progress: boolean;
+  readonly intervalMs: number;
+}
+
+/** What is known at the end besides the statistics; the counts are 0 for what never happened. */
+export interface Outcome {
+  readonly exitCode: number;
+  readonly source: string;
+  readonly destination: string;
+  readonly bytesRead: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly bytesBootstrapped: number;
+}
+
+export class Report {
+  readonly #output: Output;
+  readonly #options: ReportOptions;
+  #startedAt = performance.now();
+  #ticking: { stop(): void } | undefined;
+  #statistics: Statistics | undefined;
+
+  constructor(output: Output, options: ReportOptions) {
+    this.#output = output;
+    this.#options = options;
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  #event(event: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.#options.json) this.#output.data(JSON.stringify({ event, time: new Date().toISOString(), ...fields }));
+  }
+
+  /** Something worth knowing that stops nothing. */
+  notice(text: string): void {
+    this.#output.log.info(text);
+    this.#event("notice", { message: text });
+  }
+
+  /** Something only -v shows. */
+  detail(text: string): void {
+    this.#output.log.debug(text);
+  }
+
+  error(failure: Failure): void {
+    this.#output.log.error(failure.message);
+    if (failure.hint !== undefined) this.#output.log.error(`hint: ${failure.hint}`);
+    this.#event("error", { exitCode: failure.exitCode, message: failure.message, hint: failure.hint ?? null });
+  }
+
+  /** Both ends are open and the work begins. */
+  start(source: string, destination: string, statistics: Statistics, hash: string): void {
+    this.#statistics = statistics;
+    this.#startedAt = performance.now();
+    const { sizeBytes, blockSize, blocksTotal } = statistics;
+    this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
+    this.#event("start", { source, destination, sizeBytes, blockSizeBytes: blockSize, blocksTotal, hash });
+    if (!this.#options.json && !this.#options.progress) return;
+    this.#ticking = startTicking(this.#options.intervalMs, () => this.#progress(statistics));
+  }
+
+  #progress(statistics: Statistics): void {
+    if (this.#options.progress) this.#output.line(progressLine(statistics, this.elapsedMs, true));
+    const { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten } = statistics;
+    const elapsedMs = Math.round(this.elapsedMs);
+    this.#event("progress", { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten, elapsedMs });
+  }
+
+  /** The work is over, well or not. */
+  stop(): void {
+    this.#ticking?.stop();
+    if (this.#ticking !== undefined && this.#statistics !== undefined && this.#options.progress) {
+      this.#output.line(progressLine(this.#statistics, this.elapsedMs, false));
+    }
+    this.#ticking = undefined;
+  }
+
+  /** Closing words of a run that succeeded; `sentence` says what it came to. */
+  completed(sentence: string): void {
+    this.#output.log.info(`Completed in ${formatDuration(this.elapsedMs)}: ${sentence}`);
+  }
+
+  summary(outcome: Outcome): void {
+    const statistics = this.#statistics;
+    const { exitCode, source, destination, bytesRead, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
+    this.#event("summary", {
+      exitCode,
+      source,
+      destination,
+      sizeBytes: statistics?.sizeBytes ?? 0,
+      blockSizeBytes: statistics?.blockSize ?? 0,
+      blocksTotal: statistics?.blocksTotal ?? 0,
+      blocksMatching: statistics?.blocksMatching ?? 0,
+      blocksDiffering: statistics?.blocksDiffering ?? 0,
+      blocksZero: statistics?.blocksZero ?? 0,
+      bytesRead,
+      bytesWritten: statistics?.bytesWritten ?? 0,
+      bytesSent,
+      bytesReceived,
+      bytesBootstrapped,
+      leavesWritten: statistics?.leavesWritten ?? 0,
+      sourceUnreadableBytes: 0,
+      verified: false,
+      elapsedMs: Math.round(this.elapsedMs),
+    });
+  }
+}

@@ -1,0 +1,134 @@
+/** Block and leaf arithmetic. Offsets, lengths and sizes are bytes; an index counts blocks or leaves from 0. */
+
+/** The unit that is sent and written: 4 KiB, the page size and the physical sector of current disks. */
+export const LEAF_SIZE = 4096;
+export const DEFAULT_BLOCK_SIZE = 1 << 20;
+export const MIN_BLOCK_SIZE = LEAF_SIZE;
+export const MAX_BLOCK_SIZE = 16 << 20;
+
+export function isBlockSize(value: number): boolean {
+  return Number.isInteger(value) && value >= MIN_BLOCK_SIZE && value <= MAX_BLOCK_SIZE && value % LEAF_SIZE === 0;
+}
+
+/** Blocks `first` to `first + count - 1`. */
+export interface BlockRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** How something of `sizeBytes` falls into blocks; the last one may be short, size 0 has none. */
+export class BlockLayout {
+  readonly sizeBytes: number;
+  readonly blockSize: number;
+  readonly blockCount: number;
+
+  constructor(sizeBytes: number, blockSize: number) {
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) throw new RangeError(`Invalid size ${sizeBytes}`);
+    if (!isBlockSize(blockSize)) throw new RangeError(`Invalid block size ${blockSize}`);
+    this.sizeBytes = sizeBytes;
+    this.blockSize = blockSize;
+    this.blockCount = Math.ceil(sizeBytes / blockSize);
+  }
+
+  /** @throws {RangeError} when the index is not that of a block. */
+  lengthOf(index: number): number {
+    if (!Number.isInteger(index) || index < 0 || index >= this.blockCount) {
+      throw new RangeError(`Block index ${index} is outside 0 to ${this.blockCount - 1}`);
+    }
+    return Math.min(this.blockSize, this.sizeBytes - index * this.blockSize);
+  }
+
+  offsetOf(index: number): number {
+    return index * this.blockSize;
+  }
+
+  /** Blocks of full length; the rest, at most one, is short. */
+  get fullBlockCount(): number {
+    return Math.floor(this.sizeBytes / this.blockSize);
+  }
+
+  get all(): BlockRange {
+    return { first: 0, count: this.blockCount };
+  }
+}
+
+export function leafCount(blockLength: number): number {
+  return Math.ceil(blockLength / LEAF_SIZE);
+}
+
+/** A set of leaves of one block: bit i % 8 of byte i / 8 stands for leaf i. */
+export type LeafSet = Uint8Array;
+
+export function leafSetSize(leaves: number): number {
+  return (leaves + 7) >> 3;
+}
+
+export function emptyLeafSet(leaves: number): LeafSet {
+  return new Uint8Array(leafSetSize(leaves));
+}
+
+export function hasLeaf(set: LeafSet, leaf: number): boolean {
+  return (((set[leaf >> 3] ?? 0) >> (leaf & 7)) & 1) === 1;
+}
+
+export function addLeaf(set: LeafSet, leaf: number): void {
+  const byte = leaf >> 3;
+  set[byte] = (set[byte] ?? 0) | (1 << (leaf & 7));
+}
+
+export function countLeaves(set: LeafSet): number {
+  let count = 0;
+  for (let bits of set) for (; bits !== 0; bits &= bits - 1) count++;
+  return count;
+}
+
+/** Yields each run of neighbouring leaves of the set; offset and length are bytes within the block. */
+export function* leafRuns(set: LeafSet, blockLength: number): Generator<{ offset: number; length: number }> {
+  const leaves = leafCount(blockLength);
+  let leaf = 0;
+  while (leaf < leaves) {
+    if (!hasLeaf(set, leaf)) {
+      leaf++;
+      continue;
+    }
+    const first = leaf;
+    while (leaf < leaves && hasLeaf(set, leaf)) leaf++;
+    const offset = first * LEAF_SIZE;
+    yield { offset, length: Math.min(leaf * LEAF_SIZE, blockLength) - offset };
+  }
+}
+
+/** Bytes that the leaves of a set have together; only the last leaf of a block may be short. */
+export function leafSetLength(set: LeafSet, blockLength: number): number {
+  const leaves = leafCount(blockLength);
+  const count = countLeaves(set);
+  const missing = leaves * LEAF_SIZE - blockLength;
+  return count * LEAF_SIZE - (leaves > 0 && hasLeaf(set, leaves - 1) ? missing : 0);
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Says what is wrong with leaf sets and their bytes that came from elsewhere, or undefined when they fit the block. */
+export function leafSetProblem(
+  data: { readonly leaves: LeafSet; readonly zeros: LeafSet; readonly bytes: Uint8Array },
+  blockLength: number,
+): string | undefined {
+  const leaves = leafCount(blockLength);
+  const size = leafSetSize(leaves);
+  if (data.leaves.length !== size || data.zeros.length !== size) {
+    return `leaf sets of ${data.leaves.length} and ${data.zeros.length} bytes for a block that needs ${size}`;
+  }
+  for (let byte = 0; byte < size; byte++) {
+    const inside = Math.min(8, leaves - byte * 8);
+    const used = (data.leaves[byte] ?? 0) | (data.zeros[byte] ?? 0);
+    if (used >> inside !== 0) return `a leaf beyond the ${leaves} of the block`;
+    if (((data.leaves[byte] ?? 0) & (data.zeros[byte] ?? 0)) !== 0) return "a leaf that is both data and zero";
+  }
+  const wanted = leafSetLength(data.leaves, blockLength);
+  if (data.bytes.length !== wanted) return `${data.bytes.length} bytes of leaves where ${wanted} are announced`;
+  return undefined;
+}

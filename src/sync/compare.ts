@@ -1,0 +1,121 @@
+/**
+ * Decides block by block what matches. Both sides scan their blocks in order; nothing is asked per block. A Comparison
+ * is anything that yields verdicts in order; here are the one by hashes, which works for any two endpoints, and the one
+ * for a destination that is known to be empty, which reads nothing.
+ */
+import type { BlockLayout } from "./blocks.ts";
+import { equalBytes } from "./blocks.ts";
+import type { Endpoint, Run } from "./endpoint.ts";
+
+export type Verdict =
+  | { readonly kind: "match"; readonly first: number; readonly count: number; readonly zero: boolean }
+  | {
+      readonly kind: "differ";
+      readonly index: number;
+      /** The destination is known to be zero there, so only the source's other leaves need to be sent. */
+      readonly destinationZero: boolean;
+      /** What the source's block hashed to, where hashes were compared. */
+      readonly sourceHash: Uint8Array | undefined;
+    };
+
+export type Comparison = AsyncIterable<Verdict>;
+
+/** A part that lies within one run of either side. */
+export interface RunPair {
+  readonly first: number;
+  readonly count: number;
+  readonly source: Run;
+  readonly destination: Run;
+}
+
+/** Walks two scans of the same range side by side. */
+export async function* pairRuns(
+  sourceRuns: AsyncIterable<Run>,
+  destinationRuns: AsyncIterable<Run>,
+): AsyncGenerator<RunPair> {
+  const sources = sourceRuns[Symbol.asyncIterator]();
+  const destinations = destinationRuns[Symbol.asyncIterator]();
+  let source: Run | undefined;
+  let destination: Run | undefined;
+  let position = 0;
+  try {
+    for (;;) {
+      const needed = [];
+      if (source === undefined)
+        needed.push(sources.next().then((next) => (source = next.done === true ? undefined : next.value)));
+      if (destination === undefined) {
+        needed.push(destinations.next().then((next) => (destination = next.done === true ? undefined : next.value)));
+      }
+      if (needed.length > 0) await Promise.all(needed);
+      if (source === undefined || destination === undefined) {
+        if (source !== destination) throw new RangeError("The two sides scanned ranges of different length");
+        return;
+      }
+      position = Math.max(position, source.first);
+      const sourceEnd = source.first + source.count;
+      const destinationEnd = destination.first + destination.count;
+      const end = Math.min(sourceEnd, destinationEnd);
+      yield { first: position, count: end - position, source, destination };
+      position = end;
+      if (sourceEnd === end) source = undefined;
+      if (destinationEnd === end) destination = undefined;
+    }
+  } finally {
+    await Promise.all([sources.return?.(), destinations.return?.()]);
+  }
+}
+
+function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Array {
+  if (run.kind === "hole") return zeroHash;
+  if (run.kind === "data") throw new RangeError("A comparison by hashes needs hashed scans");
+  const size = zeroHash.length;
+  return run.hashes.subarray((index - run.first) * size, (index - run.first + 1) * size);
+}
+
+/** Compares by hashes; neighbouring matches of one run come as one verdict. */
+export async function* compareHashes(source: Endpoint, destination: Endpoint, layout: BlockLayout): Comparison {
+  const { zeroHash } = source.description;
+  const scan = (endpoint: Endpoint) => endpoint.scan(layout.all, { hashed: true });
+  for await (const pair of pairRuns(scan(source), scan(destination))) {
+    if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
+      yield { kind: "match", first: pair.first, count: pair.count, zero: true };
+      continue;
+    }
+    yield* comparePair(pair, zeroHash);
+  }
+}
+
+function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
+  let match: { first: number; count: number; zero: boolean } | undefined;
+  for (let index = pair.first; index < pair.first + pair.count; index++) {
+    const sourceHash = hashAt(pair.source, index, zeroHash);
+    const destinationHash = hashAt(pair.destination, index, zeroHash);
+    if (equalBytes(sourceHash, destinationHash)) {
+      const zero = equalBytes(sourceHash, zeroHash);
+      if (match?.zero === zero) {
+        match.count++;
+        continue;
+      }
+      if (match !== undefined) yield { kind: "match", ...match };
+      match = { first: index, count: 1, zero };
+      continue;
+    }
+    if (match !== undefined) yield { kind: "match", ...match };
+    match = undefined;
+    yield { kind: "differ", index, destinationZero: equalBytes(destinationHash, zeroHash), sourceHash };
+  }
+  if (match !== undefined) yield { kind: "match", ...match };
+}
+
+/** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
+export async function* compareWithNothing(source: Endpoint, layout: BlockLayout): Comparison {
+  for await (const run of source.scan(layout.all, { hashed: false })) {
+    if (run.kind === "hole") {
+      yield { kind: "match", first: run.first, count: run.count, zero: true };
+      continue;
+    }
+    for (let index = run.first; index < run.first + run.count; index++) {
+      yield { kind: "differ", index, destinationZero: true, sourceHash: undefined };
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/** The compare command's algorithm: where two endpoints differ, to the leaf, writing nothing. */
+import { addLeaf, type BlockLayout, emptyLeafSet, leafCount, leafRuns } from "./blocks.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
+import type { Statistics } from "./statistics.ts";
+import type { Compare } from "./sync.ts";
+
+/** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
+const BLOCKS_IN_FLIGHT = 256;
+
+/** Bytes [offset, offset + length) that differ, in whole leaves. */
+export interface DifferingRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Yields the ranges in ascending order, neighbours joined. Both endpoints are prepared already. */
+export async function* differingRanges(
+  a: Endpoint,
+  b: Endpoint,
+  layout: BlockLayout,
+  statistics: Statistics,
+  compare: Compare,
+): AsyncGenerator<DifferingRange> {
+  let current: { offset: number; length: number } | undefined;
+  for await (const range of unjoined(a, b, layout, statistics, compare)) {
+    if (current !== undefined && current.offset + current.length === range.offset) {
+      current.length += range.length;
+      continue;
+    }
+    if (current !== undefined) yield current;
+    current = { ...range };
+  }
+  if (current !== undefined) yield current;
+}
+
+async function* unjoined(
+  a: Endpoint,
+  b: Endpoint,
+  layout: BlockLayout,
+  statistics: Statistics,
+  compare: Compare,
+): AsyncGenerator<DifferingRange> {
+  const queue: { index: number; ranges: Promise<DifferingRange[]> }[] = [];
+  let position = 0;
+  const advance = () => {
+    const done = queue[0]?.index ?? position;
+    a.advance(done);
+    b.advance(done);
+  };
+  for await (const verdict of compare(a, b, layout)) {
+    if (verdict.kind === "match") {
+      statistics.blocksMatching += verdict.count;
+      if (verdict.zero) statistics.blocksZero += verdict.count;
+      position = verdict.first + verdict.count;
+    } else {
+      statistics.blocksDiffering++;
+      position = verdict.index + 1;
+      const ranges = rangesOfBlock(a, b, layout, verdict.index);
+      ranges.catch(() => undefined);
+      queue.push({ index: verdict.index, ranges });
+      if (queue.length >= BLOCKS_IN_FLIGHT) yield* (await queue.shift()?.ranges) ?? [];
+    }
+    advance();
+  }
+  for (const { ranges } of queue) yield* await ranges;
+  queue.length = 0;
+  advance();
+}
+
+async function rangesOfBlock(a: Endpoint, b: Endpoint, layout: BlockLayout, index: number): Promise<DifferingRange[]> {
+  const [inA, inB] = await Promise.all([
+    a.leafHashes(index, WIDE_LEAF_HASH_SIZE),
+    b.leafHashes(index, WIDE_LEAF_HASH_SIZE),
+  ]);
+  const length = layout.lengthOf(index);
+  const differing = emptyLeafSet(leafCount(length));
+  for (let i = 0; i < inA.length; i++) {
+    if (inA[i] !== inB[i]) addLeaf(differing, Math.floor(i / WIDE_LEAF_HASH_SIZE));
+  }
+  const offset = layout.offsetOf(index);
+  const ranges = [...leafRuns(differing, length)].map((run) => ({ offset: offset + run.offset, length: run.length }));
+  // The hashes of the block differed, so if no leaf did, the block changed in between or two leaves have one hash.
+  return ranges.length > 0 ? ranges : [{ offset, length }];
+}

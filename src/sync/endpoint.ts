@@ -1,0 +1,116 @@
+/**
+ * The one interface of the tool: something with bytes in it, on this machine or elsewhere. The algorithm (sync.ts,
+ * compare.ts, copy.ts) is written against it and never learns which. An endpoint is opened before it becomes an
+ * Endpoint; opening writes nothing.
+ *
+ * Memory: each endpoint bounds what it holds by itself (a pool here, a byte budget on a channel there), so callers may
+ * have any number of calls pending; calls that need memory wait for it in the order they were made.
+ */
+import type { BlockRange, LeafSet } from "./blocks.ts";
+
+export type EndpointRole = "source" | "destination";
+
+/** What an endpoint is, as found when it was opened. */
+export interface Description {
+  /** As the user would write it: "/dev/sdb", "root@host:/srv/disk.img". */
+  readonly label: string;
+  /** "missing": a destination that does not exist yet; prepare() creates it. */
+  readonly kind: "file" | "device" | "missing";
+  readonly sizeBytes: number;
+  /** Equal for two endpoints exactly when they are the same file or device on the same running system. */
+  readonly identity: string;
+  /** No data at all: missing, empty, or one hole. */
+  readonly blank: boolean;
+  /** Digest of a zero block of full length under this run's hash; differs where two ends do not hash alike. */
+  readonly zeroHash: Uint8Array;
+}
+
+/** Neighbouring blocks that a scan found; a scan's runs follow each other without gap or overlap. */
+export type Run =
+  /** Read and hashed; `hashes` has `count` digests one after the other. */
+  | { readonly kind: "hashed"; readonly first: number; readonly count: number; readonly hashes: Uint8Array }
+  /** All zero and not read, because it is a hole. Never a short last block. */
+  | { readonly kind: "hole"; readonly first: number; readonly count: number }
+  /** Data, not read because the scan was told not to. */
+  | { readonly kind: "data"; readonly first: number; readonly count: number };
+
+export interface ScanOptions {
+  /** false: only tell holes from data ("data" runs), read nothing. */
+  readonly hashed: boolean;
+}
+
+/** Which leaves of a block read() returns. */
+export type LeafFilter =
+  | { readonly kind: "all" }
+  /** Those that are not zero: for a destination that is known to be zero there. */
+  | { readonly kind: "nonzero" }
+  /** Those whose hash is not the one given; LEAF_HASH_SIZE bytes a leaf, from the other side's leafHashes(). */
+  | { readonly kind: "differing"; readonly hashes: Uint8Array };
+
+/** Bytes of a leaf's hash in an exchange that is proved by the block's hash afterwards: a wrong match costs a resend. */
+export const LEAF_HASH_SIZE = 4;
+/** Bytes of a leaf's hash where nothing proves it afterwards (the compare command). */
+export const WIDE_LEAF_HASH_SIZE = 8;
+export type LeafHashSize = typeof LEAF_HASH_SIZE | typeof WIDE_LEAF_HASH_SIZE;
+
+/** Leaves of one block, read at one moment together with the hash that the whole block had at that moment. */
+export interface BlockData {
+  /** Digest of the whole block, of which the leaves are a part. */
+  readonly hash: Uint8Array;
+  /** Leaves whose bytes follow in `bytes`. */
+  readonly leaves: LeafSet;
+  /** Leaves that are all zero; disjoint from `leaves`, no bytes follow. */
+  readonly zeros: LeafSet;
+  /** The bytes of `leaves`, one after the other. Lent: valid until release(). */
+  readonly bytes: Uint8Array;
+  /** Gives the memory back. Whoever holds the data last calls it, once: write() does for what it is given. */
+  release(): void;
+}
+
+export interface WriteOutcome {
+  /** The block, read back after the write, has the hash it should have. */
+  readonly proved: boolean;
+  /** Bytes written as data; zeros made by punching a hole are not among them. */
+  readonly bytesWritten: number;
+}
+
+export interface Counters {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+export interface Endpoint {
+  readonly description: Description;
+
+  /**
+   * Fixes the size the run is about. A source of another size than described has changed. A destination is created,
+   * grown, or with `exact` cut; a device must be large enough.
+   * With `dryRun` nothing is changed and what lies beyond the end reads as zeros, as it would after growing.
+   */
+  prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void>;
+
+  /** Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. */
+  scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run>;
+
+  /** `size` bytes for each leaf of the block, in order. */
+  leafHashes(index: number, size: LeafHashSize): Promise<Uint8Array>;
+
+  read(index: number, filter: LeafFilter): Promise<BlockData>;
+
+  /** Writes the leaves, then reads the block back and compares its hash. Takes over `data` and releases it. */
+  write(index: number, data: BlockData): Promise<WriteOutcome>;
+
+  /** Says that no block before `index` will be asked for again, so that caches and windows can move on. */
+  advance(index: number): void;
+
+  counters(): Promise<Counters>;
+
+  /** For a source: @throws {VerificationError} when it is seen to have changed since it was opened. */
+  confirmUnchanged(): Promise<void>;
+
+  /** Makes everything written durable. @throws {IoError} finally: a failed flush is never tried again. */
+  flush(): Promise<void>;
+
+  /** Lets go of everything; pending calls fail. Never throws; safe to call twice. */
+  close(): Promise<void>;
+}
