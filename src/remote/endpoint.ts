@@ -82,7 +82,9 @@ export class RemoteEndpoint implements Endpoint {
     let position = range.first;
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
-      if ((run.kind === "data") === options.hashed) throw new ProtocolError(`Received a scan of kind ${run.kind}`);
+      const due = options.hashed ? "hashed" : "data";
+      if (run.kind !== "hole" && run.kind !== due)
+        throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       position += run.count;
       yield run;
     }

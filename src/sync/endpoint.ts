@@ -89,7 +89,10 @@ export interface Endpoint {
    */
   prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void>;
 
-  /** Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. */
+  /**
+   * Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. It may wait until
+   * advance() says that the consumer has come near.
+   */
   scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run>;
 
   /** `size` bytes for each leaf of the block, in order. */

@@ -1,0 +1,109 @@
+/** Makes the sample data. Piece by piece, since whatever this process grows to is counted to its children's peaks. */
+import { open } from "node:fs/promises";
+
+const MIB = 1 << 20;
+const PAGE = 4096;
+
+/** getRandomValues() takes no more at once. */
+const RANDOM_PIECE = 65_536;
+
+/** A small generator with a seed (mulberry32), for data that must be the same in every run. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return (mixed ^ (mixed >>> 14)) >>> 0;
+  };
+}
+
+/** Writes an image of whole MiB, filled by `fill` one after the other. */
+async function writeImage(
+  path: string,
+  sizeMib: number,
+  signal: AbortSignal,
+  fill: (piece: Uint8Array, index: number) => void,
+): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    const piece = new Uint8Array(MIB);
+    for (let index = 0; index < sizeMib; index++) {
+      signal.throwIfAborted();
+      fill(piece, index);
+      await file.write(piece, 0, MIB, index * MIB);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Data nothing can shorten. */
+export function makeRandomImage(path: string, sizeMib: number, signal: AbortSignal): Promise<void> {
+  return writeImage(path, sizeMib, signal, (piece) => {
+    for (let at = 0; at < MIB; at += RANDOM_PIECE) crypto.getRandomValues(piece.subarray(at, at + RANDOM_PIECE));
+  });
+}
+
+/** Invented words of 2 to 11 letters, each with the space after it. */
+function vocabulary(random: () => number): Uint8Array[] {
+  const encoder = new TextEncoder();
+  const letters = "eeeettaaooiinnsshhrrddlucmwfgypbvk";
+  return Array.from({ length: 4096 }, () => {
+    const length = 2 + (random() % 10);
+    return encoder.encode(`${Array.from({ length }, () => letters[random() % letters.length]).join("")} `);
+  });
+}
+
+/** Fills with words, the first of the vocabulary more often than the last, as in a language. */
+function fillWithText(piece: Uint8Array, words: readonly Uint8Array[], random: () => number): void {
+  for (let at = 0; at < piece.length; ) {
+    const fraction = random() / 2 ** 32;
+    const word = words[Math.floor(fraction * fraction * words.length)];
+    if (word === undefined) return;
+    for (const byte of word) piece[at++] = byte;
+  }
+}
+
+/**
+ * Half zeros, half text, in turn for 4 MiB each. The zeros are written, not left out: a disk's zeros are stored, too, and a
+ * sparse source would spare both contenders the reading.
+ */
+export function makeCompressibleImage(path: string, sizeMib: number, signal: AbortSignal): Promise<void> {
+  const random = seeded(1);
+  const words = vocabulary(random);
+  return writeImage(path, sizeMib, signal, (piece, index) => {
+    if (Math.floor(index / 4) % 2 === 0) piece.fill(0);
+    else fillWithText(piece, words, random);
+  });
+}
+
+/** Which pages are changed: the same in every run, at most half of them, in ascending order. */
+export function choosePages(sizeMib: number, count: number): number[] {
+  const random = seeded(2);
+  const pages = (sizeMib * MIB) / PAGE;
+  const chosen = new Set<number>();
+  while (chosen.size < Math.min(count, pages / 2)) chosen.add(random() % pages);
+  return [...chosen].sort((first, second) => first - second);
+}
+
+export function pageBytes(pages: readonly number[]): number {
+  return pages.length * PAGE;
+}
+
+/** Overwrites the pages with data no random image has. */
+export async function changePages(path: string, pages: readonly number[], signal: AbortSignal): Promise<void> {
+  const random = seeded(3);
+  const words = new Uint32Array(PAGE / 4);
+  const bytes = new Uint8Array(words.buffer);
+  const file = await open(path, "r+");
+  try {
+    for (const page of pages) {
+      signal.throwIfAborted();
+      for (let i = 0; i < words.length; i++) words[i] = random();
+      await file.write(bytes, 0, PAGE, page * PAGE);
+    }
+  } finally {
+    await file.close();
+  }
+}

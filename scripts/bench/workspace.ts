@@ -1,0 +1,91 @@
+/** The directory that holds all the benchmark makes, and is gone when the benchmark is. */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { changePages, makeCompressibleImage, makeRandomImage } from "./images.ts";
+import { must } from "./process.ts";
+
+/** At most two images and a destination exist at once; the rest is for blocksync's copy of itself at the far end. */
+const IMAGES_AT_ONCE = 3;
+const PROGRAM_MIB = 256;
+
+export class Workspace implements Disposable {
+  readonly path: string;
+  readonly sizeMib: number;
+  readonly #signal: AbortSignal;
+  readonly #made = new Set<string>();
+
+  /** @throws {Error} when there is not enough room. */
+  constructor(parent: string, sizeMib: number, signal: AbortSignal) {
+    const { bavail, bsize } = statfsSync(parent);
+    const needed = IMAGES_AT_ONCE * sizeMib + PROGRAM_MIB;
+    const free = Math.floor((bavail * bsize) / 2 ** 20);
+    if (free < needed) throw new Error(`${parent} has ${free} MiB free, ${needed} are needed: choose --size or --dir`);
+    this.path = mkdtempSync(join(parent, "blocksync-bench-"));
+    this.sizeMib = sizeMib;
+    this.#signal = signal;
+  }
+
+  get sizeBytes(): number {
+    return this.sizeMib * 2 ** 20;
+  }
+
+  /** The one file that is written to. */
+  get destination(): string {
+    return join(this.path, "destination.img");
+  }
+
+  get randomImage(): string {
+    return join(this.path, "random.img");
+  }
+
+  get compressibleImage(): string {
+    return join(this.path, "compressible.img");
+  }
+
+  /** Where blocksync keeps its copy of itself at the far end; in the home directory it would stay. */
+  get remoteDirectory(): string {
+    return join(this.path, "remote");
+  }
+
+  /** A directory of its own inside. */
+  subdirectory(name: string): string {
+    const path = join(this.path, name);
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  }
+
+  /** Makes the images once, when a case first needs them. */
+  async needRandomImage(): Promise<void> {
+    if (this.#made.has(this.randomImage)) return;
+    await makeRandomImage(this.randomImage, this.sizeMib, this.#signal);
+    this.#made.add(this.randomImage);
+  }
+
+  async needCompressibleImage(): Promise<void> {
+    if (this.#made.has(this.compressibleImage)) return;
+    await makeCompressibleImage(this.compressibleImage, this.sizeMib, this.#signal);
+    this.#made.add(this.compressibleImage);
+  }
+
+  async copyToDestination(source: string): Promise<void> {
+    await must(["cp", "--sparse=never", "--reflink=never", source, this.destination], this.#signal);
+  }
+
+  removeDestination(): void {
+    rmSync(this.destination, { force: true });
+  }
+
+  async changeDestination(pages: readonly number[]): Promise<void> {
+    await changePages(this.destination, pages, this.#signal);
+  }
+
+  /** Bytes the destination takes on the disk. */
+  allocatedBytes(): number {
+    return statSync(this.destination).blocks * 512;
+  }
+
+  [Symbol.dispose](): void {
+    // The far end of an interrupted run may still be adding files.
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+}

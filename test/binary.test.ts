@@ -1,0 +1,290 @@
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs";
+import manifest from "../package.json" with { type: "json" };
+import { buildId } from "../scripts/build.ts";
+import { run, start, summaryOf, until } from "./helpers/binary.ts";
+import { bytes, changeLeaves } from "./helpers/bytes.ts";
+import { allocated } from "./helpers/sync.ts";
+import { tempDir } from "./helpers/temp.ts";
+
+const MIB = 1 << 20;
+
+describe("blocksync", () => {
+  test("--version prints version and build id, and the binary is of these sources", async () => {
+    expect(await run(["--version"])).toEqual({
+      exitCode: 0,
+      stdout: `blocksync ${manifest.version} (build ${buildId()})\n`,
+      stderr: "",
+    });
+  });
+
+  test("--help lists everything on stdout; no argument lists it on stderr and exits 2", async () => {
+    const help = await run(["--help"]);
+    expect(help.exitCode).toBe(0);
+    expect(help.stdout).toContain("--additional-hash NAME");
+    expect(help.stdout).toContain("7  verification failed");
+    const none = await run([]);
+    expect(none).toEqual({ exitCode: 2, stdout: "", stderr: help.stdout });
+  });
+
+  test.each([
+    [["--dry-runn", "a", "b"], 'Unknown option "--dry-runn"'],
+    [["a", "b", "c", "d"], "Too many arguments"],
+    [["a"], "DESTINATION is missing"],
+    [["--block-size", "a", "b"], "is no size"],
+    [["-b", "1000", "a", "b"], "multiple of 4K"],
+    [["--block-size=", "a", "b"], "is empty"],
+    [["a", "user@host"], "could be a host or a file"],
+    [["a", "localhost"], "could be a host or a file"],
+    [["--bwlimit", "1M", "a", "b"], "not available yet"],
+    [["--verify", "a", "b"], "not available yet"],
+    [["-w", "2", "a", "b"], "not available yet"],
+    [["--on-read-error", "skip", "--mapfile", "m", "a", "b"], "not available yet"],
+    [["a", "-oProxyCommand=x:b"], "DESTINATION is missing"],
+    [["--", "a", "-oProxyCommand=x:b"], 'begins with "-"'],
+    [["a", "x@-host:b"], 'begins with "-"'],
+    [["compare", "a"], "compare needs two"],
+    [["compare", "--force", "a", "b"], 'Unknown option "--force"'],
+    [["serve", "x"], "serve takes no arguments"],
+  ])("%p is a usage error: exit 2, nothing done", async (words, message) => {
+    using dir = tempDir();
+    const result = await run(words, { cwd: dir.path });
+    expect(result.stderr).toContain(message);
+    expect(result.exitCode).toBe(2);
+    expect(result.stdout).toBe("");
+    expect(fs.readdirSync(dir.path)).toEqual([]);
+  });
+
+  test.each([0, 1, 511, 4096, MIB - 1, MIB, 3 * MIB + 12345])("makes a copy of %p bytes", async (size) => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(31, size));
+    const result = await run(["--progress", "none", dir.file("s"), dir.file("d")]);
+    expect(result.stderr).toMatch(/^Completed in 0:00:0\d: .* equal, \d+ of \d+ blocks differed, .* written\n$/);
+    expect(result.exitCode).toBe(0);
+    expect(result.stdout).toBe("");
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(31, size))).toBe(true);
+  });
+
+  test("works beyond 4 GiB, in a sparse file, reading only its data", async () => {
+    using dir = tempDir();
+    const size = 6 * 2 ** 30 + 77;
+    for (const [name, seed] of [
+      ["s", 32],
+      ["d", 33],
+    ] as const) {
+      const fd = fs.openSync(dir.file(name), "w");
+      fs.ftruncateSync(fd, size);
+      fs.writeSync(fd, bytes(seed, 9000), 0, 9000, 5 * 2 ** 30 - 100);
+      fs.writeSync(fd, bytes(seed, 7), 0, 7, size - 7);
+      fs.closeSync(fd);
+    }
+    const result = await run(["--json", dir.file("s"), dir.file("d")]);
+    expect(result.exitCode).toBe(0);
+    const summary = summaryOf(result);
+    expect(summary).toMatchObject({ blocksDiffering: 3, leavesWritten: 5, bytesWritten: 4 * 4096 + 77 });
+    expect(Number(summary["bytesRead"])).toBeLessThan(20 * MIB);
+    for (const [offset, length] of [
+      [5 * 2 ** 30 - 8192, 32768],
+      [size - 8192, 8192],
+    ] as const) {
+      const [from, to] = ["s", "d"].map((name) =>
+        Bun.spawnSync([
+          "dd",
+          `if=${dir.file(name)}`,
+          "iflag=skip_bytes,count_bytes",
+          `skip=${offset}`,
+          `count=${length}`,
+        ]),
+      );
+      expect(from?.stdout.length).toBe(length);
+      expect(from?.stdout.equals(to?.stdout ?? Buffer.alloc(0))).toBe(true);
+    }
+    expect(allocated(dir.file("d"))).toBeLessThan(MIB);
+  });
+
+  test("1 TiB of sparse file is compared within 200 MB", async () => {
+    using dir = tempDir();
+    for (const name of ["s", "d"]) {
+      const fd = fs.openSync(dir.file(name), "w");
+      fs.ftruncateSync(fd, 2 ** 40);
+      fs.writeSync(fd, bytes(34, 4096), 0, 4096, 2 ** 39);
+      fs.closeSync(fd);
+    }
+    const child = start(["-q", dir.file("s"), dir.file("d")]);
+    expect(await child.exited).toBe(0);
+    expect(child.resourceUsage()?.maxRSS ?? Number.POSITIVE_INFINITY).toBeLessThan(200e6);
+  });
+
+  test("--json gives one object a line, start first and summary last, and nothing else on stdout", async () => {
+    using dir = tempDir();
+    const data = bytes(35, 5 * MIB);
+    fs.writeFileSync(dir.file("s"), data);
+    fs.writeFileSync(dir.file("d"), Buffer.concat([changeLeaves(data, [300]), bytes(1, 10)]));
+    const result = await run(["--json", dir.file("s"), dir.file("d")]);
+    const events = result.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.map(({ event }) => event)).toEqual(["notice", "start", "summary"]);
+    expect(events.every(({ time }) => !Number.isNaN(Date.parse(time)))).toBe(true);
+    expect(events.at(-1)).toMatchObject({
+      exitCode: 0,
+      source: dir.file("s"),
+      destination: dir.file("d"),
+      sizeBytes: 5 * MIB,
+      blockSizeBytes: MIB,
+      blocksTotal: 5,
+      blocksMatching: 4,
+      blocksDiffering: 1,
+      blocksZero: 0,
+      bytesWritten: 4096,
+      bytesSent: 0,
+      bytesReceived: 0,
+      bytesBootstrapped: 0,
+      leavesWritten: 1,
+      sourceUnreadableBytes: 0,
+      verified: false,
+    });
+    expect(result.stderr).toContain("keeps its tail");
+  });
+
+  test("--json ends with a summary after a failure too", async () => {
+    using dir = tempDir();
+    const result = await run(["--json", dir.file("none"), dir.file("d")]);
+    expect(result.exitCode).toBe(4);
+    const events = result.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.map(({ event }) => event)).toEqual(["error", "summary"]);
+    expect(events.at(-1)).toMatchObject({ exitCode: 4, bytesWritten: 0 });
+    expect(result.stderr).toContain(
+      `blocksync: Cannot open ${JSON.stringify(dir.file("none"))}: no such file or directory\n`,
+    );
+    expect(fs.existsSync(dir.file("d"))).toBe(false);
+  });
+
+  test("--dry-run writes nothing and exits 1 when something differs, 0 when nothing does", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(36, 2 * MIB));
+    fs.writeFileSync(dir.file("d"), bytes(37, 2 * MIB));
+    expect((await run(["-n", dir.file("s"), dir.file("d")])).exitCode).toBe(1);
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(37, 2 * MIB))).toBe(true);
+    expect((await run(["--dryrun", "-T", dir.file("s"), dir.file("new")])).exitCode).toBe(1);
+    expect(fs.existsSync(dir.file("new"))).toBe(false);
+    fs.copyFileSync(dir.file("s"), dir.file("d"));
+    expect((await run(["-n", dir.file("s"), dir.file("d")])).exitCode).toBe(0);
+  });
+
+  test("compare prints differing runs of leaves and a tail, exit 1; nothing when equal, exit 0", async () => {
+    using dir = tempDir();
+    const data = bytes(38, 3 * MIB + 100);
+    fs.writeFileSync(dir.file("a"), data);
+    fs.writeFileSync(dir.file("b"), Buffer.concat([changeLeaves(data, [0, 5, 6, 255, 256, 768]), bytes(1, 50)]));
+    const result = await run(["compare", "--progress", "none", dir.file("a"), dir.file("b")]);
+    expect(result.stdout).toBe(
+      "0 4096\n20480 8192\n1044480 8192\n3145728 150\n".replace("3145728 150", `3145728 100\n${data.length} 50`),
+    );
+    expect(result.exitCode).toBe(1);
+    expect(await run(["compare", "-q", dir.file("a"), dir.file("a")])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  });
+
+  test("plain progress is blocksync.py's line, also without a terminal, and goes to --output with the messages", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(39, 8 * MIB));
+    const result = await run(["-p", "100", "-t", "0.2", "-o", dir.file("log"), dir.file("s"), dir.file("d")]);
+    expect(result).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    const lines = fs.readFileSync(dir.file("log"), "utf8").trimEnd().split("\n");
+    expect(lines.length).toBeGreaterThan(3);
+    expect(lines[0]).toMatch(/^\[worker 0\] same: 0, diff: [1-7], [1-7]\/8, +\d+\.\d MB\/s \(0:00:0\d remaining\)$/);
+    expect(lines.at(-2)).toMatch(/^\[worker 0\] same: 0, diff: 8, 8\/8, +\d+\.\d MB\/s$/);
+    expect(lines.at(-1)).toMatch(/^Completed in 0:00:01: 8\.0 MiB equal/);
+  });
+
+  test("a failure is said on the terminal even with --output", async () => {
+    using dir = tempDir();
+    const result = await run(["-o", dir.file("log"), dir.file("none"), dir.file("d")]);
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain("Cannot open");
+    expect(fs.readFileSync(dir.file("log"), "utf8")).toBe(result.stderr);
+  });
+
+  test.each(["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"])(
+    "--hash %s finds and copies a change",
+    async (hash) => {
+      using dir = tempDir();
+      const data = bytes(40, 2 * MIB + 5);
+      fs.writeFileSync(dir.file("s"), data);
+      fs.writeFileSync(dir.file("d"), changeLeaves(data, [512]));
+      const words = ["--json", "-1", hash, "-2", "md5", "-b", "64K", dir.file("s"), dir.file("d")];
+      expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, bytesWritten: 5, blocksDiffering: 1 });
+      expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+    },
+  );
+
+  test("-I of old command lines is ignored with a notice", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), "x");
+    const result = await run(["-I", "python3", dir.file("s"), "localhost", dir.file("d")]);
+    expect(result.exitCode).toBe(0);
+    expect(result.stderr).toContain("--interpreter python3 is ignored");
+    expect(fs.readFileSync(dir.file("d"), "utf8")).toBe("x");
+  });
+
+  test.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 143],
+  ] as const)("%s ends the run with %p and a summary", async (signal, exitCode) => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(41, 8 * MIB));
+    const child = start(["--json", "-p", "500", dir.file("s"), dir.file("d")]);
+    await until("the destination exists", () => fs.existsSync(dir.file("d")));
+    child.kill(signal);
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    expect(await child.exited).toBe(exitCode);
+    expect(JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "")).toMatchObject({ event: "summary", exitCode });
+    expect(stderr).toContain("blocksync: Interrupted");
+  });
+
+  test("a folder with a hostile bunfig.toml, .env and package.json changes nothing", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(
+      dir.file("evil.ts"),
+      `require("node:fs").writeFileSync(${JSON.stringify(dir.file("pwned"))}, "x");`,
+    );
+    fs.writeFileSync(dir.file("bunfig.toml"), 'preload = ["./evil.ts"]\n[run]\npreload = ["./evil.ts"]\n');
+    fs.writeFileSync(
+      dir.file(".env"),
+      `BLOCKSYNC_ASKPASS=HOME\nBLOCKSYNC_DEBUG=1\nBUN_OPTIONS=--preload=${dir.file("evil.ts")}\n`,
+    );
+    fs.writeFileSync(dir.file("package.json"), '{"name":"x","main":"./evil.ts","imports":{"citty":"./evil.ts"}}');
+    fs.writeFileSync(dir.file("tsconfig.json"), '{"compilerOptions":{"paths":{"citty":["./evil.ts"]}}}');
+    fs.writeFileSync(dir.file("s"), "data");
+    expect((await run(["s", "d"], { cwd: dir.path })).exitCode).toBe(0);
+    const failing = await run(["none", "d2"], { cwd: dir.path });
+    expect(failing.stderr).toBe('blocksync: Cannot open "none": no such file or directory\n');
+    expect(fs.existsSync(dir.file("pwned"))).toBe(false);
+    expect(fs.readFileSync(dir.file("d"), "utf8")).toBe("data");
+  });
+
+  test("the password that --pass names is given to ssh's question, and to no other", async () => {
+    const env = { BLOCKSYNC_ASKPASS: "TEST_SECRET", TEST_SECRET: "s3cret" };
+    expect(await run(["root@host's password: "], { env })).toEqual({ exitCode: 0, stdout: "s3cret\n", stderr: "" });
+    expect(await run(["Are you sure you want to continue connecting (yes/no/[fingerprint])? "], { env })).toMatchObject(
+      { exitCode: 1, stdout: "" },
+    );
+    const unset = await run(["-P", "TEST_NOT_SET", "a", "h:b"]);
+    expect(unset.exitCode).toBe(2);
+    expect(unset.stderr).toContain("TEST_NOT_SET");
+  });
+
+  test("leaves nothing in the temporary folder", async () => {
+    using dir = tempDir();
+    using scratch = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(42, MIB));
+    const env = { TMPDIR: scratch.path, BUN_TMPDIR: scratch.path };
+    expect((await run([dir.file("s"), dir.file("d")], { env })).exitCode).toBe(0);
+    expect(fs.readdirSync(scratch.path)).toEqual([]);
+  });
+});

@@ -1,0 +1,80 @@
+/** Runs the compiled program as a user would. */
+import fs from "node:fs";
+import { join } from "node:path";
+
+export const BINARY = join(import.meta.dir, "../../dist/blocksync");
+
+export interface Result {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Record<string, string | undefined>;
+  readonly cwd?: string;
+  readonly argv0?: readonly string[];
+}
+
+/** The environment of a user: no CI variables, no terminal. */
+function environment(extra: Record<string, string | undefined> = {}): Record<string, string | undefined> {
+  return { ...process.env, BLOCKSYNC_DEBUG: undefined, ...extra };
+}
+
+/** Runs a command to its end; `argv0` goes before it (strace, unshare …). */
+export async function run(words: readonly string[], options: RunOptions = {}): Promise<Result> {
+  const child = Bun.spawn([...(options.argv0 ?? []), BINARY, ...words], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: environment(options.env),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  });
+  const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { exitCode, stdout, stderr };
+}
+
+/** Starts it and leaves it running, for tests that interrupt it. */
+export function start(words: readonly string[], options: RunOptions = {}): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+  return Bun.spawn([...(options.argv0 ?? []), BINARY, ...words], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: environment(options.env),
+  });
+}
+
+export interface Summary {
+  readonly [name: string]: number | string | boolean;
+}
+
+/** The last JSON line on stdout, which is always the summary. */
+export function summaryOf(result: Result): Summary {
+  const last = result.stdout.trimEnd().split("\n").at(-1) ?? "";
+  const parsed: Summary = JSON.parse(last);
+  return parsed;
+}
+
+/** Process ids whose command line contains `text`; zombies have none. */
+export function processesWith(text: string): number[] {
+  return fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** Waits until `condition` holds, looking every few milliseconds; fails after 20 s. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain until ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

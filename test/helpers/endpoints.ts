@@ -1,0 +1,81 @@
+/** Endpoints for tests: local ones, and the same behind channel and serve over pipes in memory. */
+import { UnreachableError } from "../../src/errors.ts";
+import { LocalEndpoint, type LocalOptions } from "../../src/local/endpoint.ts";
+import { Channel } from "../../src/remote/channel.ts";
+import { noCompression } from "../../src/remote/compression.ts";
+import { RemoteEndpoint } from "../../src/remote/endpoint.ts";
+import { Server } from "../../src/remote/serve.ts";
+import { ByteReader } from "../../src/remote/streams.ts";
+import { DEFAULT_BLOCK_SIZE } from "../../src/sync/blocks.ts";
+import type { Endpoint, EndpointRole } from "../../src/sync/endpoint.ts";
+import { type Pipe, pipe } from "./pipe.ts";
+
+export const SEED = Uint8Array.from({ length: 12 }, (_, i) => i * 19 + 7);
+
+export interface OpenOptions {
+  readonly role: EndpointRole;
+  readonly blockSize?: number;
+  readonly readOnly?: boolean;
+}
+
+export type OpenEndpoint = (path: string, options: OpenOptions) => Promise<Endpoint>;
+
+function localOptions(path: string, options: OpenOptions): LocalOptions {
+  return {
+    path,
+    label: path,
+    role: options.role,
+    readOnly: options.readOnly ?? options.role === "source",
+    blockSize: options.blockSize ?? DEFAULT_BLOCK_SIZE,
+    hash: { name: "xxh3-xxh64", additional: undefined, seed: SEED },
+    dropCache: false,
+  };
+}
+
+export const openLocal: OpenEndpoint = (path, options) => LocalEndpoint.open(localOptions(path, options));
+
+export interface Wire {
+  readonly toServer: Pipe;
+  readonly toClient: Pipe;
+}
+
+/** Opens an endpoint behind serve; `pieceLength` cuts the streams into small reads. */
+export async function openServed(
+  path: string,
+  options: OpenOptions,
+  pieceLength?: number,
+): Promise<{ endpoint: RemoteEndpoint; wire: Wire; channel: Channel }> {
+  const toServer = pipe(pieceLength);
+  const toClient = pipe(pieceLength);
+  const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), noCompression, undefined);
+  const served = server.run().finally(() => toClient.sink.end());
+  const channel = new Channel(new ByteReader(toClient.source), toServer.sink);
+  void channel.run(undefined, () => Promise.resolve(new UnreachableError("The stream ended")));
+  const local = localOptions(path, options);
+  const request = {
+    role: local.role,
+    readOnly: local.readOnly,
+    dropCache: false,
+    blockSize: local.blockSize,
+    path,
+    label: path,
+    hash: local.hash.name,
+    additionalHash: "",
+    seed: SEED,
+  };
+  const shutDown = async () => {
+    await toServer.sink.end();
+    await served;
+  };
+  try {
+    const endpoint = await RemoteEndpoint.open(channel, request, noCompression, shutDown);
+    return { endpoint, wire: { toServer, toClient }, channel };
+  } catch (error) {
+    await shutDown();
+    throw error;
+  }
+}
+
+export const openRemote: OpenEndpoint = async (path, options) => (await openServed(path, options)).endpoint;
+/** As openRemote, with every read of the streams giving at most 7 bytes. */
+export const openTrickle: OpenEndpoint = async (path, options) => (await openServed(path, options, 7)).endpoint;

@@ -1,0 +1,5 @@
+import { describeEndpoint } from "./endpoint-suite.ts";
+import { openRemote, openTrickle } from "./helpers/endpoints.ts";
+
+describeEndpoint("RemoteEndpoint over channel and serve", openRemote);
+describeEndpoint("RemoteEndpoint over streams of 7-byte pieces", openTrickle);
