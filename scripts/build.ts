@@ -14,7 +14,7 @@ function filesBelow(directory: string): string[] {
 /** A digest of all that goes into the program, so that two builds are equal exactly when their sources are. */
 export function buildId(): string {
   const hasher = new Bun.CryptoHasher("sha256");
-  for (const path of [...filesBelow(join(root, "src")), join(root, "package.json"), join(root, "package-lock.json")]) {
+  for (const path of [...filesBelow(join(root, "src")), join(root, "package.json"), join(root, "bun.lock")]) {
     hasher.update(`${path.slice(root.length)}\0${statSync(path).size}\0`);
     hasher.update(readFileSync(path));
   }

@@ -24,6 +24,9 @@ const NOISE_LIMIT = 4 << 20;
 const LINE_LIMIT = 8 << 10;
 const NEWLINE = 10;
 
+/** Variables that would change what the program does, or run something else first. */
+const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH BLOCKSYNC_ASKPASS";
+
 /**
  * $1 marker, $2 a directory to use first, $3 "sudo" or "". A directory is usable when files in it can be executed: a
  * noexec mount shows only by trying. A found file counts only when it is our own and its contents are right; another
@@ -32,7 +35,7 @@ const NEWLINE = 10;
 const SCRIPT = [
   'm=$1; s=$3; umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1',
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
-  'become() { trap - EXIT; echo "$m ready"; unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH; if [ -n "$s" ]; then exec sudo -n -- "$1" serve; fi; exec "$1" serve; }',
+  `become() { trap - EXIT; echo "$m ready"; ${CLEAN}; if [ -n "$s" ]; then exec sudo -n -- "$1" serve; fi; exec "$1" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
   'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
   'n=blocksync-$h; u=; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do if [ -n "$d" ] && [ -z "$u" ]; then f=$d/$n; t=$d/.blocksync-$$-$m; if [ -f "$f" ] && [ -O "$f" ] && [ -x "$f" ] && [ "$(sum "$f")" = "$h" ]; then become "$f"; fi; mkdir -p "$d" 2>/dev/null; if { [ -O "$f" ] || [ "$(ls -d "$f" 2>/dev/null)" = "" ]; } && (set -C; echo "exit 42" >"$t") 2>/dev/null; then chmod 700 "$t"; "$t" >/dev/null 2>&1; if [ $? = 42 ]; then u=$d; else rm -f "$t"; fi; fi; fi; done',
@@ -51,8 +54,7 @@ export function bootstrapCommand(marker: string, directory: string, sudo: boolea
 
 /** The command for the far shell that runs the program already at `path` there. */
 export function scriptCommand(marker: string, path: string, sudo: boolean): string {
-  const script =
-    'echo; echo "$1 ready"; unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve';
+  const script = `echo; echo "$1 ready"; ${CLEAN}; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
   return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${sudo ? "sudo" : "''"}`;
 }
 

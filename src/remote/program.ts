@@ -22,11 +22,6 @@ const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarc
 
 /** @throws {UnreachableError} when blocksync does not run as its own executable, so has nothing to send. */
 export function ownProgram(): Program {
-  let bytes: Promise<Buffer> | undefined;
-  const load = () => {
-    bytes ??= fs.promises.readFile(SELF);
-    return bytes;
-  };
   if (!Bun.main.startsWith("/$bunfs/")) {
     throw new UnreachableError("Cannot bring blocksync to the far side: it does not run as its own executable", {
       hint: "build it with make, and run dist/blocksync",
@@ -34,11 +29,14 @@ export function ownProgram(): Program {
   }
   return {
     platform: `Linux ${MACHINES[process.arch] ?? process.arch}`,
+    // In pieces: 110 MB are not to be held for a run that sends nothing of them.
     async sha256() {
-      return new Bun.CryptoHasher("sha256").update(await load()).digest("hex");
+      const hasher = new Bun.CryptoHasher("sha256");
+      for await (const piece of fs.createReadStream(SELF, { highWaterMark: 1 << 20 })) hasher.update(piece);
+      return hasher.digest("hex");
     },
     async packed(codecs) {
-      const raw = await load();
+      const raw = await fs.promises.readFile(SELF);
       if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
       if (codecs.includes("gzip")) {
         const packed = await new Promise<Buffer>((resolve, reject) => {

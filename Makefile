@@ -1,0 +1,53 @@
+# Everything one can do here. Needs npm or Bun on the machine; nothing is installed outside this folder, except that
+# `make test` as root on Debian installs the servers and tools its tests talk to.
+
+# The pinned Bun, out of node_modules; where install scripts are turned off, its binary is in @oven.
+BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bin/bun; do \
+	"$$bun" --version >/dev/null 2>&1 && echo "$$bun" && break; done)
+SOURCES = $(shell find src -name '*.ts') scripts/build.ts package.json bun.lock tsconfig.json bunfig.toml
+
+.DELETE_ON_ERROR:
+.PHONY: all demo check format test bench clean
+
+# The binary for this machine.
+all: dist/blocksync
+
+# A Bun on this machine installs the packages of bun.lock, the pinned Bun among them; without one, npm brings that first.
+node_modules/.installed: package.json bun.lock
+	@set -e; bun=$$(command -v bun || true); \
+	if [ -z "$$bun" ]; then \
+		command -v npm >/dev/null 2>&1 || { echo "make: needs npm (Node.js) or bun on this machine" >&2; exit 1; }; \
+		version=$$(sed -n 's/^ *"bun": "\([0-9.]*\)",*$$/\1/p' package.json | tail -n 1); \
+		npm install --prefix .bun --no-save --no-package-lock --no-audit --no-fund --loglevel=error "bun@$$version"; \
+		for bun in .bun/node_modules/.bin/bun .bun/node_modules/@oven/bun-linux-*/bin/bun; do \
+			"$$bun" --version >/dev/null 2>&1 && break; done; \
+	fi; \
+	"$$bun" install --frozen-lockfile --silent
+	@touch $@
+
+dist/blocksync: node_modules/.installed $(SOURCES)
+	@$(BUN) scripts/build.ts
+
+# Shows what blocksync does on a sample image it makes: a copy, a few changes, what is written, and the same over ssh.
+demo: dist/blocksync
+	@$(BUN) scripts/demo.ts
+
+# Format, lint, types. The one gate before a commit.
+check: node_modules/.installed
+	@$(BUN) x --bun biome check --error-on-warnings .
+	@$(BUN) x --bun tsc -p .
+
+# Rewrites the sources in the project's format.
+format: node_modules/.installed
+	@$(BUN) x --bun biome check --write .
+
+# Every test, on the compiled binary where it matters; ends with "N passed, N failed".
+test: dist/blocksync
+	@$(BUN) scripts/test.ts
+
+# Pairs blocksync with its peers in one run and prints ratios of medians; minutes, not part of the tests.
+bench: dist/blocksync
+	@$(BUN) scripts/bench.ts $(BENCH)
+
+clean:
+	rm -rf dist node_modules .bun

@@ -1,0 +1,225 @@
+/** The rules about which part of src may know which, checked on the text of every file. */
+import { expect, test } from "bun:test";
+import fs from "node:fs";
+import path from "node:path";
+
+const ROOT = path.join(import.meta.dir, "..", "src");
+const MAX_LINES = 400;
+
+interface SourceFile {
+  /** Relative to src: "sync/copy.ts". */
+  readonly name: string;
+  /** The folder in src: "sync", "" for src itself. */
+  readonly room: string;
+  readonly text: string;
+  /** What it imports, types included: files relative to src, packages as they are written. */
+  readonly imports: readonly string[];
+}
+
+const IMPORT = /^(?:import|export)\s(?:[^;"']*?\sfrom\s*)?["']([^"']+)["']|\bimport\(\s*["'`]([^"'`]+)["'`]/gm;
+
+function importsOf(text: string): string[] {
+  return [...text.matchAll(IMPORT)].map((match) => match[1] ?? match[2] ?? "");
+}
+
+function readSources(): SourceFile[] {
+  const names = fs.readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  return names.toSorted().map((name) => {
+    const text = fs.readFileSync(path.join(ROOT, name), "utf8");
+    const imports = importsOf(text).map((word) => (word.startsWith(".") ? path.join(path.dirname(name), word) : word));
+    return { name, room: name.includes("/") ? (name.split("/")[0] ?? "") : "", text, imports };
+  });
+}
+
+const SOURCES = readSources();
+
+function inRoom(room: string): SourceFile[] {
+  const files = SOURCES.filter((file) => file.room === room);
+  expect(files.length).toBeGreaterThan(0);
+  return files;
+}
+
+/** Whether an import is a file of one of the rooms; a name with a dot is that one file. */
+function isOneOf(imported: string, allowed: readonly string[]): boolean {
+  return allowed.some((one) => (one.endsWith("/") || one.endsWith(":") ? imported.startsWith(one) : imported === one));
+}
+
+/** Imports of a room's files that are not allowed, as "file imports what". */
+function violations(room: string, allowed: readonly string[], exceptions: Record<string, string[]> = {}): string[] {
+  return inRoom(room).flatMap((file) =>
+    file.imports
+      .filter((imported) => !isOneOf(imported, [...allowed, ...(exceptions[file.name] ?? [])]))
+      .map((imported) => `${file.name} imports ${imported}`),
+  );
+}
+
+/** Names of the files that import something of which `matches` is true. */
+function importersOf(matches: (imported: string) => boolean): string[] {
+  return SOURCES.filter((file) => file.imports.some(matches)).map((file) => file.name);
+}
+
+/** Names of the files whose text, comments apart from code or not, matches. */
+function mentioning(pattern: RegExp, files: readonly SourceFile[] = SOURCES): string[] {
+  return files.filter((file) => pattern.test(file.text)).map((file) => file.name);
+}
+
+function isPackage(imported: string, name: string): boolean {
+  return imported === name || imported.startsWith(`${name}/`);
+}
+
+test("importsOf() finds every way to import", () => {
+  const text = [
+    'import a from "a";',
+    'import { type B,\n  C } from "./b.ts";',
+    'import type { D } from "d";',
+    'import "e";',
+    'export { f } from "./f.ts";',
+    'export * from "g";',
+    'const h = await import("h");',
+    'import i from "./i.json" with { type: "json" };',
+    'const text = "import nothing";',
+    'export const from = "nowhere";',
+  ].join("\n");
+  expect(importsOf(text)).toEqual(["a", "./b.ts", "d", "e", "./f.ts", "g", "h", "./i.json"]);
+});
+
+test("importsOf() sees at least what Bun's own parser sees in every file", () => {
+  const transpiler = new Bun.Transpiler({ loader: "ts" });
+  let count = 0;
+  for (const file of SOURCES) {
+    const found = new Set(importsOf(file.text));
+    for (const { path: imported } of transpiler.scanImports(file.text)) {
+      count++;
+      expect({ file: file.name, imported, found: found.has(imported) }).toEqual({
+        file: file.name,
+        imported,
+        found: true,
+      });
+    }
+  }
+  expect(count).toBeGreaterThan(100);
+});
+
+test("every import of a file names one that exists, with its extension", () => {
+  const missing = SOURCES.flatMap((file) =>
+    file.imports
+      .filter((imported) => imported.endsWith(".ts") && !SOURCES.some((other) => other.name === imported))
+      .map((imported) => `${file.name} imports ${imported}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+test("src has the five rooms and few files outside", () => {
+  expect([...new Set(SOURCES.map((file) => file.room))].toSorted()).toEqual([
+    "",
+    "cli",
+    "local",
+    "remote",
+    "report",
+    "sync",
+  ]);
+  expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
+    "errors.ts",
+    "main.ts",
+    "version.ts",
+  ]);
+});
+
+test("errors.ts imports nothing, version.ts only the manifest", () => {
+  const imports = (name: string) => SOURCES.find((file) => file.name === name)?.imports;
+  expect(imports("errors.ts")).toEqual([]);
+  expect(imports("version.ts")).toEqual(["../package.json"]);
+});
+
+test("sync/ imports only sync/ and errors.ts", () => {
+  expect(violations("sync", ["sync/", "errors.ts"])).toEqual([]);
+});
+
+test("sync/ does not know where it runs: no process, no Bun, no node modules", () => {
+  expect(mentioning(/\bprocess\.|\bBun\.|\bnode:|\bbun:|\brequire\(/, inRoom("sync"))).toEqual([]);
+});
+
+test("local/ imports only local/, sync/, errors.ts, @node-rs/xxhash, bun:ffi and node modules", () => {
+  expect(violations("local", ["local/", "sync/", "errors.ts", "@node-rs/xxhash", "bun:ffi", "node:"])).toEqual([]);
+});
+
+test("remote/ imports only remote/, sync/, errors.ts and node modules, and local/ from serve.ts alone", () => {
+  const exceptions = { "remote/serve.ts": ["local/"] };
+  expect(violations("remote", ["remote/", "sync/", "errors.ts", "node:"], exceptions)).toEqual([]);
+});
+
+test("report/ imports only report/, sync/, errors.ts, consola and node modules", () => {
+  expect(violations("report", ["report/", "sync/", "errors.ts", "consola", "node:"])).toEqual([]);
+});
+
+test("cli/ imports only the rooms, citty and node modules", () => {
+  const rooms = ["cli/", "local/", "remote/", "report/", "sync/", "errors.ts", "version.ts"];
+  expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
+});
+
+test("main.ts is imported by nobody, cli/ by main.ts alone", () => {
+  expect(importersOf((imported) => imported === "main.ts")).toEqual([]);
+  const outside = SOURCES.filter((file) => file.room !== "cli");
+  expect(outside.filter((file) => file.imports.some((one) => one.startsWith("cli/"))).map((file) => file.name)).toEqual(
+    ["main.ts"],
+  );
+});
+
+test("citty is imported in cli/ only, consola in report/ only", () => {
+  const citty = importersOf((imported) => isPackage(imported, "citty"));
+  expect(citty.length).toBeGreaterThan(0);
+  expect(citty.filter((name) => !name.startsWith("cli/"))).toEqual([]);
+  const consola = importersOf((imported) => isPackage(imported, "consola"));
+  expect(consola.length).toBeGreaterThan(0);
+  expect(consola.filter((name) => !name.startsWith("report/"))).toEqual([]);
+});
+
+test("bun:ffi is imported in local/kernel.ts only", () => {
+  expect(importersOf((imported) => imported === "bun:ffi")).toEqual(["local/kernel.ts"]);
+  expect(mentioning(/bun:ffi|\bdlopen\b/)).toEqual(["local/kernel.ts"]);
+});
+
+test("@node-rs/xxhash is imported in local/hash.ts only", () => {
+  expect(importersOf((imported) => isPackage(imported, "@node-rs/xxhash"))).toEqual(["local/hash.ts"]);
+});
+
+test("packages are those of package.json, and Bun's own modules only where a rule says so", () => {
+  const packages = new Set(
+    SOURCES.flatMap((file) => file.imports).filter(
+      (imported) => !imported.endsWith(".ts") && !imported.startsWith("node:") && imported !== "../package.json",
+    ),
+  );
+  expect([...packages].toSorted()).toEqual(["@node-rs/xxhash", "bun:ffi", "citty", "consola"]);
+});
+
+test("child processes are started in remote/process.ts only", () => {
+  expect(mentioning(/\bBun\.spawn(Sync)?\b|\bchild_process\b|\bBun\.\$|\bspawn(Sync)?\(|\bexecFile\b/)).toEqual([
+    "remote/process.ts",
+  ]);
+});
+
+test("no file imports itself by way of others", () => {
+  const byName = new Map(SOURCES.map((file) => [file.name, file]));
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (name: string, trail: readonly string[]) => {
+    const start = trail.indexOf(name);
+    if (start !== -1) {
+      cycles.push([...trail.slice(start), name].join(" > "));
+      return;
+    }
+    if (done.has(name)) return;
+    for (const imported of byName.get(name)?.imports ?? []) {
+      if (byName.has(imported)) visit(imported, [...trail, name]);
+    }
+    done.add(name);
+  };
+  for (const file of SOURCES) visit(file.name, []);
+  expect(cycles).toEqual([]);
+  expect(done.size).toBe(SOURCES.length);
+});
+
+test(`no file in src is longer than ${MAX_LINES} lines`, () => {
+  const lines = (text: string) => text.replace(/\n$/, "").split("\n").length;
+  expect(SOURCES.filter((file) => lines(file.text) > MAX_LINES).map((file) => file.name)).toEqual([]);
+});
