@@ -314,3 +314,21 @@ test("parseLocations() refuses a HOST of three arguments that is none", () => {
   expect(said(() => pair("a", "b c", "d"))).toBe('The host "b c" contains white space');
   expect(said(() => pair("a", "root@", "c"))).toBe('Cannot read "root@" as [USER@]HOST');
 });
+
+test("parseLocation() never takes for a local file what has a colon before its first slash", () => {
+  for (const text of ["a@b@[::1]:/x", "[::1]x:/y", "[::1]", "a[b:/x"]) {
+    expect(() => parseLocation(text)).toThrow(UsageError);
+    expect(parseLocation(`./${text}`)).toEqual({ remote: undefined, path: `./${text}`, label: `./${text}` });
+  }
+});
+
+test("parseLocation() refuses a password in a location and does not repeat it", () => {
+  let message = "";
+  try {
+    parseLocation("ssh://user:hunter2@host/x");
+  } catch (error) {
+    message = String(error);
+  }
+  expect(message).toContain("a password does not belong on the command line");
+  expect(message).not.toContain("hunter2");
+});

@@ -55,6 +55,12 @@ test("ByteReader.fill() steps over empty chunks", async () => {
   expect(await filled(reader, 2)).toEqual({ got: 2, bytes: [1, 2] });
 });
 
+test("ByteReader.until() steps over empty chunks", async () => {
+  const reader = new ByteReader(sourceOf([], [], [1], [], [], [10, 2]));
+  expect(await line(reader, 100)).toEqual({ bytes: [1, 10], complete: true });
+  expect(await line(reader, 100)).toEqual({ bytes: [2], complete: false });
+});
+
 test("ByteReader.fill() copies, so that the source may reuse its chunk", async () => {
   const chunk = Uint8Array.of(1, 2);
   const chunks = [chunk, undefined];

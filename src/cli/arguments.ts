@@ -53,7 +53,7 @@ function readLong(word: string, table: ArgsDef, options: Map<string, string>, ta
   const equals = word.indexOf("=");
   const spelling = word.slice(2, equals === -1 ? undefined : equals);
   const attached = equals === -1 ? undefined : word.slice(equals + 1);
-  const negated = spelling.startsWith("no-") ? findOption(table, spelling.slice(3)) : undefined;
+  const negated = /^no-../.test(spelling) ? findOption(table, spelling.slice(3)) : undefined;
   // Only what is on by default can be turned off.
   const isNegation = negated?.option.type === "boolean" && negated.option.default === true;
   const found = isNegation ? negated : findOption(table, spelling);

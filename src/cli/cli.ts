@@ -19,23 +19,32 @@ interface Command {
   run(rawArgs: string[], signal: AbortSignal): Promise<{ result: unknown }>;
 }
 
+// citty adds spellings of its own (--dryRun) to the table it is given, so it gets a copy.
 const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
   sync: {
     options: syncOptions,
     run: (rawArgs, signal) =>
-      runCommand(defineCommand({ args: syncOptions, run: ({ args }) => runSync(args, args._, signal) }), { rawArgs }),
+      runCommand(
+        defineCommand({ args: structuredClone(syncOptions), run: ({ args }) => runSync(args, args._, signal) }),
+        { rawArgs },
+      ),
   },
   compare: {
     options: compareOptions,
     run: (rawArgs, signal) =>
-      runCommand(defineCommand({ args: compareOptions, run: ({ args }) => runCompare(args, args._, signal) }), {
-        rawArgs,
-      }),
+      runCommand(
+        defineCommand({ args: structuredClone(compareOptions), run: ({ args }) => runCompare(args, args._, signal) }),
+        {
+          rawArgs,
+        },
+      ),
   },
   serve: {
     options: serveOptions,
     run: (rawArgs) =>
-      runCommand(defineCommand({ args: serveOptions, run: ({ args }) => runServe(args._) }), { rawArgs }),
+      runCommand(defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args._) }), {
+        rawArgs,
+      }),
   },
 };
 

@@ -81,7 +81,7 @@ export async function openPair(
       shell: options.shell,
       sudo: options.sudo,
       script: options.script,
-      directory: process.env["BLOCKSYNC_REMOTE_DIR"] ?? "",
+      directory: options.remoteDirectory,
       env: childEnvironment(options.passwordVariable),
       own: { version: VERSION, build: BUILD },
       signal: options.signal,

@@ -15,9 +15,9 @@ function located(remote: RemoteHost | undefined, path: string): Location {
   checkHost(remote);
   const host = remote.host.includes(":") ? `[${remote.host}]` : remote.host;
   const name = remote.user === undefined ? host : `${remote.user}@${host}`;
-  const label =
-    remote.port === undefined ? `${name}:${path}` : `ssh://${name}:${remote.port}/${path.replace(/^\//, "")}`;
-  return { remote, path, label };
+  // ssh:// has no way to say a path that begins at the home directory.
+  const asUrl = remote.port !== undefined && path.startsWith("/");
+  return { remote, path, label: asUrl ? `ssh://${name}:${remote.port}${path}` : `${name}:${path}` };
 }
 
 /** Splits "[USER@]HOST"; the last @ counts, since user names may contain one. */
@@ -25,6 +25,11 @@ function parseHost(text: string, port?: number): RemoteHost {
   const at = text.lastIndexOf("@");
   const host = text.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
   const user = at === -1 ? undefined : text.slice(0, at);
+  if (user?.includes(":")) {
+    throw new UsageError("A user name contains a colon; a password does not belong on the command line", {
+      hint: "ssh asks for it, or --pass names an environment variable that holds it",
+    });
+  }
   if (host === "" || user === "") throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST`);
   const remote = { user, host, port };
   checkHost(remote);
@@ -39,7 +44,7 @@ function parsePort(text: string): number {
 }
 
 function parseUrl(text: string, defaultPath: string | undefined): Location {
-  const match = /^ssh:\/\/((?:[^@/]*@)?(?:\[[^\]/]*\]|[^:/@[\]]*))(?::([^/]*))?(\/.*)?$/s.exec(text);
+  const match = /^ssh:\/\/((?:[^@/]*@)?(?:\[[^\]/]*\]|[^:/@[\]]*))(?::([^/]*))?(\/.*)?$/is.exec(text);
   if (match === null) throw new UsageError(`Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
   const [, host = "", port, path] = match;
   const remote = parseHost(host, port === undefined ? undefined : parsePort(port));
@@ -60,9 +65,16 @@ function pathOr(path: string | undefined, defaultPath: string | undefined, text:
 export function parseLocation(text: string, defaultPath?: string): Location {
   if (text === "") throw new UsageError("The name of a file or device is empty");
   if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
-  if (text.startsWith("ssh://")) return parseUrl(text, defaultPath);
+  if (/^ssh:\/\//i.test(text)) return parseUrl(text, defaultPath);
   const match = /^((?:[^@/:]*@)?(?:\[[^\]/]*\]|[^:/[\]]*)):(.*)$/s.exec(text);
-  if (match === null) return located(undefined, text);
+  if (match === null) {
+    if (/^[^/]*:/.test(text)) {
+      throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST:PATH`, {
+        hint: `for a file of that name say ${JSON.stringify(`./${text}`)}`,
+      });
+    }
+    return located(undefined, text);
+  }
   const [, host = "", path] = match;
   return located(parseHost(host), pathOr(path, defaultPath, text));
 }

@@ -20,6 +20,8 @@ export interface CommonOptions {
   /** Name of the environment variable that holds the ssh password. */
   readonly passwordVariable: string | undefined;
   readonly script: string | undefined;
+  /** Where a remote keeps its copy of the program, before the usual places; "" for none. */
+  readonly remoteDirectory: string;
   readonly intervalMs: number;
   readonly outputFile: string | undefined;
   readonly progress: boolean;
@@ -58,6 +60,12 @@ function notYet(what: string): UsageError {
   return new UsageError(`${what} is not available yet`, { hint: "this version does not have it; leave it out" });
 }
 
+/** Passes on what will be a word of a remote shell. @throws {UsageError} when no shell could be given it. */
+function shellWord(word: string | undefined, what: string): string | undefined {
+  if (word !== undefined && /[\0\r\n]/.test(word)) throw new UsageError(`${what} contains a line break or a NUL byte`);
+  return word;
+}
+
 const MAX_PAUSE_MS = 3_600_000;
 const PROGRESS = ["auto", "bar", "plain", "none"] as const;
 
@@ -94,7 +102,7 @@ export function commonOptions(values: Values): CommonOptions {
   const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);
   const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
   if (progress === "bar") throw notYet("--progress bar");
-  const interval = Number(required(values, "interval"));
+  const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
   if (!(interval > 0 && interval <= 86_400))
     throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
   const quiet = flag(values, "quiet");
@@ -114,7 +122,8 @@ export function commonOptions(values: Values): CommonOptions {
     sudo: flag(values, "sudo"),
     shell: shellOptions(values),
     passwordVariable,
-    script: text(values, "script"),
+    script: shellWord(text(values, "script"), "--script"),
+    remoteDirectory: shellWord(process.env["BLOCKSYNC_REMOTE_DIR"], "BLOCKSYNC_REMOTE_DIR") ?? "",
     intervalMs: interval * 1000,
     outputFile: text(values, "output"),
     progress: progress !== "none" && !quiet && !flag(values, "json"),

@@ -74,6 +74,7 @@ export class Server {
     try {
       await this.#dispatch(frame);
     } catch (error) {
+      frame.release();
       await this.#reply(frame, encode.failed(asFailure(error))).catch(() => undefined);
     }
   }

@@ -13,7 +13,8 @@ const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
+  // 1023.95 would be printed as 1024.0.
+  while (value >= (unit === 0 ? 1024 : 1023.95) && unit < UNITS.length - 1) {
     value /= 1024;
     unit++;
   }
