@@ -7,7 +7,7 @@ BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bi
 SOURCES = $(shell find src -name '*.ts') scripts/build.ts package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check format test bench clean
+.PHONY: all demo check format test bench readme clean
 
 # The binary for this machine.
 all: dist/blocksync
@@ -48,6 +48,10 @@ test: dist/blocksync
 # Pairs blocksync with its peers in one run and prints ratios of medians; minutes, not part of the tests.
 bench: dist/blocksync
 	@$(BUN) scripts/bench.ts $(BENCH)
+
+# Puts what the demo prints now into README.md; with TABLE=FILE the benchmark's table.
+readme: dist/blocksync
+	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 
 clean:
 	rm -rf dist node_modules .bun

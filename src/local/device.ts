@@ -6,7 +6,13 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { IoError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
+import { Window } from "../sync/window.ts";
 import { deviceSize, dropCache, isReadOnlyDevice, nextData, punchHole } from "./kernel.ts";
+
+/** Writes to one file take turns in the kernel (the inode's lock), and more threads only spin for it. */
+const WRITES_IN_FLIGHT = 2;
+/** Written bytes after which a write-back is started. */
+const WRITE_BACK_LENGTH = 64 << 20;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
@@ -64,6 +70,10 @@ export class Device {
   readonly #modifiedNs: bigint;
   readonly #directory: string | undefined;
   readonly #pending = new Set<Promise<unknown>>();
+  readonly #writers = new Window(WRITES_IN_FLIGHT);
+  #writingBack = false;
+  #writtenBackAt = 0;
+  #writeBackFailure: IoError | undefined;
   #closed = false;
   bytesRead = 0;
   bytesWritten = 0;
@@ -182,16 +192,42 @@ export class Device {
     });
   }
 
-  /** Writes all of `bytes` at `offset`, going on after short writes. @throws {IoError} at the first offset that fails. */
+  /**
+   * Writes all of `bytes` at `offset`, going on after short writes. Now and then it starts writing back what the page
+   * cache holds, so that the disk works from the beginning and a failing one is noticed early.
+   * @throws {IoError} at the first offset that fails, or when an earlier write-back failed.
+   */
   async write(bytes: Uint8Array, offset: number): Promise<void> {
-    let done = 0;
-    while (done < bytes.length) {
-      const count = await this.#writeSome(bytes, done, offset + done);
-      if (count === 0)
-        throw this.#failure("write", bytes.length - done, offset + done, new Error("the kernel took no byte"));
-      done += count;
-      this.bytesWritten += count;
+    await this.#writers.take();
+    try {
+      if (this.#writeBackFailure !== undefined) throw this.#writeBackFailure;
+      let done = 0;
+      while (done < bytes.length) {
+        const count = await this.#writeSome(bytes, done, offset + done);
+        if (count === 0)
+          throw this.#failure("write", bytes.length - done, offset + done, new Error("the kernel took no byte"));
+        done += count;
+        this.bytesWritten += count;
+      }
+    } finally {
+      this.#writers.give();
     }
+    if (this.bytesWritten - this.#writtenBackAt >= WRITE_BACK_LENGTH) this.#writeBack();
+  }
+
+  #writeBack(): void {
+    if (this.#writingBack) return;
+    this.#writingBack = true;
+    this.#writtenBackAt = this.bytesWritten;
+    this.#track<void>((resolve, reject) => {
+      fs.fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(error)));
+    })
+      .catch((error: unknown) => {
+        this.#writeBackFailure = this.#flushFailure(error);
+      })
+      .finally(() => {
+        this.#writingBack = false;
+      });
   }
 
   #writeSome(bytes: Uint8Array, start: number, offset: number): Promise<number> {
@@ -233,11 +269,17 @@ export class Device {
       await this.#fsync(this.#fd);
       if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
     } catch (error) {
-      throw new IoError(`Cannot flush ${quote(this.label)}: ${reason(error)}; some of what was written is lost`, {
-        cause: error,
-        hint: "look at the kernel's messages (dmesg), then run again: it compares everything anew",
-      });
+      throw this.#flushFailure(error);
     }
+    // The kernel reports a failed write-back to one fsync only, and that may have been an earlier one.
+    if (this.#writeBackFailure !== undefined) throw this.#writeBackFailure;
+  }
+
+  #flushFailure(cause: unknown): IoError {
+    return new IoError(`Cannot flush ${quote(this.label)}: ${reason(cause)}; some of what was written is lost`, {
+      cause,
+      hint: "look at the kernel's messages (dmesg), then run again: it compares everything anew",
+    });
   }
 
   /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
