@@ -70,6 +70,25 @@ export function processesWith(text: string): number[] {
     .map(Number);
 }
 
+/**
+ * The most memory a process had resident, in bytes, watched until it ends. Not from its resource usage: the kernel
+ * counts there what the process that started it had.
+ */
+export async function peakMemory(child: Bun.Subprocess): Promise<number> {
+  let peak = 0;
+  while (child.exitCode === null && child.signalCode === null) {
+    try {
+      const status = fs.readFileSync(`/proc/${child.pid}/status`, "utf8");
+      const name = /^Name:\s*(.*)$/m.exec(status)?.[1];
+      if (name === "blocksync") peak = Math.max(peak, Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024);
+    } catch {
+      // It ended between the two looks.
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return peak;
+}
+
 /** Waits until `condition` holds, looking every few milliseconds; fails after 20 s. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 20_000;
