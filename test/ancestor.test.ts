@@ -70,7 +70,9 @@ describe("blocksync.py's defects", () => {
       expect(result.exitCode).toBe(3);
       expect(fs.readFileSync(dir.file("argv"), "utf8")).not.toContain("hunter2");
       expect(result.stderr).not.toContain("hunter2");
-      expect(fs.readdirSync(cache.path).filter((name) => !/^blocksync-[0-9a-f]{64}$/.test(name))).toEqual([]);
+      expect(fs.readdirSync(cache.path).filter((name) => !/^blocksync-[0-9a-f]{64}(\.checked)?$/.test(name))).toEqual(
+        [],
+      );
       const dry = await run(["-n", "-T", ...sshd.words, dir.file("s"), `127.0.0.1:${dir.file("d")}`], { env });
       expect(dry.exitCode).toBe(1);
       expect(fs.readFileSync(dir.file("d")).equals(bytes(5, 5000))).toBe(true);

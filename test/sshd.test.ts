@@ -41,11 +41,11 @@ describe("over ssh", () => {
       expect(Number(summaryOf(first)["bytesBootstrapped"])).toBeGreaterThan(20 * MIB);
       expect(Number(summaryOf(first)["bytesBootstrapped"])).toBeLessThan(60 * MIB);
       const digest = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
-      expect(fs.readdirSync(fresh.path)).toEqual([`blocksync-${digest}`]);
+      expect(fs.readdirSync(fresh.path).sort()).toEqual([`blocksync-${digest}`, `blocksync-${digest}.checked`]);
       expect(fs.statSync(fresh.file(`blocksync-${digest}`)).mode & 0o777).toBe(0o700);
       const second = await run([...sshd.words, "--json", dir.file("s"), `${HOST}:${dir.file("d")}`], { env });
       expect(summaryOf(second)).toMatchObject({ exitCode: 0, bytesBootstrapped: 0, bytesWritten: 0 });
-      expect(fs.readdirSync(fresh.path)).toEqual([`blocksync-${digest}`]);
+      expect(fs.readdirSync(fresh.path).sort()).toEqual([`blocksync-${digest}`, `blocksync-${digest}.checked`]);
       // One login a run, whatever has to be done.
       expect(sshd.log().match(/Accepted publickey/g)?.length).toBe(2);
     },
@@ -64,6 +64,35 @@ describe("over ssh", () => {
     expect(result.exitCode).toBe(0);
     expect(fs.existsSync(dir.file("pwned"))).toBe(false);
     expect(new Bun.CryptoHasher("sha256").update(fs.readFileSync(planted)).digest("hex")).toBe(digest);
+  });
+
+  onSshd("a copy that was changed after it was checked is checked again", async () => {
+    using dir = tempDir();
+    using fresh = tempDir();
+    fs.writeFileSync(dir.file("s"), "x");
+    const env = { BLOCKSYNC_REMOTE_DIR: fresh.path };
+    const words = [...sshd.words, "--json", dir.file("s"), `${HOST}:${dir.file("d")}`];
+    expect((await run(words, { env })).exitCode).toBe(0);
+    const copy = fs.readdirSync(fresh.path).find((name) => !name.endsWith(".checked")) ?? "";
+    const { atime, mtime, size } = fs.statSync(fresh.file(copy));
+    const evil = Buffer.alloc(size, `#!/bin/sh\ntouch '${dir.file("pwned")}'\n`);
+    fs.writeFileSync(fresh.file(copy), evil);
+    fs.utimesSync(fresh.file(copy), atime, mtime);
+    expect(Number(summaryOf(await run(words, { env }))["bytesBootstrapped"])).toBeGreaterThan(0);
+    expect(fs.existsSync(dir.file("pwned"))).toBe(false);
+  });
+
+  onSshd("in a directory that others may write to, a private one within it is used", async () => {
+    using dir = tempDir();
+    using shared = tempDir();
+    fs.writeFileSync(dir.file("s"), "x");
+    fs.chmodSync(shared.path, 0o1777);
+    const result = await run([...sshd.words, dir.file("s"), `${HOST}:${dir.file("d")}`], {
+      env: { BLOCKSYNC_REMOTE_DIR: shared.path },
+    });
+    expect(result.exitCode).toBe(0);
+    expect(fs.readdirSync(shared.path)).toEqual([`blocksync-${process.getuid?.()}`]);
+    expect(fs.statSync(shared.file(`blocksync-${process.getuid?.()}`)).mode & 0o777).toBe(0o700);
   });
 
   onSshd("push, pull and remote to remote make equal copies and write only what differs", async () => {
@@ -248,6 +277,7 @@ describe("over ssh", () => {
   onSshd("Ctrl-C, and a killed ssh, leave no process and no temporary file at either end", async () => {
     using dir = tempDir();
     const unique = `unique${process.pid}`;
+    const digest = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
     fs.writeFileSync(dir.file("s"), bytes(55, 16 * MIB));
     for (const end of ["SIGINT", "kill ssh", "SIGKILL"] as const) {
       const path = dir.file(`${unique} ${end}`);
@@ -262,7 +292,7 @@ describe("over ssh", () => {
       const stderr = await child.stderr.text();
       expect(await child.exited).toBe({ SIGINT: 130, "kill ssh": 5, SIGKILL: 137 }[end]);
       if (end === "kill ssh") expect(stderr).toContain("ssh ended with signal SIGKILL");
-      await until("no far end is left", () => processesWith(`${cache.path}/blocksync-`).length === 0);
+      await until("no far end is left", () => processesWith(`./blocksync-${digest}`).length === 0);
       await until("no ssh is left", () => ssh.every((pid) => !fs.existsSync(`/proc/${pid}/exe`)));
     }
     expect(fs.readdirSync(cache.path).filter((name) => name.startsWith("."))).toEqual([]);

@@ -11,6 +11,9 @@ import { BUILD, VERSION } from "../version.ts";
 /** Returns the exit code, when the input has ended. @throws {ProtocolError} when the other side is no blocksync. */
 export async function runServe(words: readonly string[]): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
+  // The bootstrap script starts us from the program's own folder; relative paths begin where the login did.
+  const directory = process.env["BLOCKSYNC_CWD"];
+  if (directory !== undefined) process.chdir(directory);
   const reader = new ByteReader(stdinSource());
   const sink = stdoutSink();
   if (!(await shakeHands(reader, sink, { version: VERSION, build: BUILD }))) return ExitCode.protocol;

@@ -28,23 +28,35 @@ const NEWLINE = 10;
 const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH BLOCKSYNC_ASKPASS";
 
 /**
- * $1 marker, $2 a directory to use first, $3 "sudo" or "". A directory is usable when files in it can be executed: a
- * noexec mount shows only by trying. A found file counts only when it is our own and its contents are right; another
- * user's file in a shared directory can neither be taken nor replaced, so the next directory is used.
+ * $1 marker, $2 a directory to use first, $3 "sudo" or "".
+ *
+ * The script works inside the directory (cd, then "./name"), which must be our own and writable to nobody else: then no
+ * other user can put anything else under a name between the moment it is checked and the moment it is run. Of a
+ * directory that others may write to, such as /tmp, a private one within it is used. A directory is usable when a file
+ * in it can be executed: a noexec mount shows only by trying.
+ *
+ * A copy that was checked is noted beside it with its inode, size and times, so that the next run need not read 110 MB
+ * again (0.45 s with sha256sum); writing to the copy changes its ctime, which nobody can set.
  */
 const SCRIPT = [
-  'm=$1; s=$3; umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1',
+  'm=$1; s=$3; o=$PWD; umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
-  `become() { trap - EXIT; echo "$m ready"; ${CLEAN}; if [ -n "$s" ]; then exec sudo -n -- "$1" serve; fi; exec "$1" serve; }`,
+  'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
+  'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
+  'good() { [ -f "$n" ] && [ -x "$n" ] || return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
+  `become() { trap - EXIT; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
+  'enter() { cd "$1" 2>/dev/null && [ -O . ] && case "$(ls -ld . 2>/dev/null)" in d????-??-*) true;; *) false;; esac; }',
+  'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); mkdir "$q" 2>/dev/null; enter "$q"; }',
+  'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
   'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
-  'n=blocksync-$h; u=; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do if [ -n "$d" ] && [ -z "$u" ]; then f=$d/$n; t=$d/.blocksync-$$-$m; if [ -f "$f" ] && [ -O "$f" ] && [ -x "$f" ] && [ "$(sum "$f")" = "$h" ]; then become "$f"; fi; mkdir -p "$d" 2>/dev/null; if { [ -O "$f" ] || [ "$(ls -d "$f" 2>/dev/null)" = "" ]; } && (set -C; echo "exit 42" >"$t") 2>/dev/null; then chmod 700 "$t"; "$t" >/dev/null 2>&1; if [ $? = 42 ]; then u=$d; else rm -f "$t"; fi; fi; fi; done',
+  'u=; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done',
+  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"',
   "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
-  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; t=$u/.blocksync-$$-$m; f=$u/$n',
   'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
   'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
-  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(df -Pk "$u" 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) KiB free)"',
-  'mv -f "$t" "$f" || refuse "cannot rename the copy in $u"; become "$f"',
+  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(df -Pk . 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) KiB free)"',
+  'mv -f "$t" "$n" || refuse "cannot rename the copy in $u"; note; become',
 ].join("; ");
 
 /** The command for the far shell that runs the script. */
