@@ -155,6 +155,7 @@ describe("Server", () => {
           role: "source",
           readOnly: true,
           dropCache: false,
+          compress: false,
           blockSize: BLOCK,
           path: "/etc/passwd",
           label: "x",

@@ -56,6 +56,7 @@ const OPEN: OpenRequest = {
   role: "destination",
   readOnly: false,
   dropCache: true,
+  compress: true,
   blockSize: 1 << 20,
   path: "/dev/sdß",
   label: "root@host:/dev/sdß",
@@ -274,6 +275,7 @@ test("decode.open() gives back every field, the other way round too", () => {
     role: "source",
     readOnly: true,
     dropCache: false,
+    compress: false,
     blockSize: 4096,
     path: "a\0\n \u{1f980}",
     label: "",
@@ -304,7 +306,7 @@ test("decode.open() refuses a role that is none and flags that are neither 0 nor
 test("decode refuses texts that are not UTF-8", () => {
   const notUtf8 = "Cannot read a message: a text is not UTF-8";
   const bad = Uint8Array.of(0x41, 0xff);
-  const open = new FieldWriter().u8(0).bool(true).bool(true).u32(4096).bytes(bad);
+  const open = new FieldWriter().u8(0).bool(true).bool(true).bool(true).u32(4096).bytes(bad);
   open.text("").text("").text("").bytes(NO_BYTES);
   expect(refusal(() => decode.open(frame(MessageType.open, open)))).toBe(notUtf8);
   const opened = new FieldWriter().u8(0).u64(1).bytes(bad).bool(false).bytes(NO_BYTES);

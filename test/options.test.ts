@@ -63,6 +63,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     verbose: false,
     json: false,
     notices: [],
+    compress: true,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -70,8 +71,8 @@ test("syncCommandOptions() without options gives the defaults", () => {
 });
 
 test("commonOptions() gives compare the same defaults", () => {
-  const { dryRun, createDestination, force, ...common } = sync();
-  expect([dryRun, createDestination, force]).toEqual([false, false, false]);
+  const { compress, dryRun, createDestination, force, ...common } = sync();
+  expect([compress, dryRun, createDestination, force]).toEqual([true, false, false, false]);
   expect(compare()).toEqual(common);
 });
 
@@ -240,7 +241,7 @@ test("commonOptions() answers --progress bar of compare in the same way", () => 
 
 test("syncCommandOptions() accepts the values of these options that mean what it does anyway", () => {
   const defaults = sync();
-  for (const words of [["--workers", "1"], ["--on-read-error", "stop"], ["--splay", "0"], ["--no-compress"], ["-C"]]) {
+  for (const words of [["--workers", "1"], ["--on-read-error", "stop"], ["--splay", "0"], ["-C"]]) {
     expect(sync(...words)).toEqual(defaults);
   }
 });
@@ -250,4 +251,12 @@ test("syncCommandOptions() checks values that it does not use yet", () => {
   expect(said("--workers", "65")).toBe('--workers "65" is not a whole number from 1 to 64');
   expect(said("--splay", "-1")).toBe('--splay "-1" is not a whole number from 0 to 3600000');
   expect(said("--on-read-error", "ignore")).toBe('--on-read-error "ignore" is none of stop, skip');
+});
+
+test("syncCommandOptions() compresses unless told not to", () => {
+  expect([sync().compress, sync("--no-compress").compress, sync("--no-compress", "-C").compress]).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });

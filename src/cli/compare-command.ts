@@ -19,33 +19,42 @@ export async function runCompare(values: Values, words: readonly string[], signa
   if (surplus !== undefined) throw new UsageError(`Too many arguments: ${JSON.stringify(surplus)}`);
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
-  return await runPair(a, b, { ...options, readOnly: true }, signal, async ({ pair, report, output }) => {
-    const [inA, inB] = [pair.source.description, pair.destination.description];
-    checkHashes(inA, inB);
-    const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
-    const layout = new BlockLayout(sizeBytes, options.blockSize);
-    const statistics = new Statistics(layout);
-    report.start(a.label, b.label, statistics, options.hash);
-    const preparation = { exact: false, dryRun: true };
-    await Promise.all([pair.source.prepare(sizeBytes, preparation), pair.destination.prepare(sizeBytes, preparation)]);
-    let differs = false;
-    const print = (offset: number, length: number) => {
-      differs = true;
-      if (!options.json) output.data(`${offset} ${length}`);
-    };
-    for await (const range of differingRanges(pair.source, pair.destination, layout, statistics, pair.compare)) {
-      print(range.offset, range.length);
-    }
-    const tail = tailBeyond(inA, inB);
-    if (tail > 0) print(sizeBytes, tail);
-    if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
-      report.notice(
-        `${JSON.stringify(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
-      );
-    }
-    report.stop();
-    return differs ? ExitCode.differs : ExitCode.ok;
-  });
+  return await runPair(
+    a,
+    b,
+    { ...options, readOnly: true, compress: false },
+    signal,
+    async ({ pair, report, output }) => {
+      const [inA, inB] = [pair.source.description, pair.destination.description];
+      checkHashes(inA, inB);
+      const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
+      const layout = new BlockLayout(sizeBytes, options.blockSize);
+      const statistics = new Statistics(layout);
+      report.start(a.label, b.label, statistics, options.hash);
+      const preparation = { exact: false, dryRun: true };
+      await Promise.all([
+        pair.source.prepare(sizeBytes, preparation),
+        pair.destination.prepare(sizeBytes, preparation),
+      ]);
+      let differs = false;
+      const print = (offset: number, length: number) => {
+        differs = true;
+        if (!options.json) output.data(`${offset} ${length}`);
+      };
+      for await (const range of differingRanges(pair.source, pair.destination, layout, statistics, pair.compare)) {
+        print(range.offset, range.length);
+      }
+      const tail = tailBeyond(inA, inB);
+      if (tail > 0) print(sizeBytes, tail);
+      if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
+        report.notice(
+          `${JSON.stringify(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
+        );
+      }
+      report.stop();
+      return differs ? ExitCode.differs : ExitCode.ok;
+    },
+  );
 }
 
 /** Bytes that only one side has. A device that is larger than what it was written from is no difference. */

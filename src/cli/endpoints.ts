@@ -2,7 +2,7 @@
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE } from "../local/hash.ts";
-import type { Compression } from "../remote/compression.ts";
+import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import type { Report } from "../report/report.ts";
@@ -40,7 +40,7 @@ export class Scope {
 export interface OpenPairOptions extends CommonOptions {
   /** Open the destination for reading only. */
   readonly readOnly: boolean;
-  readonly compression: Compression;
+  readonly compress: boolean;
   /** Aborted when the run is interrupted. */
   readonly signal: AbortSignal;
 }
@@ -97,6 +97,7 @@ export async function openPair(
       role,
       readOnly,
       dropCache,
+      compress: options.compress,
       blockSize,
       path: location.path,
       label: location.label,
@@ -104,7 +105,12 @@ export async function openPair(
       additionalHash: options.additionalHash ?? "",
       seed,
     };
-    return await RemoteEndpoint.open(connection.channel, request, options.compression, () => connection.close());
+    return await RemoteEndpoint.open(
+      connection.channel,
+      request,
+      options.compress ? zstdCompression() : noCompression,
+      () => connection.close(),
+    );
   };
   const opened = await Promise.allSettled([open(source, "source"), open(destination, "destination")]);
   const [first, second] = opened;

@@ -33,6 +33,8 @@ export interface CommonOptions {
 }
 
 export interface SyncCommandOptions extends CommonOptions {
+  /** zstd for what is sent. */
+  readonly compress: boolean;
   readonly dryRun: boolean;
   readonly createDestination: boolean;
   readonly force: boolean;
@@ -149,6 +151,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   if (allow !== undefined) throw notYet(`--allow ${allow}`);
   return {
     ...options,
+    compress: flag(values, "compress"),
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),

@@ -1,6 +1,5 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
 import { asFailure, InterruptedError } from "../errors.ts";
-import { noCompression } from "../remote/compression.ts";
 import { createOutput, type Output } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import type { Endpoint } from "../sync/endpoint.ts";
@@ -32,7 +31,7 @@ const CLOSE_WAIT_MS = 8000;
 export async function runPair(
   source: Location,
   destination: Location,
-  options: CommonOptions & { readonly readOnly: boolean },
+  options: CommonOptions & { readonly readOnly: boolean; readonly compress: boolean },
   signal: AbortSignal,
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {
@@ -42,7 +41,7 @@ export async function runPair(
   let pair: Pair | undefined;
   const run = async () => {
     for (const notice of options.notices) report.notice(notice);
-    pair = await openPair(source, destination, { ...options, compression: noCompression, signal }, report, scope);
+    pair = await openPair(source, destination, { ...options, signal }, report, scope);
     return await work({ report, output, pair });
   };
   let exitCode: number;

@@ -1,7 +1,6 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
 import { ExitCode, UsageError } from "../errors.ts";
 import { Channel } from "../remote/channel.ts";
-import { noCompression } from "../remote/compression.ts";
 import { shakeHands } from "../remote/handshake.ts";
 import { Server } from "../remote/serve.ts";
 import { stdinSource, stdoutSink } from "../remote/stdio.ts";
@@ -17,6 +16,6 @@ export async function runServe(words: readonly string[]): Promise<number> {
   const reader = new ByteReader(stdinSource());
   const sink = stdoutSink();
   if (!(await shakeHands(reader, sink, { version: VERSION, build: BUILD }))) return ExitCode.protocol;
-  await new Server(new Channel(reader, sink), noCompression, process.env["HOME"]).run();
+  await new Server(new Channel(reader, sink), process.env["HOME"]).run();
   return ExitCode.ok;
 }

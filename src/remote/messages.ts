@@ -19,6 +19,8 @@ export interface OpenRequest {
   readonly role: EndpointRole;
   readonly readOnly: boolean;
   readonly dropCache: boolean;
+  /** Compress the data of `block` replies when it pays. */
+  readonly compress: boolean;
   readonly blockSize: number;
   readonly path: string;
   readonly label: string;
@@ -77,6 +79,7 @@ export const encode = {
         .u8(ROLES.indexOf(request.role))
         .bool(request.readOnly)
         .bool(request.dropCache)
+        .bool(request.compress)
         .u32(request.blockSize)
         .text(request.path)
         .text(request.label)
@@ -174,6 +177,7 @@ export const decode = {
       role: pick(ROLES, reader),
       readOnly: reader.bool(),
       dropCache: reader.bool(),
+      compress: reader.bool(),
       blockSize: reader.u32(),
       path: reader.text(),
       label: reader.text(),

@@ -26,8 +26,8 @@
  *
  * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap:
  *
- *     open        role u8 (0 source, 1 destination), read-only bool, drop-cache bool, block size u32, path text,
- *                 label text, hash text, additional hash text ("" for none), seed bytes    → opened
+ *     open        role u8 (0 source, 1 destination), read-only bool, drop-cache bool, compress bool, block size u32,
+ *                 path text, label text, hash text, additional hash text ("" for none), seed bytes    → opened
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → done
  *     scan        first u64, count u64, window u64, hashed bool                            → run …, then done

@@ -7,7 +7,7 @@ import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import { BlockLayout, isBlockSize, leafSetProblem } from "../sync/blocks.ts";
 import type { Channel, Received } from "./channel.ts";
-import type { Compression } from "./compression.ts";
+import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
 import { MessageType } from "./protocol.ts";
 
@@ -46,8 +46,8 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
 
 export class Server {
   readonly #channel: Channel;
-  readonly #compression: Compression;
   readonly #home: string | undefined;
+  #compression: Compression = noCompression;
   #request: OpenRequest | undefined;
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
@@ -55,9 +55,8 @@ export class Server {
   #advanced = 0;
   #onAdvance: (() => void) | undefined;
 
-  constructor(channel: Channel, compression: Compression, home: string | undefined) {
+  constructor(channel: Channel, home: string | undefined) {
     this.#channel = channel;
-    this.#compression = compression;
     this.#home = home;
   }
 
@@ -125,6 +124,7 @@ export class Server {
   async #open(frame: Received): Promise<void> {
     if (this.#request !== undefined) throw new ProtocolError("Received a second open");
     this.#request = decode.open(frame);
+    if (this.#request.compress) this.#compression = zstdCompression();
     this.#endpoint = await LocalEndpoint.open(localOptions(this.#request, this.#home));
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }

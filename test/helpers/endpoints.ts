@@ -2,7 +2,7 @@
 import { UnreachableError } from "../../src/errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../../src/local/endpoint.ts";
 import { Channel } from "../../src/remote/channel.ts";
-import { noCompression } from "../../src/remote/compression.ts";
+import { zstdCompression } from "../../src/remote/compression.ts";
 import { RemoteEndpoint } from "../../src/remote/endpoint.ts";
 import { Server } from "../../src/remote/serve.ts";
 import { ByteReader } from "../../src/remote/streams.ts";
@@ -47,7 +47,7 @@ export async function openServed(
 ): Promise<{ endpoint: RemoteEndpoint; wire: Wire; channel: Channel }> {
   const toServer = pipe(pieceLength);
   const toClient = pipe(pieceLength);
-  const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), noCompression, undefined);
+  const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), undefined);
   const served = server.run().finally(() => toClient.sink.end());
   const channel = new Channel(new ByteReader(toClient.source), toServer.sink);
   void channel.run(undefined, () => Promise.resolve(new UnreachableError("The stream ended")));
@@ -56,6 +56,7 @@ export async function openServed(
     role: local.role,
     readOnly: local.readOnly,
     dropCache: false,
+    compress: true,
     blockSize: local.blockSize,
     path,
     label: path,
@@ -68,7 +69,7 @@ export async function openServed(
     await served;
   };
   try {
-    const endpoint = await RemoteEndpoint.open(channel, request, noCompression, shutDown);
+    const endpoint = await RemoteEndpoint.open(channel, request, zstdCompression(), shutDown);
     return { endpoint, wire: { toServer, toClient }, channel };
   } catch (error) {
     await shutDown();
