@@ -14,7 +14,7 @@ describe("zstdCompression()", () => {
       for (const data of [text(length), bytes(1, length)]) {
         const packed = await compression.pack(data);
         expect(packed.length).toBeLessThanOrEqual(length);
-        expect(Buffer.from(await compression.expand(packed, length)).equals(data)).toBe(true);
+        expect(Buffer.from((await compression.expand(packed, length)).bytes).equals(data)).toBe(true);
       }
       if (length >= 4096) expect((await zstdCompression().pack(text(length))).length).toBeLessThan(length / 10);
     },
@@ -32,9 +32,22 @@ describe("zstdCompression()", () => {
 
   test("noCompression sends as it is and expands what it gets", async () => {
     const data = text(9000);
-    expect(await noCompression.pack(data)).toBe(data);
-    expect(Buffer.from(await noCompression.expand(await zstdCompression().pack(data), 9000)).equals(data)).toBe(true);
+    expect(await noCompression().pack(data)).toBe(data);
+    expect(
+      Buffer.from((await noCompression().expand(await zstdCompression().pack(data), 9000)).bytes).equals(data),
+    ).toBe(true);
   });
+});
+
+test("expand() waits while too much is expanded and not released", async () => {
+  const compression = zstdCompression();
+  const packed = Bun.zstdCompressSync(text(8 << 20), { level: 1 });
+  const [first, second] = [await compression.expand(packed, 8 << 20), await compression.expand(packed, 8 << 20)];
+  const third = compression.expand(packed, 8 << 20);
+  expect(await Promise.race([third.then(() => "came"), Bun.sleep(0).then(() => "waits")])).toBe("waits");
+  first?.release();
+  expect((await third).bytes.length).toBe(8 << 20);
+  second?.release();
 });
 
 describe("expand() of hostile data", () => {
@@ -56,13 +69,18 @@ describe("expand() of hostile data", () => {
 
   test("every truncation is refused, every flipped byte is refused or gives the announced length", async () => {
     for (let length = 0; length < packed.length; length++) {
-      await expect(noCompression.expand(packed.subarray(0, length), 9000)).rejects.toBeInstanceOf(ProtocolError);
+      await expect(noCompression().expand(packed.subarray(0, length), 9000)).rejects.toBeInstanceOf(ProtocolError);
     }
     for (let at = 0; at < packed.length; at++) {
       const flipped = Buffer.from(packed);
       flipped[at] = (flipped[at] ?? 0) ^ 0x41;
-      const outcome = await noCompression.expand(flipped, 9000).catch((error: unknown) => error);
-      expect(outcome instanceof ProtocolError || (outcome instanceof Uint8Array && outcome.length === 9000)).toBe(true);
+      const outcome = await noCompression()
+        .expand(flipped, 9000)
+        .then(
+          ({ bytes: { length } }) => length,
+          (error: unknown) => error,
+        );
+      expect(outcome instanceof ProtocolError || outcome === 9000).toBe(true);
     }
   });
 

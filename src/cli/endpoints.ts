@@ -2,6 +2,7 @@
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE } from "../local/hash.ts";
+import { createPipe } from "../local/kernel.ts";
 import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
@@ -84,6 +85,7 @@ export async function openPair(
       directory: options.remoteDirectory,
       env: childEnvironment(options.passwordVariable),
       own: { version: VERSION, build: BUILD },
+      createPipe,
       signal: options.signal,
       onNote: (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text)),
     };
@@ -108,7 +110,7 @@ export async function openPair(
     return await RemoteEndpoint.open(
       connection.channel,
       request,
-      options.compress ? zstdCompression() : noCompression,
+      options.compress ? zstdCompression() : noCompression(),
       () => connection.close(),
     );
   };

@@ -1,9 +1,10 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
 import { ExitCode, UsageError } from "../errors.ts";
+import { enlargePipe } from "../local/kernel.ts";
 import { Channel } from "../remote/channel.ts";
+import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { shakeHands } from "../remote/handshake.ts";
 import { Server } from "../remote/serve.ts";
-import { stdinSource, stdoutSink } from "../remote/stdio.ts";
 import { ByteReader } from "../remote/streams.ts";
 import { BUILD, VERSION } from "../version.ts";
 
@@ -13,8 +14,9 @@ export async function runServe(words: readonly string[]): Promise<number> {
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did.
   const directory = process.env["BLOCKSYNC_CWD"];
   if (directory !== undefined) process.chdir(directory);
-  const reader = new ByteReader(stdinSource());
-  const sink = stdoutSink();
+  for (const fd of [0, 1]) enlargePipe(fd);
+  const reader = new ByteReader(descriptorSource(0));
+  const sink = descriptorSink(1);
   if (!(await shakeHands(reader, sink, { version: VERSION, build: BUILD }))) return ExitCode.protocol;
   await new Server(new Channel(reader, sink), process.env["HOME"]).run();
   return ExitCode.ok;

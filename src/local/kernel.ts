@@ -11,6 +11,8 @@ const SEEK_HOLE = 4;
 const POSIX_FADV_DONTNEED = 4; // fcntl.h
 const FALLOC_FL_KEEP_SIZE = 1; // linux/falloc.h
 const FALLOC_FL_PUNCH_HOLE = 2;
+const O_CLOEXEC = 0o2000000; // asm-generic/fcntl.h
+const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
 
 function openLibrary() {
@@ -20,6 +22,8 @@ function openLibrary() {
     lseek: { args: ["int", "i64", "int"], returns: FFIType.i64_fast },
     posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
     fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
+    pipe2: { args: ["ptr", "int"], returns: "int" },
+    fcntl: { args: ["int", "int", "int"], returns: "int" },
     __errno_location: { args: [], returns: "ptr" },
   } as const;
   const names = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
@@ -52,6 +56,23 @@ function errno(): number {
  */
 export function setIoThreads(threads: number): void {
   libc().setenv(Buffer.from("UV_THREADPOOL_SIZE\0"), Buffer.from(`${threads}\0`), 1);
+}
+
+/** What an unprivileged process may give a pipe (/proc/sys/fs/pipe-max-size), 16 times the default. */
+const PIPE_SIZE = 1 << 20;
+
+/** Makes the pipe behind `fd` large, so that fewer and larger reads empty it. Sockets and files are left alone. */
+export function enlargePipe(fd: number): void {
+  libc().fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+}
+
+/** A new large pipe; both ends close on exec. @throws {Error} */
+export function createPipe(): { readonly readEnd: number; readonly writeEnd: number } {
+  const ends = new Int32Array(2);
+  if (libc().pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`a pipe cannot be made (errno ${errno()})`);
+  const [readEnd = -1, writeEnd = -1] = ends;
+  enlargePipe(writeEnd);
+  return { readEnd, writeEnd };
 }
 
 /** Size in bytes of the block device behind `fd`. @throws {Error} when it is none. */

@@ -14,6 +14,10 @@ const INBOUND_BYTES = 32 << 20;
 /** Frames waiting to be sent are joined up to this length: fewer system calls, and less overhead in ssh. */
 const JOIN_BYTES = 64 << 10;
 
+/** Bodies from this length on are kept for the next one, so many at most; both bound what is kept to 8 blocks. */
+const POOLED_LENGTH = 64 << 10;
+const MAX_SPARE = 8;
+
 /** A frame with bulk data holds a part of the channel's memory until release() is called; more calls do no harm. */
 export interface Received extends Frame {
   release(): void;
@@ -37,6 +41,7 @@ export class Channel {
   readonly #sink: ByteSink;
   readonly #pending = new Map<number, Pending>();
   readonly #inbound = new Window(INBOUND_BYTES);
+  readonly #spare: Buffer[] = [];
   readonly #outgoing: Outbound[] = [];
   #sending = false;
   #nextId = 1;
@@ -82,17 +87,28 @@ export class Channel {
     const bulk = header.type === MessageType.block || header.type === MessageType.write;
     const held = bulk && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
     const head = new Uint8Array(header.headLength);
-    const body = Buffer.allocUnsafeSlow(header.bodyLength);
+    const memory = held > 0 ? this.#bulkMemory(header.bodyLength) : Buffer.allocUnsafeSlow(header.bodyLength);
+    const body = memory.subarray(0, header.bodyLength);
     if ((await this.#reader.fill(head)) < head.length || (await this.#reader.fill(body)) < body.length)
       return undefined;
     checkContent(header, head, body);
     this.bytesReceived += HEADER_SIZE + head.length + body.length;
     let unreleased = held;
     const release = () => {
-      if (unreleased > 0) this.#inbound.give(unreleased);
+      if (unreleased === 0) return;
       unreleased = 0;
+      this.#inbound.give(held);
+      if (memory.length >= POOLED_LENGTH && this.#spare.length < MAX_SPARE) this.#spare.push(memory);
     };
     return { type: header.type, id: header.id, head, body, release };
+  }
+
+  /** Memory for a body, from an earlier one where that is large enough: fresh pages for each would cost more than the data. */
+  #bulkMemory(length: number): Buffer {
+    if (length < POOLED_LENGTH) return Buffer.allocUnsafeSlow(length);
+    const index = this.#spare.findIndex((memory) => memory.length >= length);
+    const [memory] = index === -1 ? [] : this.#spare.splice(index, 1);
+    return memory ?? Buffer.allocUnsafeSlow(length);
   }
 
   /** Sends one frame. Resolves when it was handed over, so that its body may be reused. */

@@ -3,7 +3,7 @@ import { UnreachableError } from "../errors.ts";
 import { awaitReady, bootstrap, bootstrapCommand, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Build, shakeHands } from "./handshake.ts";
-import { type Child, explainEnd, startChild } from "./process.ts";
+import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
@@ -18,6 +18,7 @@ export interface ConnectOptions {
   readonly directory: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly own: Build;
+  readonly createPipe: ChildOptions["createPipe"];
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
   /** Tells what is going on, for -v and for stages that take time. */
@@ -42,6 +43,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
   const program = options.script === undefined ? ownProgram() : undefined;
   const child = startChild(argv, {
     env: options.env,
+    createPipe: options.createPipe,
     signal: options.signal,
     onLine: (line) => options.onNote(line, true),
   });
@@ -59,6 +61,7 @@ export async function connectThroughSudo(options: ConnectOptions): Promise<Conne
   options.onNote(`Running: ${argv.join(" ")}`, true);
   const child = startChild(argv, {
     env: options.env,
+    createPipe: options.createPipe,
     signal: options.signal,
     onLine: (line) => options.onNote(line, true),
   });

@@ -1,6 +1,6 @@
 /** An endpoint elsewhere: the interface of sync/endpoint.ts spoken over a channel to serve.ts. */
 import { ProtocolError } from "../errors.ts";
-import { BlockLayout, type BlockRange, leafCount, leafSetProblem } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, leafCount } from "../sync/blocks.ts";
 import type {
   BlockData,
   Counters,
@@ -14,6 +14,7 @@ import type {
 } from "../sync/endpoint.ts";
 import type { Channel } from "./channel.ts";
 import type { Compression } from "./compression.ts";
+import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing } from "./messages.ts";
 import { MessageType } from "./protocol.ts";
 
@@ -98,19 +99,8 @@ export class RemoteEndpoint implements Endpoint {
 
   async read(index: number, filter: LeafFilter): Promise<BlockData> {
     const frame = await this.#channel.request(encode.read(index, filter), MessageType.block);
-    try {
-      const packed = decode.block(frame);
-      if (packed.hash.length !== this.#hashSize)
-        throw new ProtocolError(`Received a hash of ${packed.hash.length} bytes`);
-      const bytes = await this.#compression.expand(packed.body, packed.expandedLength);
-      const data = { hash: packed.hash, leaves: packed.leaves, zeros: packed.zeros, bytes, release: frame.release };
-      const problem = leafSetProblem(data, this.#layout.lengthOf(index));
-      if (problem !== undefined) throw new ProtocolError(`Received block ${index} with ${problem}`);
-      return data;
-    } catch (error) {
-      frame.release();
-      throw error;
-    }
+    const length = this.#layout.lengthOf(index);
+    return await receiveData(frame, decode.block(frame), this.#compression, length, this.#hashSize);
   }
 
   async write(index: number, data: BlockData): Promise<WriteOutcome> {

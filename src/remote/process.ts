@@ -1,5 +1,7 @@
 /** The one door to child processes: a command with pipes on its input and output, and its last words kept. */
+import fs from "node:fs";
 import { type Failure, reason, UnreachableError } from "../errors.ts";
+import { descriptorSink, descriptorSource } from "./descriptors.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
 
 /** Lines of standard error that are kept for an error message. */
@@ -10,6 +12,8 @@ const EXIT_WAIT_MS = 3000;
 
 export interface ChildOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Makes a pipe whose two ends are closed by whoever has them. */
+  readonly createPipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** Ends the process when aborted. */
   readonly signal: AbortSignal;
   /** Called for each line of standard error as it comes. */
@@ -29,10 +33,18 @@ export interface Child {
 
 /** @throws {UnreachableError} when the command cannot be started. */
 export function startChild(argv: readonly string[], options: ChildOptions): Child {
-  let child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  const input = options.createPipe();
+  const output = options.createPipe();
+  let child: Bun.Subprocess<number, number, "pipe">;
   try {
-    child = Bun.spawn([...argv], { stdin: "pipe", stdout: "pipe", stderr: "pipe", env: { ...options.env } });
+    child = Bun.spawn([...argv], {
+      stdin: input.readEnd,
+      stdout: output.writeEnd,
+      stderr: "pipe",
+      env: { ...options.env },
+    });
   } catch (cause) {
+    for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);
     throw new UnreachableError(`Cannot start ${JSON.stringify(argv[0])}: ${reason(cause)}`, { cause });
   }
   options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
@@ -42,29 +54,16 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
     if (lastLines.length > KEPT_LINES) lastLines.shift();
     options.onLine(line);
   });
-  const reader = child.stdout.getReader();
+  // The child has its own; with ours open it would never see the end of its input, nor we that of its output.
+  for (const fd of [input.readEnd, output.writeEnd]) fs.closeSync(fd);
+  const sink = closeableSink(input.writeEnd);
+  const source = descriptorSource(output.readEnd);
   const ended = Promise.all([child.exited, errors]);
 
   return {
     lastLines,
-    source: {
-      async read() {
-        for (;;) {
-          const { done, value } = await reader.read();
-          if (done) return undefined;
-          if (value.length > 0) return value;
-        }
-      },
-    },
-    sink: {
-      async write(bytes) {
-        child.stdin.write(bytes);
-        await child.stdin.flush();
-      },
-      async end() {
-        await child.stdin.end();
-      },
-    },
+    source,
+    sink,
     async ending() {
       await Promise.race([ended, Bun.sleep(EXIT_WAIT_MS)]);
       if (child.signalCode !== null) return { status: undefined, text: `signal ${child.signalCode}` };
@@ -72,12 +71,33 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
       return { status: child.exitCode, text: `exit status ${child.exitCode}` };
     },
     async stop() {
-      await Promise.resolve(child.stdin.end()).catch(() => undefined);
+      await sink.end();
       if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
       child.kill("SIGTERM");
       if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
       child.kill("SIGKILL");
       await child.exited;
+    },
+  };
+}
+
+/** A sink that closes its descriptor at the end, after the write under way: the number may be another file's at once. */
+function closeableSink(fd: number): ByteSink {
+  let open = true;
+  let writing: Promise<void> = Promise.resolve();
+  const sink = descriptorSink(fd);
+  return {
+    write(bytes) {
+      if (!open) return Promise.reject(new Error("The pipe is closed"));
+      writing = sink.write(bytes);
+      return writing;
+    },
+    end() {
+      if (open) {
+        open = false;
+        writing.catch(() => undefined).finally(() => fs.closeSync(fd));
+      }
+      return Promise.resolve();
     },
   };
 }

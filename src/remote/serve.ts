@@ -5,9 +5,10 @@
 import { asFailure, ProtocolError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
-import { BlockLayout, isBlockSize, leafSetProblem } from "../sync/blocks.ts";
+import { BlockLayout, isBlockSize } from "../sync/blocks.ts";
 import type { Channel, Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
+import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
 import { MessageType } from "./protocol.ts";
 
@@ -47,7 +48,7 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
 export class Server {
   readonly #channel: Channel;
   readonly #home: string | undefined;
-  #compression: Compression = noCompression;
+  #compression: Compression = noCompression();
   #request: OpenRequest | undefined;
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
@@ -194,10 +195,8 @@ export class Server {
       throw new ProtocolError("Received a write for a source");
     const { index, data: packed } = decode.write(frame);
     const length = this.#lengthOf(index);
-    const bytes = await this.#compression.expand(packed.body, packed.expandedLength);
-    const data = { hash: packed.hash, leaves: packed.leaves, zeros: packed.zeros, bytes, release: frame.release };
-    const problem = leafSetProblem(data, length);
-    if (problem !== undefined) throw new ProtocolError(`Received block ${index} with ${problem}`);
+    const hashSize = this.#opened.description.zeroHash.length;
+    const data = await receiveData(frame, packed, this.#compression, length, hashSize);
     await this.#reply(frame, encode.written(await this.#opened.write(index, data)));
   }
 }
