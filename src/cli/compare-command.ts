@@ -4,7 +4,7 @@ import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { Statistics } from "../sync/statistics.ts";
-import { checkHashes } from "../sync/sync.ts";
+import { checkHashes, countReads } from "../sync/sync.ts";
 import { parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
 import { runPair } from "./run.ts";
@@ -44,6 +44,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       for await (const range of differingRanges(pair.source, pair.destination, layout, statistics, pair.compare)) {
         print(range.offset, range.length);
       }
+      await countReads(pair.source, pair.destination, statistics);
       const tail = tailBeyond(inA, inB);
       if (tail > 0) print(sizeBytes, tail);
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {

@@ -2,7 +2,6 @@
 import { asFailure, InterruptedError } from "../errors.ts";
 import { createOutput, type Output } from "../report/output.ts";
 import { Report } from "../report/report.ts";
-import type { Endpoint } from "../sync/endpoint.ts";
 import { openPair, type Pair, Scope } from "./endpoints.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
@@ -45,13 +44,11 @@ export async function runPair(
     return await work({ report, output, pair });
   };
   let exitCode: number;
-  let bytesRead = 0;
   try {
     const interrupted = interruption(signal);
     interrupted.catch(() => undefined);
     exitCode = await Promise.race([run(), interrupted]);
     report.stop();
-    if (pair !== undefined) bytesRead = await totalRead(pair.source, pair.destination);
   } catch (error) {
     const failure = asFailure(error);
     report.stop();
@@ -61,11 +58,6 @@ export async function runPair(
   }
   const traffic = pair?.traffic() ?? { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
   await Promise.race([scope.close(), Bun.sleep(CLOSE_WAIT_MS)]);
-  report.summary({ exitCode, source: source.label, destination: destination.label, bytesRead, ...traffic });
+  report.summary({ exitCode, source: source.label, destination: destination.label, ...traffic });
   return exitCode;
-}
-
-async function totalRead(source: Endpoint, destination: Endpoint): Promise<number> {
-  const [first, second] = await Promise.all([source.counters(), destination.counters()]);
-  return first.bytesRead + second.bytesRead;
 }

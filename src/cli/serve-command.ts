@@ -3,7 +3,7 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { enlargePipe } from "../local/kernel.ts";
 import { Channel } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
-import { shakeHands } from "../remote/handshake.ts";
+import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
 import { Server } from "../remote/serve.ts";
 import { ByteReader } from "../remote/streams.ts";
 import { BUILD, VERSION } from "../version.ts";
@@ -17,7 +17,9 @@ export async function runServe(words: readonly string[]): Promise<number> {
   for (const fd of [0, 1]) enlargePipe(fd);
   const reader = new ByteReader(descriptorSource(0));
   const sink = descriptorSink(1);
-  if (!(await shakeHands(reader, sink, { version: VERSION, build: BUILD }))) return ExitCode.protocol;
+  const own = { version: VERSION, build: BUILD };
+  await sendPreamble(sink, own);
+  if (!(await receivePreamble(reader, own))) return ExitCode.protocol;
   await new Server(new Channel(reader, sink), process.env["HOME"]).run();
   return ExitCode.ok;
 }

@@ -6,8 +6,8 @@
  * any login shell, and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
  * (busybox head takes 5 bytes too many, dash and busybox "sh -s" swallow what follows the script; measured):
  *
+ *     we send   the program's SHA-256, a line, before anything is said
  *     it says   MARKER probe SYSTEM MACHINE
- *     we send   the program's SHA-256, a line
  *     it says   MARKER ready                 and becomes the program; or
  *     it says   MARKER send CODECS DIRECTORY CODECS is a comma-separated list
  *     we send   CODEC LENGTH, a line, then exactly LENGTH bytes
@@ -140,6 +140,8 @@ export async function bootstrap(
 ): Promise<BootstrapResult | undefined> {
   const lines = new MarkedLines(reader, marker);
   const name = JSON.stringify(host);
+  // Not only after the probe has come, which would be a round trip later; the script reads it when it gets there.
+  await sendLine(sink, await program.sha256());
   const probe = await lines.next();
   if (probe === undefined) return undefined;
   const platform = probe.replace(/^probe /, "");
@@ -151,7 +153,6 @@ export async function bootstrap(
       },
     );
   }
-  await sendLine(sink, await program.sha256());
   const answer = await lines.next();
   if (answer === undefined) return undefined;
   if (answer === "ready") return { bytesBootstrapped: 0 };

@@ -2,7 +2,7 @@
 import { UnreachableError } from "../errors.ts";
 import { awaitReady, bootstrap, bootstrapCommand, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
-import { type Build, shakeHands } from "./handshake.ts";
+import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
@@ -78,10 +78,11 @@ async function startOver(
   const reader = new ByteReader(child.source);
   try {
     const begun = await begin(reader);
-    const shaken = begun !== undefined && (await shakeHands(reader, child.sink, options.own));
-    if (!shaken) throw await notStarted(child, host, command);
+    if (begun === undefined) throw await notStarted(child, host, command);
+    await sendPreamble(child.sink, options.own);
     const channel = new Channel(reader, child.sink);
-    const running = channel.run(undefined, () => explainEnd(child, host, command));
+    // The first request goes out before the peer's line is in, which spares a round trip.
+    const running = receiveAll(channel, reader, child, host, command, options.own);
     return {
       channel,
       bytesBootstrapped: begun.bytesBootstrapped,
@@ -97,6 +98,24 @@ async function startOver(
     await child.stop();
     throw failure;
   }
+}
+
+/** Checks the peer's line, then receives until the end; whatever goes wrong is the channel's failure. Never throws. */
+async function receiveAll(
+  channel: Channel,
+  reader: ByteReader,
+  child: Child,
+  host: string,
+  command: string,
+  own: Build,
+): Promise<void> {
+  try {
+    if (!(await receivePreamble(reader, own))) throw await notStarted(child, host, command);
+  } catch (error) {
+    channel.fail(error);
+    return;
+  }
+  await channel.run(undefined, () => explainEnd(child, host, command));
 }
 
 function isBrokenPipe(error: unknown): boolean {

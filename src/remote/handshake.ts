@@ -7,12 +7,16 @@ export interface Build {
   readonly build: string;
 }
 
+/** Sends our line; frames may follow it at once. */
+export async function sendPreamble(sink: ByteSink, own: Build): Promise<void> {
+  await sink.write(encodePreamble(own.version, own.build));
+}
+
 /**
- * Sends our line and checks the peer's. Returns false when the stream ended before a whole line came.
+ * Reads and checks the peer's line. Returns false when the stream ended before a whole line came.
  * @throws {ProtocolError} when the peer is another build, or no blocksync.
  */
-export async function shakeHands(reader: ByteReader, sink: ByteSink, own: Build): Promise<boolean> {
-  await sink.write(encodePreamble(own.version, own.build));
+export async function receivePreamble(reader: ByteReader, own: Build): Promise<boolean> {
   const { bytes, complete } = await reader.until(10, PREAMBLE_LIMIT);
   if (!complete && bytes.length < PREAMBLE_LIMIT) return false;
   checkPreamble(new TextDecoder().decode(bytes.subarray(0, complete ? -1 : undefined)), own.version, own.build);

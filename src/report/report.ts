@@ -20,7 +20,6 @@ export interface Outcome {
   readonly exitCode: number;
   readonly source: string;
   readonly destination: string;
-  readonly bytesRead: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly bytesBootstrapped: number;
@@ -97,7 +96,7 @@ export class Report {
 
   summary(outcome: Outcome): void {
     const statistics = this.#statistics;
-    const { exitCode, source, destination, bytesRead, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
+    const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
     this.#event("summary", {
       exitCode,
       source,
@@ -108,7 +107,7 @@ export class Report {
       blocksMatching: statistics?.blocksMatching ?? 0,
       blocksDiffering: statistics?.blocksDiffering ?? 0,
       blocksZero: statistics?.blocksZero ?? 0,
-      bytesRead,
+      bytesRead: statistics?.bytesRead ?? 0,
       bytesWritten: statistics?.bytesWritten ?? 0,
       bytesSent,
       bytesReceived,

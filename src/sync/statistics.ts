@@ -9,6 +9,8 @@ export class Statistics {
   blocksZero = 0;
   leavesWritten = 0;
   bytesWritten = 0;
+  /** Of source and destination together; known at the end. */
+  bytesRead = 0;
   /** Blocks whose source was seen to change between comparing and copying. */
   blocksChanged = 0;
 

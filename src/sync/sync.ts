@@ -113,8 +113,12 @@ export async function synchronize(
   }
   await copier.finish();
   advance();
-  if (!options.dryRun) await destination.flush();
-  await source.confirmUnchanged();
+  // At once, since each may be a round trip.
+  await Promise.all([
+    options.dryRun ? undefined : destination.flush(),
+    source.confirmUnchanged(),
+    countReads(source, destination, statistics),
+  ]);
   if (statistics.blocksChanged > 0) {
     throw new VerificationError(
       `The source ${JSON.stringify(source.description.label)} changed during the run: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
@@ -123,6 +127,12 @@ export async function synchronize(
       },
     );
   }
+}
+
+/** Asks both ends what they have read so far. */
+export async function countReads(source: Endpoint, destination: Endpoint, statistics: Statistics): Promise<void> {
+  const [first, second] = await Promise.all([source.counters(), destination.counters()]);
+  statistics.bytesRead = first.bytesRead + second.bytesRead;
 }
 
 function rest(blocks: number, pauseMs: number): Promise<void> {
