@@ -36,7 +36,7 @@ describe("blocksync", () => {
     [["--block-size=", "a", "b"], "is empty"],
     [["a", "user@host"], "could be a host or a file"],
     [["a", "localhost"], "could be a host or a file"],
-    [["--bwlimit", "1M", "a", "b"], "not available yet"],
+    [["--bwlimit", "fast", "a", "b"], "is no size"],
     [["--verify", "a", "b"], "not available yet"],
     [["-w", "2", "a", "b"], "not available yet"],
     [["--on-read-error", "skip", "--mapfile", "m", "a", "b"], "not available yet"],
@@ -279,6 +279,27 @@ describe("blocksync", () => {
     const unset = await run(["-P", "TEST_NOT_SET", "a", "h:b"]);
     expect(unset.exitCode).toBe(2);
     expect(unset.stderr).toContain("TEST_NOT_SET");
+  });
+
+  /** Stands in for ssh: runs the command here. */
+  function fakeSsh(path: string): string[] {
+    fs.writeFileSync(path, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
+    return ["-e", JSON.stringify(path)];
+  }
+
+  test.each(["push", "pull"])("--bwlimit holds a %s to the rate, and the copy is equal", async (direction) => {
+    using dir = tempDir();
+    const rsh = fakeSsh(dir.file("rsh"));
+    fs.writeFileSync(dir.file("s"), bytes(43, 3 * MIB));
+    fs.writeFileSync(dir.file("none"), "");
+    expect((await run([...rsh, dir.file("none"), `h:${dir.file("brings the program along")}`])).exitCode).toBe(0);
+    const [from, to] =
+      direction === "push" ? [dir.file("s"), `h:${dir.file("d")}`] : [`h:${dir.file("s")}`, dir.file("d")];
+    const summary = summaryOf(await run(["--json", "--bwlimit", "2M", ...rsh, from, to]));
+    expect(summary).toMatchObject({ exitCode: 0, bytesWritten: 3 * MIB });
+    // 1.5 s at the rate; the last portion is on its way when the limit has let it through.
+    expect(Number(summary["elapsedMs"])).toBeGreaterThan(900);
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(43, 3 * MIB))).toBe(true);
   });
 
   test("leaves nothing in the temporary folder", async () => {

@@ -53,6 +53,25 @@ describe("block devices", () => {
     expect(contents(dir.file("disk")).equals(bytes(74, 5 * MIB))).toBe(true);
   });
 
+  onLoop("zeros are made on a device without writing data, and only where something else was", async () => {
+    using dir = tempDir();
+    const image = bytes(92, 4 * MIB);
+    image.fill(0, MIB, 3 * MIB);
+    image.fill(0, 3 * MIB + 8192, 3 * MIB + 12_288);
+    fs.writeFileSync(dir.file("s"), image);
+    using loop = attachLoop(backing(dir, "disk", bytes(93, 4 * MIB)));
+    const words = ["--json", "-f", dir.file("s"), loop.path];
+    expect(summaryOf(await run(words))).toMatchObject({
+      exitCode: 0,
+      blocksDiffering: 4,
+      blocksZero: 2,
+      bytesWritten: 2 * MIB,
+      leavesWritten: 1024,
+    });
+    expect(contents(dir.file("disk")).equals(image)).toBe(true);
+    expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, blocksDiffering: 0, bytesWritten: 0 });
+  });
+
   onLoop("a device whose sectors are 4096 bytes is read and written", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(75, 3 * MIB));

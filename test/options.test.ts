@@ -64,6 +64,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     json: false,
     notices: [],
     compress: true,
+    bytesPerSecond: undefined,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -71,8 +72,8 @@ test("syncCommandOptions() without options gives the defaults", () => {
 });
 
 test("commonOptions() gives compare the same defaults", () => {
-  const { compress, dryRun, createDestination, force, ...common } = sync();
-  expect([compress, dryRun, createDestination, force]).toEqual([true, false, false, false]);
+  const { compress, bytesPerSecond, dryRun, createDestination, force, ...common } = sync();
+  expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
 
@@ -220,7 +221,6 @@ test("syncCommandOptions() answers what this version does not have with a usage 
   const cases: [words: string[], what: string][] = [
     [["--workers", "2"], "--workers above 1"],
     [["-w", "64"], "--workers above 1"],
-    [["--bwlimit", "10M"], "--bwlimit"],
     [["--verify"], "--verify"],
     [["--on-read-error", "skip"], "--on-read-error skip"],
     [["--mapfile", "x.map"], "--mapfile"],
@@ -259,4 +259,9 @@ test("syncCommandOptions() compresses unless told not to", () => {
     false,
     true,
   ]);
+});
+
+test("syncCommandOptions() reads --bwlimit as bytes a second, not less than 1K", () => {
+  expect([sync("--bwlimit", "10M").bytesPerSecond, sync("--bwlimit", "1K").bytesPerSecond]).toEqual([10 << 20, 1024]);
+  expect(said("--bwlimit", "1023")).toContain("less than 1K");
 });

@@ -22,7 +22,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
   return await runPair(
     a,
     b,
-    { ...options, readOnly: true, compress: false },
+    { ...options, readOnly: true, compress: false, bytesPerSecond: undefined },
     signal,
     async ({ pair, report, output }) => {
       const [inA, inB] = [pair.source.description, pair.destination.description];

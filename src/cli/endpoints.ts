@@ -6,6 +6,7 @@ import { createPipe } from "../local/kernel.ts";
 import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
+import { RateLimit } from "../remote/rate.ts";
 import type { Report } from "../report/report.ts";
 import { compareHashes } from "../sync/compare.ts";
 import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
@@ -42,6 +43,7 @@ export interface OpenPairOptions extends CommonOptions {
   /** Open the destination for reading only. */
   readonly readOnly: boolean;
   readonly compress: boolean;
+  readonly bytesPerSecond: number | undefined;
   /** Aborted when the run is interrupted. */
   readonly signal: AbortSignal;
 }
@@ -56,6 +58,8 @@ export async function openPair(
 ): Promise<Pair> {
   const seed = crypto.getRandomValues(new Uint8Array(SEED_SIZE));
   const connections: Connection[] = [];
+  const rate = options.bytesPerSecond;
+  const limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
   // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
   const sudoHere = options.sudo && source.remote === undefined && destination.remote === undefined;
   const open = async (location: Location, role: EndpointRole): Promise<Endpoint> => {
@@ -86,6 +90,7 @@ export async function openPair(
       env: childEnvironment(options.passwordVariable),
       own: { version: VERSION, build: BUILD },
       createPipe,
+      limits,
       signal: options.signal,
       onNote: (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text)),
     };

@@ -33,6 +33,8 @@ export interface CommonOptions {
 }
 
 export interface SyncCommandOptions extends CommonOptions {
+  /** --bwlimit; undefined for none. */
+  readonly bytesPerSecond: number | undefined;
   /** zstd for what is sent. */
   readonly compress: boolean;
   readonly dryRun: boolean;
@@ -137,12 +139,21 @@ export function commonOptions(values: Values): CommonOptions {
   };
 }
 
+/** Slower would be slower than a handshake's patience. */
+const MIN_RATE = 1 << 10;
+
+function rate(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const bytesPerSecond = parseSize(value, "--bwlimit");
+  if (bytesPerSecond < MIN_RATE) throw new UsageError(`--bwlimit ${value} is less than 1K a second`);
+  return bytesPerSecond;
+}
+
 /** @throws {UsageError} also for what this version does not have yet. */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
   if (parseInteger(required(values, "workers"), "--workers", 1, 64) > 1) throw notYet("--workers above 1");
   parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS);
-  if (text(values, "bwlimit") !== undefined) throw notYet("--bwlimit");
   if (flag(values, "verify")) throw notYet("--verify");
   const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", ["stop", "skip"] as const);
   if (onReadError === "skip") throw notYet("--on-read-error skip");
@@ -152,6 +163,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   return {
     ...options,
     compress: flag(values, "compress"),
+    bytesPerSecond: rate(text(values, "bwlimit")),
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),

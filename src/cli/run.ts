@@ -30,7 +30,11 @@ const CLOSE_WAIT_MS = 8000;
 export async function runPair(
   source: Location,
   destination: Location,
-  options: CommonOptions & { readonly readOnly: boolean; readonly compress: boolean },
+  options: CommonOptions & {
+    readonly readOnly: boolean;
+    readonly compress: boolean;
+    readonly bytesPerSecond: number | undefined;
+  },
   signal: AbortSignal,
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {

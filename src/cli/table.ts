@@ -91,7 +91,7 @@ export const syncOptions = {
     description: "lanes: connections that share the work",
   },
   splay: { type: "string", alias: ["l"], valueHint: "MS", default: "250", description: "pause between starting lanes" },
-  bwlimit: { type: "string", valueHint: "RATE", description: "most bytes a second on the wire, such as 10M" },
+  bwlimit: { type: "string", valueHint: "RATE", description: "most bytes a second on the wire, each way, such as 10M" },
   compress: {
     type: "boolean",
     alias: ["C"],

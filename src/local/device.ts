@@ -7,13 +7,15 @@ import fs from "node:fs";
 import { dirname } from "node:path";
 import { IoError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
 import { Window } from "../sync/window.ts";
-import { deviceSize, dropCache, isReadOnlyDevice, nextData, punchHole } from "./kernel.ts";
+import { deviceSize, dropCache, isReadOnlyDevice, nextData, punchHole, zeroDevice } from "./kernel.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
  * of all CPU time of a fresh copy over a pipe went there. A device has no such lock.
  */
 const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
+/** The kernel waits for the device at each BLKZEROOUT, so short ranges go the way of all data, through the cache. */
+const MIN_DEVICE_ZERO = 64 << 10;
 /** Written bytes after which a write-back is started. */
 const WRITE_BACK_LENGTH = 64 << 20;
 
@@ -244,9 +246,13 @@ export class Device {
     });
   }
 
-  /** Makes a range of a regular file a hole; false where that is not possible and zeros must be written. */
-  punchHole(offset: number, length: number): boolean {
-    return this.kind === "file" && punchHole(this.#fd, offset, length);
+  /**
+   * Makes a range zero without writing data: a hole in a file, BLKZEROOUT on a device (never BLKDISCARD, which promises
+   * no zeros). False where that is not possible, or not worth the wait, and zeros must be written.
+   */
+  zero(offset: number, length: number): boolean {
+    if (this.kind === "file") return punchHole(this.#fd, offset, length);
+    return length >= MIN_DEVICE_ZERO && zeroDevice(this.#fd, offset, length);
   }
 
   dropCache(offset: number, length: number): void {

@@ -256,7 +256,7 @@ export class LocalEndpoint implements Endpoint {
       }
       bytesWritten += position;
       for (const run of leafRuns(data.zeros, length)) {
-        if (this.device.punchHole(offset + run.offset, run.length)) continue;
+        if (this.device.zero(offset + run.offset, run.length)) continue;
         await this.device.write(new Uint8Array(run.length), offset + run.offset);
         bytesWritten += run.length;
       }

@@ -6,6 +6,7 @@ import { dlopen, FFIType, read } from "bun:ffi";
 
 const BLKROGET = 0x125en; // linux/fs.h
 const BLKGETSIZE64 = 0x80081272n; // linux/fs.h
+const BLKZEROOUT = 0x127fn; // linux/fs.h
 const SEEK_DATA = 3; // unistd.h
 const SEEK_HOLE = 4;
 const POSIX_FADV_DONTNEED = 4; // fcntl.h
@@ -103,6 +104,11 @@ export function nextData(fd: number, offset: number, sizeBytes: number): { start
 /** Drops the clean pages of a range from the page cache; advice only, so a refusal is no failure. */
 export function dropCache(fd: number, offset: number, length: number): void {
   libc().posix_fadvise(fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
+/** Makes a range of a block device zero, without sending zeros where it can. Returns false where that is not possible. */
+export function zeroDevice(fd: number, offset: number, length: number): boolean {
+  return libc().ioctl(fd, BLKZEROOUT, BigUint64Array.of(BigInt(offset), BigInt(length))) === 0;
 }
 
 /** Makes a range of a regular file a hole. Returns false where the file system cannot. */

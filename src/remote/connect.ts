@@ -5,6 +5,7 @@ import { Channel } from "./channel.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
+import { limitSink, limitSource, type RateLimit } from "./rate.ts";
 import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
 
@@ -19,6 +20,8 @@ export interface ConnectOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly own: Build;
   readonly createPipe: ChildOptions["createPipe"];
+  /** What all connections of a run may carry together, each direction by itself. */
+  readonly limits: { readonly sent: RateLimit; readonly received: RateLimit } | undefined;
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
   /** Tells what is going on, for -v and for stages that take time. */
@@ -41,12 +44,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
   const argv = shellCommand(remote, options.shell, command);
   options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
   const program = options.script === undefined ? ownProgram() : undefined;
-  const child = startChild(argv, {
-    env: options.env,
-    createPipe: options.createPipe,
-    signal: options.signal,
-    onLine: (line) => options.onNote(line, true),
-  });
+  const child = start(argv, options);
   return await startOver(child, remote.host, argv[0] ?? "ssh", options, async (reader) => {
     if (program === undefined) return (await awaitReady(reader, marker)) ? { bytesBootstrapped: 0 } : undefined;
     const onUpload = (directory: string) =>
@@ -59,13 +57,16 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
 export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
   const argv = ["sudo", "--", options.script ?? process.execPath, "serve"];
   options.onNote(`Running: ${argv.join(" ")}`, true);
-  const child = startChild(argv, {
-    env: options.env,
-    createPipe: options.createPipe,
-    signal: options.signal,
-    onLine: (line) => options.onNote(line, true),
-  });
+  const child = start(argv, options);
   return await startOver(child, "localhost", "sudo", options, () => Promise.resolve({ bytesBootstrapped: 0 }));
+}
+
+/** Starts the command with the run's limits on its pipes. */
+function start(argv: readonly string[], options: ConnectOptions): Child {
+  const { env, createPipe, signal, limits } = options;
+  const child = startChild(argv, { env, createPipe, signal, onLine: (line) => options.onNote(line, true) });
+  if (limits === undefined) return child;
+  return { ...child, sink: limitSink(child.sink, limits.sent), source: limitSource(child.source, limits.received) };
 }
 
 async function startOver(

@@ -70,7 +70,7 @@ export interface BlockData {
 export interface WriteOutcome {
   /** The block, read back after the write, has the hash it should have. */
   readonly proved: boolean;
-  /** Bytes written as data; zeros made by punching a hole are not among them. */
+  /** Bytes written as data; zeros made without writing any are not among them. */
   readonly bytesWritten: number;
 }
 
