@@ -191,6 +191,21 @@ describe("blocksync", () => {
     expect(await run(["compare", "-q", dir.file("a"), dir.file("a")])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
+  test("compare --json prints each range as an event", async () => {
+    using dir = tempDir();
+    const data = bytes(38, MIB);
+    fs.writeFileSync(dir.file("a"), data);
+    fs.writeFileSync(dir.file("b"), changeLeaves(data, [3, 9]));
+    const result = await run(["compare", "--json", dir.file("a"), dir.file("b")]);
+    const events = result.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events.map(({ event }) => event)).toEqual(["start", "difference", "difference", "summary"]);
+    expect(events[2]).toMatchObject({ offset: 9 * 4096, length: 4096 });
+    expect(events[3]).toMatchObject({ exitCode: 1, blocksDiffering: 1, bytesWritten: 0 });
+  });
+
   test("plain progress is blocksync.py's line, also without a terminal, and goes to --output with the messages", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(39, 8 * MIB));
@@ -300,6 +315,31 @@ describe("blocksync", () => {
     // 1.5 s at the rate; the last portion is on its way when the limit has let it through.
     expect(Number(summary["elapsedMs"])).toBeGreaterThan(900);
     expect(fs.readFileSync(dir.file("d")).equals(bytes(43, 3 * MIB))).toBe(true);
+  });
+
+  test("--sudo runs the far end through sudo, says when it needs a password, and when there is none", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), "x");
+    const sudo = dir.file("sudo");
+    const words = ["-s", ...fakeSsh(dir.file("rsh")), dir.file("s"), `h:${dir.file("d")}`];
+    const env = { PATH: `${dir.path}:${process.env["PATH"]}` };
+    fs.writeFileSync(sudo, "#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n", { mode: 0o755 });
+    const password = await run(words, { env });
+    expect(password.exitCode).toBe(5);
+    expect(password.stderr).toContain("sudo needs a password there");
+    expect(password.stderr).toContain("not available yet");
+    fs.writeFileSync(
+      sudo,
+      `#!/bin/sh\nprintf '%s\\n' "$*" >>'${dir.file("log")}'\nshift\n[ "$1" = -- ] && shift\nexec "$@"\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    expect((await run(words, { env })).exitCode).toBe(0);
+    expect(fs.readFileSync(dir.file("d"), "utf8")).toBe("x");
+    expect(fs.readFileSync(dir.file("log"), "utf8")).toMatch(
+      /^-n true\n-n -- env BLOCKSYNC_CWD=.* \.\/blocksync-[0-9a-f]{64} serve\n$/,
+    );
   });
 
   test("leaves nothing in the temporary folder", async () => {

@@ -24,7 +24,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
     b,
     { ...options, readOnly: true, compress: false, bytesPerSecond: undefined },
     signal,
-    async ({ pair, report, output }) => {
+    async ({ pair, report }) => {
       const [inA, inB] = [pair.source.description, pair.destination.description];
       checkHashes(inA, inB);
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
@@ -39,7 +39,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       let differs = false;
       const print = (offset: number, length: number) => {
         differs = true;
-        if (!options.json) output.data(`${offset} ${length}`);
+        report.difference(offset, length);
       };
       for await (const range of differingRanges(pair.source, pair.destination, layout, statistics, pair.compare)) {
         print(range.offset, range.length);

@@ -1,6 +1,6 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
 import { asFailure, InterruptedError } from "../errors.ts";
-import { createOutput, type Output } from "../report/output.ts";
+import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { openPair, type Pair, Scope } from "./endpoints.ts";
 import type { Location } from "./location.ts";
@@ -8,7 +8,6 @@ import type { CommonOptions } from "./options.ts";
 
 export interface RunContext {
   readonly report: Report;
-  readonly output: Output;
   readonly pair: Pair;
 }
 
@@ -45,7 +44,7 @@ export async function runPair(
   const run = async () => {
     for (const notice of options.notices) report.notice(notice);
     pair = await openPair(source, destination, { ...options, signal }, report, scope);
-    return await work({ report, output, pair });
+    return await work({ report, pair });
   };
   let exitCode: number;
   try {

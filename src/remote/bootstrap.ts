@@ -170,13 +170,19 @@ export async function bootstrap(
   return { bytesBootstrapped: bytes.length };
 }
 
+const REFUSAL_HINTS: readonly (readonly [beginning: string, hint: string])[] = [
+  [
+    "sudo needs a password",
+    "a password for the remote sudo is not available yet: allow it without one (NOPASSWD), or log in as root",
+  ],
+  ["sudo is not installed", "install it there, or log in as root and leave --sudo out"],
+];
+
 function refusal(name: string, answer: string): UnreachableError {
   const reason = answer.replace(/^failed /, "");
-  const needsPassword = reason.startsWith("sudo needs a password");
+  const hint = REFUSAL_HINTS.find(([beginning]) => reason.startsWith(beginning))?.[1];
   return new UnreachableError(`Cannot start blocksync on ${name}: ${reason}`, {
-    hint: needsPassword
-      ? "a password for the remote sudo is not available yet: allow it without one (NOPASSWD), or log in as root"
-      : "BLOCKSYNC_REMOTE_DIR names a directory of your choice there; --remote-path a program already there",
+    hint: hint ?? "BLOCKSYNC_REMOTE_DIR names a directory of your choice there; --remote-path a program already there",
   });
 }
 

@@ -80,6 +80,12 @@ export class Report {
     this.#event("progress", { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten, elapsedMs });
   }
 
+  /** A range in which two sides differ, found by compare. @throws {IoError} when standard output is gone. */
+  difference(offset: number, length: number): void {
+    if (this.#options.json) this.#event("difference", { offset, length });
+    else this.#output.data(`${offset} ${length}`);
+  }
+
   /** The work is over, well or not. */
   stop(): void {
     this.#ticking?.stop();
