@@ -96,7 +96,7 @@ function localIdentical(program: string, workspace: Workspace): Case {
       { name: "rsync", argv: [...RSYNC, source, destination] },
       ...furtherPeers(source, destination),
     ],
-    goal: { against: "rsync", ratio: 1 },
+    goal: { against: "cmp", ratio: 2.5 },
   };
 }
 
@@ -175,7 +175,7 @@ class SshCases {
           compareBy: "difference",
         },
       ],
-      goal: { against: "rsync", ratio: 1 },
+      goal: { against: "rsync", ratio: 4 },
     };
   }
 
@@ -208,6 +208,7 @@ class SshCases {
       prepare: async () => workspace.removeDestination(),
       expected: source,
       contenders: [this.#blocksync(source), this.#cat(source)],
+      goal: { against: "ssh cat", ratio: 0.8 },
     };
   }
 
