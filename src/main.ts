@@ -2,7 +2,7 @@
 
 import { answerAskpass } from "./cli/askpass.ts";
 import { runCommandLine } from "./cli/cli.ts";
-import { asFailure, ExitCode, InterruptedError } from "./errors.ts";
+import { ExitCode, InterruptedError } from "./errors.ts";
 
 async function main(): Promise<number> {
   const askpass = answerAskpass(process.env, process.argv.slice(2));
@@ -16,16 +16,7 @@ async function main(): Promise<number> {
   process.on("SIGINT", () => onSignal(ExitCode.interrupted));
   process.on("SIGTERM", () => onSignal(ExitCode.terminated));
   process.on("SIGHUP", () => onSignal(ExitCode.terminated));
-  try {
-    return await runCommandLine(process.argv.slice(2), interrupt.signal);
-  } catch (error) {
-    const failure = asFailure(error);
-    process.stderr.write(`blocksync: ${failure.message}\n`);
-    if (failure.hint !== undefined) process.stderr.write(`blocksync: hint: ${failure.hint}\n`);
-    if (process.env["BLOCKSYNC_DEBUG"] !== undefined)
-      process.stderr.write(`${failure.stack}\n${String(failure.cause ?? "")}\n`);
-    return failure.exitCode;
-  }
+  return await runCommandLine(process.argv.slice(2), interrupt.signal);
 }
 
 process.exit(await main());

@@ -1,7 +1,9 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { ExitCode } from "../errors.ts";
+import { asFailure, ExitCode } from "../errors.ts";
 import { setIoThreads } from "../local/kernel.ts";
+import { createOutput } from "../report/output.ts";
+import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
 import { runCompare } from "./compare-command.ts";
@@ -41,15 +43,38 @@ const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
   },
   serve: {
     options: serveOptions,
-    run: (rawArgs) =>
-      runCommand(defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args._) }), {
+    run: (rawArgs, signal) =>
+      runCommand(defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args._, signal) }), {
         rawArgs,
       }),
   },
 };
 
-/** Runs one command line (without the program's name). Returns the exit code. @throws {Failure} */
+/**
+ * Runs one command line (without the program's name). Returns the exit code; failures are said here, with --json as
+ * events too, the summary last.
+ */
 export async function runCommandLine(words: readonly string[], signal: AbortSignal): Promise<number> {
+  try {
+    return await runWords(words, signal);
+  } catch (error) {
+    const failure = asFailure(error);
+    const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false }), {
+      json: words.includes("--json"),
+      progress: false,
+      intervalMs: 1000,
+    });
+    report.error(failure);
+    if (process.env["BLOCKSYNC_DEBUG"] !== undefined)
+      process.stderr.write(`${failure.stack}\n${String(failure.cause ?? "")}\n`);
+    const nothing = { source: "", destination: "", bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
+    report.summary({ exitCode: failure.exitCode, ...nothing });
+    return failure.exitCode;
+  }
+}
+
+/** @throws {Failure} */
+async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words.length === 0) {
     process.stderr.write(helpText());
     return ExitCode.usage;

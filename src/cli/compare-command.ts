@@ -22,7 +22,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
   return await runPair(
     a,
     b,
-    { ...options, readOnly: true, compress: false, bytesPerSecond: undefined },
+    { ...options, second: "source", compress: false, bytesPerSecond: undefined },
     signal,
     async ({ pair, report }) => {
       const [inA, inB] = [pair.source.description, pair.destination.description];

@@ -40,8 +40,8 @@ export class Scope {
 }
 
 export interface OpenPairOptions extends CommonOptions {
-  /** Open the destination for reading only. */
-  readonly readOnly: boolean;
+  /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
+  readonly second: "destination" | "dry run" | "source";
   readonly compress: boolean;
   readonly bytesPerSecond: number | undefined;
   /** Aborted when the run is interrupted. */
@@ -62,11 +62,12 @@ export async function openPair(
   const limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
   // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
   const sudoHere = options.sudo && source.remote === undefined && destination.remote === undefined;
-  const open = async (location: Location, role: EndpointRole): Promise<Endpoint> => {
-    const throughSudo = sudoHere && role === "destination";
-    const there = location.remote !== undefined || (role === "destination" && source.remote === undefined);
+  const open = async (location: Location, isSecond: boolean): Promise<Endpoint> => {
+    const role: EndpointRole = isSecond && options.second !== "source" ? "destination" : "source";
+    const throughSudo = sudoHere && isSecond;
+    const there = location.remote !== undefined || (isSecond && source.remote === undefined);
     const dropCache = there ? options.dropCacheThere : options.dropCacheHere;
-    const readOnly = role === "source" || options.readOnly;
+    const readOnly = role === "source" || options.second === "dry run";
     const { blockSize } = options;
     const hash = { name: options.hash, additional: options.additionalHash, seed };
     if (location.remote === undefined && !throughSudo) {
@@ -119,7 +120,7 @@ export async function openPair(
       () => connection.close(),
     );
   };
-  const opened = await Promise.allSettled([open(source, "source"), open(destination, "destination")]);
+  const opened = await Promise.allSettled([open(source, false), open(destination, true)]);
   const [first, second] = opened;
   if (first.status === "rejected") throw first.reason;
   if (second.status === "rejected") throw second.reason;

@@ -1,8 +1,9 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
-import { asFailure, InterruptedError } from "../errors.ts";
+import { asFailure, ExitCode, InterruptedError } from "../errors.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
-import { openPair, type Pair, Scope } from "./endpoints.ts";
+import { countReads } from "../sync/sync.ts";
+import { type OpenPairOptions, openPair, type Pair, Scope } from "./endpoints.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 
@@ -20,6 +21,8 @@ function interruption(signal: AbortSignal): Promise<never> {
   });
 }
 
+/** How long a failed run waits for the last numbers. */
+const COUNT_WAIT_MS = 500;
 /** How long closing may take before the process ends all the same. */
 const CLOSE_WAIT_MS = 8000;
 
@@ -30,7 +33,7 @@ export async function runPair(
   source: Location,
   destination: Location,
   options: CommonOptions & {
-    readonly readOnly: boolean;
+    readonly second: OpenPairOptions["second"];
     readonly compress: boolean;
     readonly bytesPerSecond: number | undefined;
   },
@@ -58,6 +61,11 @@ export async function runPair(
     report.error(failure);
     if (process.env["BLOCKSYNC_DEBUG"] !== undefined) output.log.error(failure.stack ?? "", failure.cause ?? "");
     exitCode = failure.exitCode;
+  }
+  if (exitCode !== ExitCode.ok && pair !== undefined && report.statistics !== undefined) {
+    // What was read until the failure, if the other side still answers.
+    const counted = countReads(pair.source, pair.destination, report.statistics).catch(() => undefined);
+    await Promise.race([counted, Bun.sleep(COUNT_WAIT_MS)]);
   }
   const traffic = pair?.traffic() ?? { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
   await Promise.race([scope.close(), Bun.sleep(CLOSE_WAIT_MS)]);

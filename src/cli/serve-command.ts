@@ -1,5 +1,5 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
-import { ExitCode, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, UsageError } from "../errors.ts";
 import { enlargePipe } from "../local/kernel.ts";
 import { Channel } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
@@ -8,8 +8,11 @@ import { Server } from "../remote/serve.ts";
 import { ByteReader } from "../remote/streams.ts";
 import { BUILD, VERSION } from "../version.ts";
 
+/** How long a device may take to be let go of. */
+const CLOSE_WAIT_MS = 5000;
+
 /** Returns the exit code, when the input has ended. @throws {ProtocolError} when the other side is no blocksync. */
-export async function runServe(words: readonly string[]): Promise<number> {
+export async function runServe(words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did.
   const directory = process.env["BLOCKSYNC_CWD"];
@@ -20,6 +23,11 @@ export async function runServe(words: readonly string[]): Promise<number> {
   const own = { version: VERSION, build: BUILD };
   await sendPreamble(sink, own);
   if (!(await receivePreamble(reader, own))) return ExitCode.protocol;
-  await new Server(new Channel(reader, sink), process.env["HOME"]).run();
-  return ExitCode.ok;
+  const server = new Server(new Channel(reader, sink), process.env["HOME"]);
+  const interrupted = new Promise<number>((resolve) => {
+    signal.addEventListener("abort", () => resolve(asFailure(signal.reason).exitCode), { once: true });
+  });
+  const exitCode = await Promise.race([server.run().then(() => ExitCode.ok), interrupted]);
+  await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+  return exitCode;
 }

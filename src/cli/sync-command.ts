@@ -13,29 +13,35 @@ import { type RunContext, runPair } from "./run.ts";
 export async function runSync(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, fs.existsSync);
-  return await runPair(source, destination, { ...options, readOnly: options.dryRun }, signal, async (context) => {
-    const { pair, report } = context;
-    const [from, to] = [pair.source.description, pair.destination.description];
-    const exact = options.createDestination;
-    for (const notice of checkPair(from, to, { exact })) report.notice(notice);
-    if (to.kind === "device" && !options.force && !options.dryRun) await confirmOverwrite(from, to);
-    const layout = layoutOf(from, options.blockSize);
-    const statistics = new Statistics(layout);
-    const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
-    report.start(source.label, destination.label, statistics, hash);
-    const { blockSize, dryRun, pauseMs } = options;
-    await synchronize(pair.source, pair.destination, { blockSize, exact, dryRun, pauseMs }, statistics, pair.compare);
-    report.stop();
-    if (!dryRun) {
-      report.completed(syncResult(context, statistics));
-      return ExitCode.ok;
-    }
-    const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
-    report.completed(
-      `${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differ; nothing was written (dry run)`,
-    );
-    return differs ? ExitCode.differs : ExitCode.ok;
-  });
+  return await runPair(
+    source,
+    destination,
+    { ...options, second: options.dryRun ? "dry run" : "destination" },
+    signal,
+    async (context) => {
+      const { pair, report } = context;
+      const [from, to] = [pair.source.description, pair.destination.description];
+      const exact = options.createDestination;
+      for (const notice of checkPair(from, to, { exact })) report.notice(notice);
+      if (to.kind === "device" && !options.force && !options.dryRun) await confirmOverwrite(from, to);
+      const layout = layoutOf(from, options.blockSize);
+      const statistics = new Statistics(layout);
+      const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
+      report.start(source.label, destination.label, statistics, hash);
+      const { blockSize, dryRun, pauseMs } = options;
+      await synchronize(pair.source, pair.destination, { blockSize, exact, dryRun, pauseMs }, statistics, pair.compare);
+      report.stop();
+      if (!dryRun) {
+        report.completed(syncResult(context, statistics));
+        return ExitCode.ok;
+      }
+      const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
+      report.completed(
+        `${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differ; nothing was written (dry run)`,
+      );
+      return differs ? ExitCode.differs : ExitCode.ok;
+    },
+  );
 }
 
 function syncResult({ pair }: RunContext, statistics: Statistics): string {

@@ -4,7 +4,7 @@
  */
 import type { BlockLayout } from "../sync/blocks.ts";
 import { type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
-import { type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
+import { type Lent, type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
 import { isZero } from "./zero.ts";
 
 /** Reads in flight on either side: of two equal 2 GiB files 1 took 0.52 s, 4 0.36, 8 0.43 (2 cores, page cache). */
@@ -54,11 +54,11 @@ async function comparePart(
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
     return [{ kind: "match", first, count, zero: true }];
-  const lent = await Promise.all([source.lend(first, count), destination.lend(first, count)]);
+  const [mine, theirs] = await lendBoth(source, destination, first, count);
   try {
-    const [mine, theirs] = lent;
     const { blockSize } = layout;
-    if (mine.bytes.equals(theirs.bytes) && mine.bytes[0] !== 0) return [{ kind: "match", first, count, zero: false }];
+    if (count === 1 && mine.bytes[0] !== 0 && mine.bytes.equals(theirs.bytes))
+      return [{ kind: "match", first, count, zero: false }];
     const verdicts: Verdict[] = [];
     for (let i = 0; i < count; i++) {
       const a = mine.bytes.subarray(i * blockSize, (i + 1) * blockSize);
@@ -68,6 +68,19 @@ async function comparePart(
     }
     return verdicts;
   } finally {
-    for (const { release } of lent) release();
+    mine.release();
+    theirs.release();
   }
+}
+
+async function lendBoth(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  first: number,
+  count: number,
+): Promise<[Lent, Lent]> {
+  const [mine, theirs] = await Promise.allSettled([source.lend(first, count), destination.lend(first, count)]);
+  if (mine.status === "fulfilled" && theirs.status === "fulfilled") return [mine.value, theirs.value];
+  for (const side of [mine, theirs]) if (side.status === "fulfilled") side.value.release();
+  throw mine.status === "rejected" ? mine.reason : theirs.status === "rejected" ? theirs.reason : undefined;
 }

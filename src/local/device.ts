@@ -76,7 +76,7 @@ export class Device {
   readonly #directory: string | undefined;
   readonly #pending = new Set<Promise<unknown>>();
   readonly #writers: Window;
-  #writingBack = false;
+  #writingBack: Promise<void> | undefined;
   #writtenBackAt = 0;
   #writeBackFailure: IoError | undefined;
   #closed = false;
@@ -222,17 +222,16 @@ export class Device {
   }
 
   #writeBack(): void {
-    if (this.#writingBack) return;
-    this.#writingBack = true;
+    if (this.#writingBack !== undefined) return;
     this.#writtenBackAt = this.bytesWritten;
-    this.#track<void>((resolve, reject) => {
+    this.#writingBack = this.#track<void>((resolve, reject) => {
       fs.fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(error)));
     })
       .catch((error: unknown) => {
         this.#writeBackFailure = this.#flushFailure(error);
       })
       .finally(() => {
-        this.#writingBack = false;
+        this.#writingBack = undefined;
       });
   }
 
@@ -275,13 +274,14 @@ export class Device {
 
   /** Waits until all that was written is on stable storage. @throws {IoError}, which is final: data may be lost. */
   async flush(): Promise<void> {
+    // The kernel tells each open file of a failed write-back once: the one under way may be the one that is told.
+    await this.#writingBack;
     try {
       await this.#fsync(this.#fd);
       if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
     } catch (error) {
       throw this.#flushFailure(error);
     }
-    // The kernel reports a failed write-back to one fsync only, and that may have been an earlier one.
     if (this.#writeBackFailure !== undefined) throw this.#writeBackFailure;
   }
 
@@ -294,7 +294,13 @@ export class Device {
 
   /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
   async #flushDirectory(directory: string): Promise<void> {
-    const fd = await openDescriptor(directory, O_RDONLY);
+    let fd: number;
+    try {
+      fd = await openDescriptor(directory, O_RDONLY);
+    } catch {
+      // A directory one may write to but not read; the file itself is safe.
+      return;
+    }
     try {
       await this.#fsync(fd);
     } finally {

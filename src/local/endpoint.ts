@@ -52,6 +52,12 @@ export interface LocalOptions {
   readonly dropCache: boolean;
 }
 
+/** Bytes in a buffer of the pool, until release() is called, once. */
+export interface Lent {
+  readonly bytes: Buffer;
+  readonly release: () => void;
+}
+
 export class LocalEndpoint implements Endpoint {
   readonly description: Description;
   readonly #options: LocalOptions;
@@ -107,7 +113,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   /** Reads neighbouring blocks, READ_LENGTH bytes together or one block; the bytes are lent until release(). */
-  async lend(first: number, count: number): Promise<{ readonly bytes: Buffer; readonly release: () => void }> {
+  async lend(first: number, count: number): Promise<Lent> {
     const { blockSize } = this.#layout;
     const buffer = await this.#pool.take();
     try {

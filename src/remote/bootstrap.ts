@@ -39,12 +39,12 @@ const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LI
  * again (0.45 s with sha256sum); writing to the copy changes its ctime, which nobody can set.
  */
 const SCRIPT = [
-  'm=$1; s=$3; o=$PWD; umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
+  'm=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
   'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
   'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
   'good() { [ -f "$n" ] && [ -x "$n" ] || return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
-  `become() { trap - EXIT; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
+  `become() { trap - EXIT; umask "$k"; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
   'enter() { cd "$1" 2>/dev/null && [ -O . ] && case "$(ls -ld . 2>/dev/null)" in d????-??-*) true;; *) false;; esac; }',
   'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); mkdir "$q" 2>/dev/null; enter "$q"; }',

@@ -66,8 +66,13 @@ export class Server {
     try {
       await this.#channel.run((frame) => void this.#answer(frame));
     } finally {
-      await this.#endpoint?.close();
+      await this.close();
     }
+  }
+
+  /** Lets go of the device. Safe to call twice. */
+  async close(): Promise<void> {
+    await this.#endpoint?.close();
   }
 
   async #answer(frame: Received): Promise<void> {

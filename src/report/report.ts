@@ -31,10 +31,17 @@ export class Report {
   #startedAt = performance.now();
   #ticking: { stop(): void } | undefined;
   #statistics: Statistics | undefined;
+  /** Nobody reads standard output any more. */
+  #deaf = false;
 
   constructor(output: Output, options: ReportOptions) {
     this.#output = output;
     this.#options = options;
+  }
+
+  /** Of the run that was started, if one was. */
+  get statistics(): Statistics | undefined {
+    return this.#statistics;
   }
 
   get elapsedMs(): number {
@@ -42,7 +49,14 @@ export class Report {
   }
 
   #event(event: string, fields: Readonly<Record<string, unknown>>): void {
-    if (this.#options.json) this.#output.data(JSON.stringify({ event, time: new Date().toISOString(), ...fields }));
+    if (!this.#options.json || this.#deaf) return;
+    try {
+      this.#output.data(JSON.stringify({ event, time: new Date().toISOString(), ...fields }));
+    } catch (error) {
+      // Whoever read the events is gone; the run and its exit code are worth more than they.
+      this.#deaf = true;
+      this.#output.log.warn(error instanceof Error ? error.message : String(error));
+    }
   }
 
   /** Something worth knowing that stops nothing. */

@@ -39,10 +39,15 @@ export class Copier {
     return this.#inFlight.keys().next().value;
   }
 
+  /** @throws the first failure of any block, so that a run that has failed reads no further. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure.cause;
+  }
+
   /** Starts one block once there is room. `settled` runs after it. @throws the first failure of any block. */
   async start(block: Differing, settled: () => void): Promise<void> {
     await this.#gate.take();
-    if (this.#failure !== undefined) throw this.#failure.cause;
+    this.check();
     const work = this.#copy(block)
       .catch((cause: unknown) => {
         this.#failure ??= { cause };
@@ -59,7 +64,7 @@ export class Copier {
   /** Waits for every started block. @throws the first failure of any block. */
   async finish(): Promise<void> {
     await Promise.all(this.#inFlight.values());
-    if (this.#failure !== undefined) throw this.#failure.cause;
+    this.check();
   }
 
   async #copy(block: Differing): Promise<void> {
@@ -85,8 +90,7 @@ export class Copier {
       this.#statistics.blocksDiffering++;
       return;
     }
-    // Zero leaves that all became holes or zeros needed no data.
-    if (countLeaves(data.leaves) === 0 && touched === leaves) this.#statistics.blocksZero++;
+    if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
     if (!(await this.#write(index, data))) await this.#copyAgain(index);
     this.#statistics.blocksDiffering++;
   }

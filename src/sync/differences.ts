@@ -41,10 +41,12 @@ async function* unjoined(
   statistics: Statistics,
   compare: Compare,
 ): AsyncGenerator<DifferingRange> {
-  const queue: { index: number; ranges: Promise<DifferingRange[]> }[] = [];
+  // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
+  const queue: Promise<DifferingRange[]>[] = [];
+  const unsettled = new Set<number>();
   let position = 0;
   const advance = () => {
-    const done = queue[0]?.index ?? position;
+    const done = unsettled.values().next().value ?? position;
     a.advance(done);
     b.advance(done);
   };
@@ -56,15 +58,19 @@ async function* unjoined(
     } else {
       statistics.blocksDiffering++;
       position = verdict.index + 1;
+      unsettled.add(verdict.index);
       const ranges = rangesOfBlock(a, b, layout, verdict.index);
-      ranges.catch(() => undefined);
-      queue.push({ index: verdict.index, ranges });
-      if (queue.length >= BLOCKS_IN_FLIGHT) yield* (await queue.shift()?.ranges) ?? [];
+      const settle = () => {
+        unsettled.delete(verdict.index);
+        advance();
+      };
+      ranges.then(settle, settle);
+      queue.push(ranges);
+      if (queue.length >= BLOCKS_IN_FLIGHT) yield* (await queue.shift()) ?? [];
     }
     advance();
   }
-  for (const { ranges } of queue) yield* await ranges;
-  queue.length = 0;
+  for (const ranges of queue) yield* await ranges;
   advance();
 }
 

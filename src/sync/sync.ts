@@ -109,7 +109,11 @@ export async function synchronize(
       position = verdict.index + 1;
     }
     advance();
-    if (options.pauseMs > 0) await rest(verdict.kind === "match" ? verdict.count : 1, options.pauseMs);
+    copier.check();
+    // Holes were not read, so nothing has to recover from it.
+    if (options.pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) {
+      await rest(verdict.kind === "match" ? verdict.count : 1, options.pauseMs);
+    }
   }
   await copier.finish();
   advance();
@@ -135,6 +139,9 @@ export async function countReads(source: Endpoint, destination: Endpoint, statis
   statistics.bytesRead = first.bytesRead + second.bytesRead;
 }
 
+/** setTimeout() takes 31 bits. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
 function rest(blocks: number, pauseMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, blocks * pauseMs));
+  return new Promise((resolve) => setTimeout(resolve, Math.min(MAX_TIMEOUT_MS, blocks * pauseMs)));
 }
