@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import manifest from "../package.json" with { type: "json" };
 import { buildId } from "../scripts/build.ts";
-import { peakMemory, run, start, summaryOf, until } from "./helpers/binary.ts";
+import { fakeSsh, peakMemory, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { allocated } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
@@ -295,12 +295,6 @@ describe("blocksync", () => {
     expect(unset.exitCode).toBe(2);
     expect(unset.stderr).toContain("TEST_NOT_SET");
   });
-
-  /** Stands in for ssh: runs the command here. */
-  function fakeSsh(path: string): string[] {
-    fs.writeFileSync(path, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
-    return ["-e", JSON.stringify(path)];
-  }
 
   test.each(["push", "pull"])("--bwlimit holds a %s to the rate, and the copy is equal", async (direction) => {
     using dir = tempDir();

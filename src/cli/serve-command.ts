@@ -20,14 +20,18 @@ export async function runServe(words: readonly string[], signal: AbortSignal): P
   for (const fd of [0, 1]) enlargePipe(fd);
   const reader = new ByteReader(descriptorSource(0));
   const sink = descriptorSink(1);
-  const own = { version: VERSION, build: BUILD };
-  await sendPreamble(sink, own);
-  if (!(await receivePreamble(reader, own))) return ExitCode.protocol;
   const server = new Server(new Channel(reader, sink), process.env["HOME"]);
   const interrupted = new Promise<number>((resolve) => {
     signal.addEventListener("abort", () => resolve(asFailure(signal.reason).exitCode), { once: true });
   });
-  const exitCode = await Promise.race([server.run().then(() => ExitCode.ok), interrupted]);
+  const serve = async () => {
+    const own = { version: VERSION, build: BUILD };
+    await sendPreamble(sink, own);
+    if (!(await receivePreamble(reader, own))) return ExitCode.protocol;
+    await server.run();
+    return ExitCode.ok;
+  };
+  const exitCode = await Promise.race([serve(), interrupted]);
   await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
   return exitCode;
 }

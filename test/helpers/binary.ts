@@ -44,6 +44,12 @@ export function start(words: readonly string[], options: RunOptions = {}): Bun.S
   });
 }
 
+/** Writes to `path` a stand-in for ssh that runs the command here; returns the words that make blocksync use it. */
+export function fakeSsh(path: string): string[] {
+  fs.writeFileSync(path, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
+  return ["-e", JSON.stringify(path)];
+}
+
 export interface Summary {
   readonly [name: string]: number | string | boolean;
 }

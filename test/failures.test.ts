@@ -1,0 +1,172 @@
+/** Things that went wrong once, each red before it was mended. */
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs";
+import { BINARY, fakeSsh, run, start, summaryOf, until } from "./helpers/binary.ts";
+import { bytes, changeLeaves } from "./helpers/bytes.ts";
+import { testWith } from "./helpers/requirements.ts";
+import { tempDir } from "./helpers/temp.ts";
+
+const MIB = 1 << 20;
+
+/** A sparse file with one byte of data at each of the offsets. */
+function sparse(path: string, size: number, data: readonly (readonly [offset: number, byte: string])[]): void {
+  const fd = fs.openSync(path, "w");
+  fs.ftruncateSync(fd, size);
+  for (const [offset, byte] of data) fs.writeSync(fd, byte, offset);
+  fs.closeSync(fd);
+}
+
+describe("a run", () => {
+  testWith("strace")("does not succeed when a write-back under way took the error from the final fsync", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(1, 80 * MIB));
+    const inject = "inject=fdatasync:error=EIO:delay_exit=500000:when=1";
+    const argv0 = ["strace", "-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", inject];
+    const result = await run(["-q", dir.file("s"), dir.file("d")], { argv0 });
+    expect(result.stderr).toContain("some of what was written is lost");
+    expect(result.exitCode).toBe(4);
+  });
+
+  testWith("strace")("stops reading soon after a write has failed", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(2, 100 * MIB));
+    fs.writeFileSync(dir.file("d"), changeLeaves(bytes(2, 100 * MIB), [0]));
+    const argv0 = ["strace", "-f", "-o", "/dev/null", "-P", dir.file("d"), "-e", "inject=pwrite64:error=EIO"];
+    const summary = summaryOf(await run(["--json", "-p", "20", dir.file("s"), dir.file("d")], { argv0 }));
+    expect(summary["exitCode"]).toBe(4);
+    expect(Number(summary["bytesRead"])).toBeGreaterThan(0);
+    expect(Number(summary["bytesRead"])).toBeLessThan(100 * MIB);
+  });
+
+  test("goes on to its own exit code when nobody reads its JSON any more", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(3, 4 * MIB));
+    const argv0 = [
+      "sh",
+      "-c",
+      '"$@" | head -n 1; exit "$(cat status)"',
+      "sh",
+      "sh",
+      "-c",
+      '"$@"; echo $? >status',
+      "sh",
+    ];
+    const result = await run(["--json", "-t", "0.01", "-p", "50", dir.file("s"), dir.file("d")], {
+      argv0,
+      cwd: dir.path,
+    });
+    expect(result.exitCode).toBe(0);
+    expect(result.stdout.split("\n").length).toBe(2);
+    expect(result.stderr.match(/Cannot write to standard output/g)?.length).toBe(1);
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(3, 4 * MIB))).toBe(true);
+  });
+
+  test("ends with a JSON summary after a usage error and after an output file that cannot be opened", async () => {
+    using dir = tempDir();
+    for (const [words, exitCode] of [
+      [["--json", "a", "b", "c", "d"], 2],
+      [["--json", "--dry-runn", "a", "b"], 2],
+      [["--json", "-o", dir.file("no/such/folder"), dir.file("a"), dir.file("b")], 4],
+    ] as const) {
+      const result = await run(words);
+      expect(result.exitCode).toBe(exitCode);
+      expect(summaryOf(result)).toMatchObject({ event: "summary", exitCode });
+    }
+  });
+
+  test("counts zero blocks alike here and over a connection, and over whatever was there", async () => {
+    using dir = tempDir();
+    const rsh = fakeSsh(dir.file("rsh"));
+    const data = Buffer.alloc(MIB);
+    data[0] = 1;
+    const written = changeLeaves(Buffer.alloc(MIB), [7]);
+    for (const [name, before, zero] of [
+      ["equal", data, 255],
+      ["a leaf to be made zero", written, 255],
+    ] as const) {
+      fs.writeFileSync(dir.file("s"), data);
+      for (const [to, more] of [
+        [dir.file("d"), []],
+        [`h:${dir.file("d")}`, rsh],
+      ] as const) {
+        fs.writeFileSync(dir.file("d"), before);
+        const summary = summaryOf(await run(["--json", "-b", "4K", ...more, dir.file("s"), to]));
+        expect([name, summary["exitCode"], summary["blocksZero"]]).toEqual([name, 0, zero]);
+      }
+    }
+  });
+
+  test("gives a new file the mode that the umask leaves, here and over a connection", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), "x");
+    const argv0 = ["sh", "-c", 'umask 027; exec "$@"', "sh"];
+    expect((await run([dir.file("s"), dir.file("here")], { argv0 })).exitCode).toBe(0);
+    expect(
+      (await run([...fakeSsh(dir.file("rsh")), dir.file("s"), `h:${dir.file("there")}`], { argv0 })).exitCode,
+    ).toBe(0);
+    expect(fs.statSync(dir.file("here")).mode & 0o777).toBe(0o640);
+    expect(fs.statSync(dir.file("there")).mode & 0o777).toBe(0o640);
+  });
+});
+
+describe("compare", () => {
+  test("over a connection is not held up by an early difference", async () => {
+    using dir = tempDir();
+    const size = 300 * MIB;
+    sparse(dir.file("a"), size, [
+      [0, "x"],
+      [270 * MIB, "z"],
+    ]);
+    sparse(dir.file("b"), size, [
+      [0, "y"],
+      [270 * MIB, "z"],
+    ]);
+    const result = await run([
+      "compare",
+      "-q",
+      "-b",
+      "4K",
+      ...fakeSsh(dir.file("rsh")),
+      dir.file("a"),
+      `h:${dir.file("b")}`,
+    ]);
+    expect(result).toEqual({ exitCode: 1, stdout: "0 4096\n", stderr: "" });
+  });
+
+  test("of something that does not exist, or is no file, fails as opening it does", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("empty"), "");
+    for (const [name, reason] of [
+      ["none", "no such file or directory"],
+      [".", "it is a directory"],
+    ] as const) {
+      const message = `blocksync: Cannot open ${JSON.stringify(dir.file(name))}: ${reason}\n`;
+      for (const pair of [
+        [dir.file("empty"), dir.file(name)],
+        [dir.file(name), dir.file("empty")],
+      ]) {
+        expect(await run(["compare", "-q", ...pair])).toEqual({ exitCode: 4, stdout: "", stderr: message });
+      }
+    }
+  });
+});
+
+describe("serve", () => {
+  test.each([
+    ["SIGTERM", 143],
+    ["SIGHUP", 143],
+    ["SIGINT", 130],
+  ] as const)("ends at the first %s", async (signal, exitCode) => {
+    const child = Bun.spawn([BINARY, "serve"], { stdin: "pipe", stdout: "pipe", stderr: "ignore" });
+    const { value } = await child.stdout.getReader().read();
+    expect(new TextDecoder().decode(value)).toMatch(/^blocksync 1 /);
+    child.kill(signal);
+    expect(await child.exited).toBe(exitCode);
+  });
+
+  test("ends when its input does", async () => {
+    const child = start(["serve"]);
+    expect(await child.exited).toBe(6);
+    await until("it is gone", () => !fs.existsSync(`/proc/${child.pid}/exe`));
+  });
+});
