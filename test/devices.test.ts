@@ -140,6 +140,38 @@ describe("block devices", () => {
     expect(contents(dir.file("disk")).equals(bytes(82, MIB))).toBe(true);
   });
 
+  onLoop(
+    "D7.35 a loop device and its file, a partition and its disk are one thing and refused either way round",
+    async () => {
+      using dir = tempDir();
+      const disk = bytes(94, 4 * MIB);
+      // One partition of type Linux from sector 2048, 2 MiB long, in a master boot record.
+      disk.fill(0, 446, 510);
+      disk.set([0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0], 446);
+      disk.set([0x55, 0xaa], 510);
+      using loop = attachLoop(backing(dir, "disk", disk), "--partscan");
+      Bun.spawnSync(["partx", "-a", loop.path]);
+      const partition = `${loop.path}p1`;
+      expect(fs.existsSync(partition)).toBe(true);
+      try {
+        for (const [from, to, relation] of [
+          [partition, loop.path, "contains"],
+          [loop.path, partition, "lies within"],
+          [loop.path, dir.file("disk"), "contains"],
+          [partition, dir.file("disk"), "contains"],
+          [dir.file("disk"), loop.path, "lies within"],
+        ] as const) {
+          const result = await run(["-f", from, to]);
+          expect(result.stderr).toContain(`it ${relation} the source ${JSON.stringify(from)} (overlap)`);
+          expect(result.exitCode).toBe(3);
+        }
+        expect(contents(dir.file("disk")).equals(disk)).toBe(true);
+      } finally {
+        Bun.spawnSync(["partx", "-d", loop.path]);
+      }
+    },
+  );
+
   onLoop("D7.36 a read-only device is refused", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(83, MIB));

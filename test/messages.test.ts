@@ -37,6 +37,7 @@ function frame(type: MessageType, writer: FieldWriter, body: Uint8Array = NO_BYT
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");
   if (value instanceof Error) return value;
+  if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }
@@ -172,6 +173,7 @@ const CASES: readonly Case[] = [
       kind: "device",
       sizeBytes: 0x12_3456_789a,
       identity: "boot:259:3",
+      within: ["boot:8:0"],
       blank: false,
       zeroHash: sequence(0x30, 16),
     }),
@@ -181,6 +183,7 @@ const CASES: readonly Case[] = [
       kind: "device",
       sizeBytes: 0x12_3456_789a,
       identity: "boot:259:3",
+      within: ["boot:8:0"],
       blank: false,
       zeroHash: sequence(0x30, 16),
     },
@@ -423,6 +426,7 @@ test("decode.opened() copies the zero hash, which outlives the frame", () => {
     kind: "missing",
     sizeBytes: 0,
     identity: "",
+    within: [],
     blank: true,
     zeroHash: sequence(1, 4),
   });
@@ -434,6 +438,7 @@ test("decode.opened() copies the zero hash, which outlives the frame", () => {
     kind: "missing",
     sizeBytes: 0,
     identity: "",
+    within: [],
     blank: true,
     zeroHash: "01020304",
   });

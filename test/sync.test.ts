@@ -221,6 +221,7 @@ describe("checkPair()", () => {
     kind: "file",
     sizeBytes: 100,
     identity: "x",
+    within: [],
     blank: false,
     zeroHash: new Uint8Array(16),
   } as const;

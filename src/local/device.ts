@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import { IoError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
 import { Window } from "../sync/window.ts";
 import { deviceSize, dropCache, isReadOnlyDevice, nextData, punchHole, zeroDevice } from "./kernel.ts";
+import { identityOf, layersOf } from "./layers.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
@@ -54,15 +55,6 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
   return { unusable: "neither a regular file nor a block device" };
 }
 
-/** The boot, so that equal device and inode numbers mean the same file only on the same running system. */
-function bootId(): string {
-  try {
-    return fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "";
-  }
-}
-
 export type OpenMode = "read" | "write" | "create";
 
 export class Device {
@@ -70,6 +62,8 @@ export class Device {
   readonly kind: DeviceKind;
   /** See Description.identity. */
   readonly identity: string;
+  /** See Description.within. */
+  readonly within: readonly string[];
   readonly #fd: number;
   #sizeBytes: number;
   readonly #modifiedNs: bigint;
@@ -98,8 +92,8 @@ export class Device {
     this.kind = kind;
     this.#sizeBytes = sizeBytes;
     this.#modifiedNs = stat.mtimeNs;
-    const node = kind === "device" ? `block ${stat.rdev}` : `file ${stat.dev} ${stat.ino}`;
-    this.identity = `${bootId()} ${node}`;
+    this.identity = identityOf(stat);
+    this.within = layersOf(stat);
   }
 
   /**

@@ -83,6 +83,7 @@ export class LocalEndpoint implements Endpoint {
       kind: device?.kind ?? "missing",
       sizeBytes,
       identity: device?.identity ?? "",
+      within: device?.within ?? [],
       blank: device === undefined || device.nextData(0) === undefined,
       zeroHash: hasher.zeroHash(options.blockSize),
     };

@@ -114,6 +114,7 @@ export const encode = {
         .u8(KINDS.indexOf(description.kind))
         .u64(description.sizeBytes)
         .text(description.identity)
+        .text(description.within.map((identity) => `${identity}\n`).join(""))
         .bool(description.blank)
         .bytes(description.zeroHash),
     ),
@@ -243,6 +244,7 @@ export const decode = {
       kind: pick(KINDS, reader),
       sizeBytes: reader.u64(),
       identity: reader.text(),
+      within: reader.text().split("\n").slice(0, -1),
       blank: reader.bool(),
       zeroHash: reader.bytes().slice(),
     }));

@@ -42,7 +42,8 @@
  *
  * REPLIES, serve to controller:
  *
- *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, blank bool, zero hash bytes
+ *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (identities, each
+ *                 ended by a line feed), blank bool, zero hash bytes
  *     run         kind u8 (0 hashed, 1 hole, 2 data), first u64, count u64, body: `count` hashes when hashed
  *     leaves      body: the hashes
  *     block       data

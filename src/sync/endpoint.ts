@@ -19,6 +19,8 @@ export interface Description {
   readonly sizeBytes: number;
   /** Equal for two endpoints exactly when they are the same file or device on the same running system. */
   readonly identity: string;
+  /** Identities of what this lies within: a partition's disk, a loop device's file, the members of a mapped device. */
+  readonly within: readonly string[];
   /** No data at all: missing, empty, or one hole. */
   readonly blank: boolean;
   /** Digest of a zero block of full length under this run's hash; differs where two ends do not hash alike. */

@@ -36,6 +36,15 @@ export function checkPair(
       `Refused to write to ${name}: it is the same ${source.kind} as the source ${JSON.stringify(source.label)} (same-file)`,
     );
   }
+  if (source.within.includes(destination.identity) || destination.within.includes(source.identity)) {
+    const relation = source.within.includes(destination.identity) ? "contains" : "lies within";
+    throw new RefusedError(
+      `Refused to write to ${name}: it ${relation} the source ${JSON.stringify(source.label)} (overlap)`,
+      {
+        hint: "a partition and its disk, or a loop device and its file, are the same bytes",
+      },
+    );
+  }
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
     throw new RefusedError(
       `Refused to write to ${name}: the source has ${source.sizeBytes} bytes, the device only ${destination.sizeBytes} (too-small)`,
