@@ -29,8 +29,13 @@ function demoTranscript(): string {
     .join("\n");
 }
 
+/** The tables as a part of the README: one heading level down, without the remarks about the project's own goals. */
+function benchTables(markdown: string): string {
+  return markdown.replaceAll(/^## /gm, "### ").replaceAll(/^- goal, .*\n/gm, "");
+}
+
 const bench = process.argv.indexOf("--bench");
 let text = fs.readFileSync(path, "utf8");
 if (bench === -1) text = between(text, "transcript", demoTranscript());
-else text = between(text, "bench", fs.readFileSync(process.argv[bench + 1] ?? "", "utf8"));
+else text = between(text, "bench", benchTables(fs.readFileSync(process.argv[bench + 1] ?? "", "utf8")));
 fs.writeFileSync(path, text);
