@@ -49,6 +49,14 @@ export class RefusedError extends Failure {
   readonly exitCode = ExitCode.refused;
 }
 
+/** The refusal of a destination device that the source does not fit into; planned against, and checked where it is. */
+export function tooSmall(label: string, sourceBytes: number, deviceBytes: number): RefusedError {
+  return new RefusedError(
+    `Refused to write to ${JSON.stringify(label)}: the source has ${sourceBytes} bytes, the device only ${deviceBytes} (too-small)`,
+    { hint: "a device never changes size: choose a larger one, or shrink the source first" },
+  );
+}
+
 /** Opening, reading, writing or flushing failed. */
 export class IoError extends Failure {
   readonly kind = "io";

@@ -15,6 +15,7 @@ import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/m
 import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
 import { BlockLayout, MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData } from "../src/sync/endpoint.ts";
+import { refusal } from "./helpers/refusal.ts";
 import golden from "./testdata/frames-v1.json" with { type: "json" };
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -40,17 +41,6 @@ function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
-}
-
-/** The message of the ProtocolError that `run` throws; any other error is a failure of the test. */
-function refusal(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.message;
-    throw error;
-  }
-  return "nothing thrown";
 }
 
 const OPEN: OpenRequest = {

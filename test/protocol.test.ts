@@ -23,6 +23,7 @@ import {
   PROTOCOL_VERSION,
 } from "../src/remote/protocol.ts";
 import { ByteReader, type ByteSink } from "../src/remote/streams.ts";
+import { refusal } from "./helpers/refusal.ts";
 import golden from "./testdata/frames-v1.json" with { type: "json" };
 
 const TYPES = Object.values(MessageType);
@@ -102,17 +103,6 @@ function header(fields: { head?: number; body?: number; type?: number; reserved?
   bytes.writeUInt32LE(Number((Bun.hash.xxHash64("") ^ Bun.hash.xxHash3("")) & 0xffff_ffffn), 20);
   bytes.writeUInt32LE(Number(Bun.hash.xxHash64(bytes.subarray(4)) & 0xffff_ffffn), 0);
   return bytes;
-}
-
-/** The message of the ProtocolError that `run` throws. */
-function refusal(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ProtocolError) return error.message;
-    throw error;
-  }
-  return "nothing thrown";
 }
 
 test("the golden frames cover every message type", () => {

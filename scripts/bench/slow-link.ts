@@ -17,33 +17,33 @@ function readSome(fd: number, buffer: Buffer): Promise<number> {
   });
 }
 
-/** Reads as a link with much room would, so that only the delay and the rate are felt, never a full buffer. */
-async function* arrivals(fd: number): AsyncGenerator<{ readonly bytes: Buffer; readonly dueMs: number }> {
-  let freeMs = 0;
-  const pieceLength = rate === 0 ? 1 << 20 : 16 << 10;
+/** What comes on `fd`, in pieces that a limited link lets pass one by one. */
+async function* pieces(fd: number): AsyncGenerator<Uint8Array> {
   for (;;) {
-    const buffer = Buffer.alloc(pieceLength);
+    const buffer = Buffer.alloc(rate === 0 ? 1 << 20 : 16 << 10);
     const count = await readSome(fd, buffer);
     if (count === 0) return;
-    const now = performance.now();
-    freeMs = Math.max(freeMs, now) + (rate === 0 ? 0 : (count / rate) * 1000);
-    // What is not yet on its way stays with the sender, as on a real link.
-    if (freeMs - now > 50) await Bun.sleep(freeMs - now - 50);
-    yield { bytes: buffer.subarray(0, count), dueMs: freeMs + delayMs };
+    yield buffer.subarray(0, count);
   }
 }
 
-async function carry(fd: number, deliver: (bytes: Buffer) => Promise<void>): Promise<void> {
+/** One direction: each piece arrives when the link has carried it at the rate, and the delay after that. */
+async function carry(source: AsyncIterable<Uint8Array>, deliver: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  let freeMs = 0;
   let last: Promise<void> = Promise.resolve();
-  for await (const { bytes, dueMs } of arrivals(fd)) {
+  for await (const bytes of source) {
+    const now = performance.now();
+    freeMs = Math.max(freeMs, now) + (rate === 0 ? 0 : (bytes.length / rate) * 1000);
     const previous = last;
-    const arrived = Bun.sleep(Math.max(0, dueMs - performance.now()));
+    const arrived = Bun.sleep(freeMs + delayMs - now);
     last = Promise.all([previous, arrived]).then(() => deliver(bytes));
+    // What is not yet on its way stays with the sender, as on a real link.
+    if (freeMs - now > 50) await Bun.sleep(freeMs - now - 50);
   }
   await last;
 }
 
-function writeAll(fd: number, bytes: Buffer): Promise<void> {
+function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const step = (start: number) => {
       fs.write(fd, bytes, start, bytes.length - start, null, (error, count) => {
@@ -58,23 +58,11 @@ function writeAll(fd: number, bytes: Buffer): Promise<void> {
 
 const child = Bun.spawn(["sh", "-c", command.join(" ")], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
 
-async function carryFromChild(): Promise<void> {
-  let last: Promise<void> = Promise.resolve();
-  let freeMs = 0;
-  for await (const bytes of child.stdout) {
-    const now = performance.now();
-    freeMs = Math.max(freeMs, now) + (rate === 0 ? 0 : (bytes.length / rate) * 1000);
-    const previous = last;
-    const arrived = Bun.sleep(freeMs + delayMs - now);
-    last = Promise.all([previous, arrived]).then(() => writeAll(1, Buffer.from(bytes)));
-    if (freeMs - now > 50) await Bun.sleep(freeMs - now - 50);
-  }
-  await last;
-}
-
-const toChild = carry(0, async (bytes) => {
+const toChild = carry(pieces(0), async (bytes) => {
   child.stdin.write(bytes);
   await child.stdin.flush();
 }).then(() => child.stdin.end());
-await Promise.race([Promise.all([toChild, carryFromChild()]), child.exited.then(() => carryFromChild)]);
+// A child that ended takes nothing more; what it said last is still carried.
+toChild.catch(() => undefined);
+await carry(child.stdout, (bytes) => writeAll(1, bytes));
 process.exit(await child.exited);

@@ -8,11 +8,12 @@ import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
 import { runCompare } from "./compare-command.ts";
 import { helpText } from "./help.ts";
+import { sayFailure } from "./run.ts";
 import { runServe } from "./serve-command.ts";
 import { runSync } from "./sync-command.ts";
 import { compareOptions, serveOptions, syncOptions } from "./table.ts";
 
-/** Reads and writes that may be under way at once: 8 reads of each of two sides, and room for writes and pipes. */
+/** Reads and writes that may be under way at once: 4 reads of each of two sides, and room for writes and pipes. */
 const IO_THREADS = 24;
 
 interface Command {
@@ -64,9 +65,7 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
       progress: false,
       intervalMs: 1000,
     });
-    report.error(failure);
-    if (process.env["BLOCKSYNC_DEBUG"] !== undefined)
-      process.stderr.write(`${failure.stack}\n${String(failure.cause ?? "")}\n`);
+    sayFailure(report, failure);
     const nothing = { source: "", destination: "", bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
     report.summary({ exitCode: failure.exitCode, ...nothing });
     return failure.exitCode;

@@ -1,5 +1,5 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
-import { asFailure, ExitCode, InterruptedError } from "../errors.ts";
+import { asFailure, type Failure, InterruptedError } from "../errors.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { countReads } from "../sync/sync.ts";
@@ -10,6 +10,12 @@ import type { CommonOptions } from "./options.ts";
 export interface RunContext {
   readonly report: Report;
   readonly pair: Pair;
+}
+
+/** Reports a failure, with BLOCKSYNC_DEBUG its stack too. */
+export function sayFailure(report: Report, failure: Failure): void {
+  report.error(failure);
+  if (process.env["BLOCKSYNC_DEBUG"] !== undefined) report.stack(failure);
 }
 
 /** Rejects when the run is interrupted, with the InterruptedError that is the signal's reason. */
@@ -58,14 +64,13 @@ export async function runPair(
   } catch (error) {
     const failure = asFailure(error);
     report.stop();
-    report.error(failure);
-    if (process.env["BLOCKSYNC_DEBUG"] !== undefined) output.log.error(failure.stack ?? "", failure.cause ?? "");
+    sayFailure(report, failure);
     exitCode = failure.exitCode;
-  }
-  if (exitCode !== ExitCode.ok && pair !== undefined && report.statistics !== undefined) {
-    // What was read until the failure, if the other side still answers.
-    const counted = countReads(pair.source, pair.destination, report.statistics).catch(() => undefined);
-    await Promise.race([counted, Bun.sleep(COUNT_WAIT_MS)]);
+    if (pair !== undefined && report.statistics !== undefined) {
+      // What was read until then, if the other side still answers; a run that succeeded has counted.
+      const counted = countReads(pair.source, pair.destination, report.statistics).catch(() => undefined);
+      await Promise.race([counted, Bun.sleep(COUNT_WAIT_MS)]);
+    }
   }
   const traffic = pair?.traffic() ?? { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
   await Promise.race([scope.close(), Bun.sleep(CLOSE_WAIT_MS)]);

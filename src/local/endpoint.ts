@@ -1,5 +1,5 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
-import { IoError, RefusedError, VerificationError } from "../errors.ts";
+import { IoError, tooSmall, VerificationError } from "../errors.ts";
 import {
   addLeaf,
   BlockLayout,
@@ -138,7 +138,7 @@ export class LocalEndpoint implements Endpoint {
     this.#device ??= await Device.open(this.#options.path, this.#options.label, "create");
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
-      if (current < sizeBytes) throw sourceIsLarger(this.#options.label, sizeBytes, current);
+      if (current < sizeBytes) throw tooSmall(this.#options.label, sizeBytes, current);
     } else if (current < sizeBytes || (options.exact && current > sizeBytes)) {
       await this.#device.resize(sizeBytes);
     }
@@ -317,14 +317,6 @@ export class LocalEndpoint implements Endpoint {
     this.#pool.fail(new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it is closed`));
     await this.#device?.close();
   }
-}
-
-/** The refusal of a destination device that the source does not fit into. */
-export function sourceIsLarger(label: string, sourceSize: number, deviceSize: number): RefusedError {
-  return new RefusedError(
-    `Refused to write to ${JSON.stringify(label)}: the source has ${sourceSize} bytes, the device only ${deviceSize} (too-small)`,
-    { hint: "a device never changes size: choose a larger one, or shrink the source first" },
-  );
 }
 
 function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {

@@ -80,9 +80,7 @@ export class Channel {
 
   async #receive(): Promise<Received | undefined> {
     const bytes = new Uint8Array(HEADER_SIZE);
-    const got = await this.#reader.fill(bytes);
-    if (got === 0) return undefined;
-    if (got < HEADER_SIZE) return undefined;
+    if ((await this.#reader.fill(bytes)) < HEADER_SIZE) return undefined;
     const header = decodeHeader(bytes);
     const bulk = header.type === MessageType.block || header.type === MessageType.write;
     const held = bulk && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;

@@ -64,14 +64,6 @@ export class RemoteEndpoint implements Endpoint {
     return new RemoteEndpoint(channel, request, decode.opened(frame, request.label), compression, shutDown);
   }
 
-  get bytesSent(): number {
-    return this.#channel.bytesSent;
-  }
-
-  get bytesReceived(): number {
-    return this.#channel.bytesReceived;
-  }
-
   async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void> {
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
     await this.#confirmed(encode.prepare(sizeBytes, options.exact, options.dryRun));

@@ -5,7 +5,7 @@
 import { asFailure, ProtocolError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
-import { BlockLayout, isBlockSize } from "../sync/blocks.ts";
+import { BlockLayout } from "../sync/blocks.ts";
 import type { Channel, Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { receiveData } from "./data.ts";
@@ -26,7 +26,6 @@ function expandHome(path: string, home: string | undefined): string {
 }
 
 function localOptions(request: OpenRequest, home: string | undefined): LocalOptions {
-  if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
   if (request.path === "" || request.path.includes("\0"))
     throw new ProtocolError("Cannot open: the path is empty or has a NUL byte");
   if (request.seed.length !== SEED_SIZE) throw new ProtocolError(`Cannot open: a seed of ${request.seed.length} bytes`);

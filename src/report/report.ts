@@ -76,6 +76,11 @@ export class Report {
     this.#event("error", { exitCode: failure.exitCode, message: failure.message, hint: failure.hint ?? null });
   }
 
+  /** Where a failure comes from in the code, for whoever looks for a bug. */
+  stack(failure: Failure): void {
+    this.#output.log.error(failure.stack ?? "", failure.cause ?? "");
+  }
+
   /** Both ends are open and the work begins. */
   start(source: string, destination: string, statistics: Statistics, hash: string): void {
     this.#statistics = statistics;

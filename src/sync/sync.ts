@@ -2,7 +2,7 @@
  * The algorithm, once: scan both sides, copy what differs, flush, confirm. It sees endpoints only, so push, pull, local
  * and remote to remote are this code with different endpoints plugged in.
  */
-import { RefusedError, VerificationError } from "../errors.ts";
+import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
 import { BlockLayout } from "./blocks.ts";
 import { type Comparison, compareHashes, compareWithNothing } from "./compare.ts";
 import { Copier } from "./copy.ts";
@@ -46,10 +46,7 @@ export function checkPair(
     );
   }
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
-    throw new RefusedError(
-      `Refused to write to ${name}: the source has ${source.sizeBytes} bytes, the device only ${destination.sizeBytes} (too-small)`,
-      { hint: "a device never changes size: choose a larger one, or shrink the source first" },
-    );
+    throw tooSmall(destination.label, source.sizeBytes, destination.sizeBytes);
   }
   const extra = destination.sizeBytes - source.sizeBytes;
   if (extra <= 0) return [];
