@@ -38,7 +38,7 @@ describe("blocksync", () => {
     [["a", "localhost"], "could be a host or a file"],
     [["--bwlimit", "fast", "a", "b"], "is no size"],
     [["--verify", "a", "b"], "not available yet"],
-    [["-w", "2", "a", "b"], "not available yet"],
+    [["-w", "65", "a", "b"], "whole number from 1 to 64"],
     [["--on-read-error", "skip", "--mapfile", "m", "a", "b"], "not available yet"],
     [["a", "-oProxyCommand=x:b"], "DESTINATION is missing"],
     [["--", "a", "-oProxyCommand=x:b"], 'begins with "-"'],

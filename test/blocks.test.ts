@@ -15,6 +15,7 @@ import {
   leafSetProblem,
   leafSetSize,
   MAX_BLOCK_SIZE,
+  splitRange,
 } from "../src/sync/blocks.ts";
 
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
@@ -224,4 +225,30 @@ test("leafSetProblem() names bytes that are more or fewer than the leaves have",
   expect(problem(4105)).toBe("4105 bytes of leaves where 4106 are announced");
   expect(problem(8192)).toBe("8192 bytes of leaves where 4106 are announced");
   expect(problem(0)).toBe("0 bytes of leaves where 4106 are announced");
+});
+
+test("splitRange() gives neighbouring parts of nearly equal length that are the whole", () => {
+  for (const [first, count, parts] of [
+    [0, 10, 1],
+    [0, 10, 3],
+    [5, 947, 4],
+    [0, 3, 3],
+    [0, 2, 64],
+    [7, 1, 8],
+    [0, 2 ** 32 + 1, 64],
+  ] as const) {
+    const ranges = splitRange({ first, count }, parts);
+    expect(ranges.length).toBe(Math.min(parts, count));
+    let position: number = first;
+    for (const range of ranges) {
+      expect(range.first).toBe(position);
+      expect(Math.abs(range.count - count / ranges.length)).toBeLessThan(1);
+      position += range.count;
+    }
+    expect(position).toBe(first + count);
+  }
+});
+
+test("splitRange() of nothing is one empty range", () => {
+  expect(splitRange({ first: 0, count: 0 }, 4)).toEqual([{ first: 0, count: 0 }]);
 });

@@ -154,6 +154,8 @@ describe("Server", () => {
         encode.open({
           role: "source",
           readOnly: true,
+          joins: false,
+          discard: false,
           dropCache: false,
           compress: false,
           blockSize: BLOCK,

@@ -6,6 +6,7 @@ import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { startSshd } from "./helpers/sshd.ts";
+import { allocated } from "./helpers/sync.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
 const MIB = 1 << 20;
@@ -70,6 +71,24 @@ describe("block devices", () => {
     });
     expect(contents(dir.file("disk")).equals(image)).toBe(true);
     expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, blocksDiffering: 0, bytesWritten: 0 });
+  });
+
+  onLoop("--discard lets the device give back what becomes zero; without it the space stays taken", async () => {
+    using dir = tempDir();
+    const image = bytes(92, 4 * MIB);
+    image.fill(0, MIB, 3 * MIB);
+    fs.writeFileSync(dir.file("s"), image);
+    for (const [words, most, least] of [
+      [[], 4.1 * MIB, 4 * MIB],
+      [["--discard"], 2.1 * MIB, 2 * MIB],
+    ] as const) {
+      using loop = attachLoop(backing(dir, "disk", bytes(93, 4 * MIB)));
+      const result = await run(["--json", "-f", ...words, dir.file("s"), loop.path]);
+      expect(summaryOf(result)).toMatchObject({ exitCode: 0, blocksZero: 2, bytesWritten: 2 * MIB });
+      expect(contents(dir.file("disk")).equals(image)).toBe(true);
+      expect(allocated(dir.file("disk"))).toBeGreaterThanOrEqual(least);
+      expect(allocated(dir.file("disk"))).toBeLessThanOrEqual(most);
+    }
   });
 
   onLoop("a device whose sectors are 4096 bytes is read and written", async () => {

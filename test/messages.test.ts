@@ -46,7 +46,9 @@ function plain(value: unknown): unknown {
 const OPEN: OpenRequest = {
   role: "destination",
   readOnly: false,
+  joins: true,
   dropCache: true,
+  discard: false,
   compress: true,
   blockSize: 1 << 20,
   path: "/dev/sdß",
@@ -210,6 +212,12 @@ const CASES: readonly Case[] = [
     },
     value: { kind: "io", message: 'Cannot open "/dev/sdß": permission denied', hint: "run it with --sudo" },
   },
+  {
+    name: "prepared",
+    message: encode.prepared("identé 1"),
+    decode: decode.prepared,
+    value: "identé 1",
+  },
 ];
 
 /** Messages whose body is data of a length that the head or the request determines. */
@@ -267,7 +275,9 @@ test("decode.open() gives back every field, the other way round too", () => {
   const other: OpenRequest = {
     role: "source",
     readOnly: true,
+    joins: false,
     dropCache: false,
+    discard: true,
     compress: false,
     blockSize: 4096,
     path: "a\0\n \u{1f980}",
@@ -299,7 +309,7 @@ test("decode.open() refuses a role that is none and flags that are neither 0 nor
 test("decode refuses texts that are not UTF-8", () => {
   const notUtf8 = "Cannot read a message: a text is not UTF-8";
   const bad = Uint8Array.of(0x41, 0xff);
-  const open = new FieldWriter().u8(0).bool(true).bool(true).bool(true).u32(4096).bytes(bad);
+  const open = new FieldWriter().u8(0).bool(true).bool(true).bool(true).bool(true).bool(true).u32(4096).bytes(bad);
   open.text("").text("").text("").bytes(NO_BYTES);
   expect(refusal(() => decode.open(frame(MessageType.open, open)))).toBe(notUtf8);
   const opened = new FieldWriter().u8(0).u64(1).bytes(bad).bool(false).bytes(NO_BYTES);

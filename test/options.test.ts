@@ -65,6 +65,9 @@ test("syncCommandOptions() without options gives the defaults", () => {
     notices: [],
     compress: true,
     bytesPerSecond: undefined,
+    lanes: 1,
+    splayMs: 250,
+    discard: false,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -72,7 +75,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
 });
 
 test("commonOptions() gives compare the same defaults", () => {
-  const { compress, bytesPerSecond, dryRun, createDestination, force, ...common } = sync();
+  const { compress, bytesPerSecond, lanes, splayMs, discard, dryRun, createDestination, force, ...common } = sync();
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
@@ -219,8 +222,6 @@ test("syncCommandOptions() reads dry run, create-dest and force", () => {
 test("syncCommandOptions() answers what this version does not have with a usage error that says so", () => {
   expect(ExitCode.usage).toBe(2);
   const cases: [words: string[], what: string][] = [
-    [["--workers", "2"], "--workers above 1"],
-    [["-w", "64"], "--workers above 1"],
     [["--verify"], "--verify"],
     [["--on-read-error", "skip"], "--on-read-error skip"],
     [["--mapfile", "x.map"], "--mapfile"],
@@ -241,12 +242,16 @@ test("commonOptions() answers --progress bar of compare in the same way", () => 
 
 test("syncCommandOptions() accepts the values of these options that mean what it does anyway", () => {
   const defaults = sync();
-  for (const words of [["--workers", "1"], ["--on-read-error", "stop"], ["--splay", "0"], ["-C"]]) {
+  for (const words of [["--workers", "1"], ["--on-read-error", "stop"], ["--splay", "250"], ["-C"]]) {
     expect(sync(...words)).toEqual(defaults);
   }
 });
 
-test("syncCommandOptions() checks values that it does not use yet", () => {
+test("syncCommandOptions() takes lanes, the pause between their starts, and --discard", () => {
+  expect(sync("-w", "64", "-l", "0", "--discard")).toMatchObject({ lanes: 64, splayMs: 0, discard: true });
+});
+
+test("syncCommandOptions() checks whole numbers and choices", () => {
   expect(said("--workers", "0")).toBe('--workers "0" is not a whole number from 1 to 64');
   expect(said("--workers", "65")).toBe('--workers "65" is not a whole number from 1 to 64');
   expect(said("--splay", "-1")).toBe('--splay "-1" is not a whole number from 0 to 3600000');

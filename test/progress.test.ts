@@ -1,30 +1,30 @@
 import { afterEach, beforeEach, expect, jest, test } from "bun:test";
 import { progressLine, startTicking } from "../src/report/progress.ts";
-import { Statistics } from "../src/sync/statistics.ts";
+import { LaneStatistics } from "../src/sync/statistics.ts";
 
-function statistics(matching: number, differing: number, total: number, blockSize = 1 << 20): Statistics {
-  const result = new Statistics({ sizeBytes: total * blockSize, blockSize, blockCount: total });
+function lane(matching: number, differing: number, total: number): LaneStatistics {
+  const result = new LaneStatistics({ first: 0, count: total });
   result.blocksMatching = matching;
   result.blocksDiffering = differing;
   return result;
 }
 
 test("progressLine() is blocksync.py's line", () => {
-  expect(progressLine(statistics(46, 128, 947, 857 * 4096), 126_700, true)).toBe(
+  expect(progressLine(0, lane(46, 128, 947), 857 * 4096, 126_700, true)).toBe(
     "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)",
   );
 });
 
 test("progressLine() counts what is done against the total", () => {
-  expect(progressLine(statistics(0, 0, 10), 1000, true)).toBe("[worker 0] same: 0, diff: 0, 0/10,   0.0 MB/s");
-  expect(progressLine(statistics(10, 0, 10), 1000, true)).toBe(
+  expect(progressLine(0, lane(0, 0, 10), 1 << 20, 1000, true)).toBe("[worker 0] same: 0, diff: 0, 0/10,   0.0 MB/s");
+  expect(progressLine(0, lane(10, 0, 10), 1 << 20, 1000, true)).toBe(
     "[worker 0] same: 10, diff: 0, 10/10,  10.0 MB/s (0:00:00 remaining)",
   );
 });
 
 test("progressLine() gives the rate of the whole run in units of 2^20 bytes", () => {
   const rate = (blocks: number, blockSize: number, elapsedMs: number) =>
-    progressLine(statistics(blocks, 0, blocks, blockSize), elapsedMs, false)
+    progressLine(0, lane(blocks, 0, blocks), blockSize, elapsedMs, false)
       .split(", ")
       .at(-1)
       ?.trim();
@@ -34,29 +34,29 @@ test("progressLine() gives the rate of the whole run in units of 2^20 bytes", ()
 });
 
 test("progressLine() pads the rate to five characters, so that lines stay aligned", () => {
-  const line = (blocks: number) => progressLine(statistics(blocks, 0, blocks), 1000, false);
-  expect(line(1)).toEndWith(",   1.0 MB/s");
-  expect(line(20)).toEndWith(",  20.0 MB/s");
-  expect(line(300)).toEndWith(", 300.0 MB/s");
+  const text = (blocks: number) => progressLine(0, lane(blocks, 0, blocks), 1 << 20, 1000, false);
+  expect(text(1)).toEndWith(",   1.0 MB/s");
+  expect(text(20)).toEndWith(",  20.0 MB/s");
+  expect(text(300)).toEndWith(", 300.0 MB/s");
 });
 
 test("progressLine() estimates the rest from the time so far", () => {
-  const line = (done: number, total: number, elapsedMs: number) =>
-    /\((.*)\)$/.exec(progressLine(statistics(0, done, total), elapsedMs, true))?.[1];
-  expect(line(1, 2, 5000)).toBe("0:00:05 remaining");
-  expect(line(10, 100, 60_000)).toBe("0:09:00 remaining");
-  expect(line(1, 3601, 1000)).toBe("1:00:00 remaining");
+  const text = (done: number, total: number, elapsedMs: number) =>
+    /\((.*)\)$/.exec(progressLine(0, lane(0, done, total), 1 << 20, elapsedMs, true))?.[1];
+  expect(text(1, 2, 5000)).toBe("0:00:05 remaining");
+  expect(text(10, 100, 60_000)).toBe("0:09:00 remaining");
+  expect(text(1, 3601, 1000)).toBe("1:00:00 remaining");
 });
 
 test("progressLine() as the closing line has no estimate", () => {
-  expect(progressLine(statistics(1, 2, 3), 3000, false)).toBe("[worker 0] same: 1, diff: 2, 3/3,   1.0 MB/s");
+  expect(progressLine(0, lane(1, 2, 3), 1 << 20, 3000, false)).toBe("[worker 0] same: 1, diff: 2, 3/3,   1.0 MB/s");
 });
 
 test("progressLine() stays a number at the very start and for nothing to do", () => {
-  expect(progressLine(statistics(1, 0, 2), 0, true)).toBe(
+  expect(progressLine(0, lane(1, 0, 2), 1 << 20, 0, true)).toBe(
     "[worker 0] same: 1, diff: 0, 1/2, 1000.0 MB/s (0:00:00 remaining)",
   );
-  expect(progressLine(statistics(0, 0, 0), 0, false)).toBe("[worker 0] same: 0, diff: 0, 0/0,   0.0 MB/s");
+  expect(progressLine(0, lane(0, 0, 0), 1 << 20, 0, false)).toBe("[worker 0] same: 0, diff: 0, 0/0,   0.0 MB/s");
 });
 
 beforeEach(() => {
@@ -88,4 +88,10 @@ test("startTicking() ticks no more after stop(), which may come twice", () => {
   ticking.stop();
   jest.advanceTimersByTime(10_000);
   expect(ticks).toBe(1);
+});
+
+test("progressLine() names the lane and counts its own share", () => {
+  expect(progressLine(3, lane(1, 2, 6), 1 << 20, 3000, true)).toBe(
+    "[worker 3] same: 1, diff: 2, 3/6,   1.0 MB/s (0:00:03 remaining)",
+  );
 });

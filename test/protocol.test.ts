@@ -1,6 +1,6 @@
 /**
  * The golden frames of testdata/frames-v1.json were made from the comment in protocol.ts by other code, with the xxHash
- * of @node-rs/xxhash. They never change while PROTOCOL_VERSION is 1.
+ * of @node-rs/xxhash. From the first release on they never change while PROTOCOL_VERSION is 1.
  */
 import { expect, spyOn, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../src/errors.ts";
@@ -131,6 +131,7 @@ test("MessageType has the numbers of the specification", () => {
     counted: 37,
     done: 38,
     failed: 39,
+    prepared: 40,
   });
 });
 

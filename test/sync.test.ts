@@ -1,14 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import fc from "fast-check";
-import { RefusedError, VerificationError } from "../src/errors.ts";
-import { compareHashes } from "../src/sync/compare.ts";
+import { RefusedError, UnreachableError, VerificationError } from "../src/errors.ts";
 import type { BlockData, Endpoint } from "../src/sync/endpoint.ts";
 import { Statistics } from "../src/sync/statistics.ts";
-import { checkHashes, checkPair, layoutOf, sizeDiffers, synchronize } from "../src/sync/sync.ts";
+import { checkHashes, checkPair, type Lane, layoutOf, sizeDiffers, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openLocal, openServed } from "./helpers/endpoints.ts";
-import { allocated, ROADS, syncFiles } from "./helpers/sync.ts";
+import { allocated, laneOf, noLane, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 const LEAF = 4096;
@@ -34,10 +33,11 @@ for (const road of ROADS) {
         blockSize: fc.constantFrom(4096, 8192, 65536, 1 << 20),
         leaves: fc.array(leafKind, { maxLength: 48 }),
         sourceTail: fc.constantFrom(0, 1, 511, 4095),
+        lanes: fc.constantFrom(1, 1, 2, 3, 7),
         destinationDelta: fc.constantFrom(0, 0, 0, -5000, -1, 1, 4096, 70_000, Number.NEGATIVE_INFINITY),
       });
       await fc.assert(
-        fc.asyncProperty(cases, async ({ seed, blockSize, leaves, sourceTail, destinationDelta }) => {
+        fc.asyncProperty(cases, async ({ seed, blockSize, leaves, sourceTail, lanes, destinationDelta }) => {
           using dir = tempDir();
           const [s, d] = [dir.file("s"), dir.file("d")];
           const source = bytes(seed, leaves.length * LEAF + sourceTail);
@@ -56,12 +56,12 @@ for (const road of ROADS) {
           if (existed) fs.writeFileSync(d, before);
 
           const differing = differingLeaves(source, before);
-          const dry = await syncFiles(road, s, d, { blockSize, dryRun: true });
+          const dry = await syncFiles(road, s, d, { blockSize, lanes, dryRun: true });
           expect(fs.existsSync(d)).toBe(existed);
           if (existed) expect(fs.readFileSync(d).equals(before)).toBe(true);
           expect(dry.statistics.blocksDiffering > 0).toBe(differing > 0);
 
-          const first = await syncFiles(road, s, d, { blockSize });
+          const first = await syncFiles(road, s, d, { blockSize, lanes });
           const after = fs.readFileSync(d);
           expect(after.subarray(0, source.length).equals(source)).toBe(true);
           // A larger destination keeps its tail, byte for byte.
@@ -71,7 +71,7 @@ for (const road of ROADS) {
           expect(first.statistics.leavesWritten).toBe(differing);
           expect(first.statistics.blocksDiffering).toBe(dry.statistics.blocksDiffering);
 
-          const second = await syncFiles(road, s, d, { blockSize });
+          const second = await syncFiles(road, s, d, { blockSize, lanes });
           expect(second.bytesWritten).toBe(0);
           expect(second.statistics).toMatchObject({
             blocksDiffering: 0,
@@ -136,6 +136,8 @@ for (const road of ROADS) {
   });
 }
 
+const OPTIONS = { blockSize: 1 << 20, exact: false, dryRun: false, pauseMs: 0 };
+
 describe("synchronize()", () => {
   test("an unchanged image costs a few hundred bytes and no more per block than its hash", async () => {
     using dir = tempDir();
@@ -143,8 +145,8 @@ describe("synchronize()", () => {
     fs.copyFileSync(dir.file("s"), dir.file("d"));
     const source = await openLocal(dir.file("s"), { role: "source" });
     const { endpoint, wire } = await openServed(dir.file("d"), { role: "destination" });
-    const statistics = new Statistics(layoutOf(source.description, 1 << 20));
-    await synchronize(source, endpoint, { blockSize: 1 << 20, exact: false, dryRun: false, pauseMs: 0 }, statistics);
+    const statistics = new Statistics(layoutOf(source.description, 1 << 20), 1);
+    await synchronize(laneOf(source, endpoint), OPTIONS, statistics, noLane);
     expect(wire.toServer.count()).toBeLessThan(600);
     // 64 hashes of 16 bytes, each in a frame of 24 and a head of 17.
     expect(wire.toClient.count()).toBeLessThan(64 * (16 + 24 + 17) + 400);
@@ -160,14 +162,60 @@ describe("synchronize()", () => {
     fs.writeFileSync(dir.file("d"), changeLeaves(data, changed));
     const source = await openLocal(dir.file("s"), { role: "source" });
     const { endpoint, wire } = await openServed(dir.file("d"), { role: "destination" });
-    const statistics = new Statistics(layoutOf(source.description, 1 << 20));
-    await synchronize(source, endpoint, { blockSize: 1 << 20, exact: false, dryRun: false, pauseMs: 0 }, statistics);
+    const statistics = new Statistics(layoutOf(source.description, 1 << 20), 1);
+    await synchronize(laneOf(source, endpoint), OPTIONS, statistics, noLane);
     expect(statistics.bytesWritten).toBe(160 * LEAF);
     expect(wire.toServer.count()).toBeLessThanOrEqual(160 * LEAF * 1.05 + data.length * 0.001);
     await source.close();
     await endpoint.close();
     expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
   });
+
+  /** A run of three lanes from s to d whose further lanes `openLane` opens instead. */
+  async function inThreeLanes(dir: { file(name: string): string }, openLane: (number: number) => Promise<Lane>) {
+    const first = laneOf(
+      await openLocal(dir.file("s"), { role: "source" }),
+      (await openServed(dir.file("d"), { role: "destination" })).endpoint,
+    );
+    const statistics = new Statistics(layoutOf(first.source.description, 1 << 20), 3);
+    try {
+      await synchronize(first, OPTIONS, statistics, openLane);
+    } finally {
+      await Promise.all([first.source.close(), first.destination.close()]);
+    }
+  }
+
+  test("the first lane's failure to open is the failure of the run", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(31, 4 << 20));
+    const failure = new UnreachableError("Cannot start blocksync on the third host");
+    const run = inThreeLanes(dir, (number) => (number === 2 ? Promise.reject(failure) : new Promise(() => undefined)));
+    await expect(run).rejects.toBe(failure);
+  });
+
+  for (const there of [true, false]) {
+    test(`a lane that finds ${there ? "another file" : "no file"} under the name is refused and writes nothing`, async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(31, 4 << 20));
+      const [other] = [dir.file("other")];
+      if (there) fs.writeFileSync(other, "kept");
+      const opened: Lane[] = [];
+      const run = inThreeLanes(dir, async () => {
+        const lane = laneOf(
+          await openLocal(dir.file("s"), { role: "source", joins: true }),
+          await openLocal(other, { role: "destination", joins: true }),
+        );
+        opened.push(lane);
+        return lane;
+      });
+      await expect(run).rejects.toBeInstanceOf(RefusedError);
+      await expect(run).rejects.toThrow(
+        "another lane found another destination under the same name (other-destination)",
+      );
+      for (const { source, destination } of opened) await Promise.all([source.close(), destination.close()]);
+      expect(fs.existsSync(other) ? fs.readFileSync(other, "utf8") : undefined).toBe(there ? "kept" : undefined);
+    });
+  }
 
   /** A source that gives other bytes for block 1 when it is read than it was hashed from. */
   function changing(source: Endpoint, times: number): Endpoint {
@@ -203,9 +251,9 @@ describe("synchronize()", () => {
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [20]));
       const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
       const { endpoint } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
-      const statistics = new Statistics(layoutOf(source.description, BLOCK));
+      const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
       const options = { blockSize: BLOCK, exact: false, dryRun: false, pauseMs: 0 };
-      const sync = synchronize(changing(source, times), endpoint, options, statistics, compareHashes);
+      const sync = synchronize(laneOf(changing(source, times), endpoint), options, statistics, noLane);
       await expect(sync).rejects.toBeInstanceOf(VerificationError);
       await expect(sync).rejects.toThrow(message);
       await source.close();

@@ -1,7 +1,6 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { asFailure, ExitCode } from "../errors.ts";
-import { setIoThreads } from "../local/kernel.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
@@ -12,9 +11,6 @@ import { sayFailure } from "./run.ts";
 import { runServe } from "./serve-command.ts";
 import { runSync } from "./sync-command.ts";
 import { compareOptions, serveOptions, syncOptions } from "./table.ts";
-
-/** Reads and writes that may be under way at once: 4 reads of each of two sides, and room for writes and pipes. */
-const IO_THREADS = 24;
 
 interface Command {
   readonly options: ArgsDef;
@@ -89,7 +85,6 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
     process.stdout.write(helpText());
     return ExitCode.ok;
   }
-  setIoThreads(IO_THREADS);
   const { result } = await command.run(checked, signal);
   return typeof result === "number" ? result : ExitCode.ok;
 }

@@ -22,29 +22,27 @@ export async function runCompare(values: Values, words: readonly string[], signa
   return await runPair(
     a,
     b,
-    { ...options, second: "source", compress: false, bytesPerSecond: undefined },
+    { ...options, second: "source", compress: false, discard: false, bytesPerSecond: undefined, lanes: 1 },
     signal,
-    async ({ pair, report }) => {
-      const [inA, inB] = [pair.source.description, pair.destination.description];
+    async ({ first: lane, report }) => {
+      const { source, destination, compare } = lane;
+      const [inA, inB] = [source.description, destination.description];
       checkHashes(inA, inB);
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
       const layout = new BlockLayout(sizeBytes, options.blockSize);
-      const statistics = new Statistics(layout);
+      const statistics = new Statistics(layout, 1);
       report.start(a.label, b.label, statistics, options.hash);
       const preparation = { exact: false, dryRun: true };
-      await Promise.all([
-        pair.source.prepare(sizeBytes, preparation),
-        pair.destination.prepare(sizeBytes, preparation),
-      ]);
+      await Promise.all([source.prepare(sizeBytes, preparation), destination.prepare(sizeBytes, preparation)]);
       let differs = false;
       const print = (offset: number, length: number) => {
         differs = true;
         report.difference(offset, length);
       };
-      for await (const range of differingRanges(pair.source, pair.destination, layout, statistics, pair.compare)) {
+      for await (const range of differingRanges(source, destination, layout, statistics.lanes[0], compare)) {
         print(range.offset, range.length);
       }
-      await countReads(pair.source, pair.destination, statistics);
+      await countReads([lane], statistics);
       const tail = tailBeyond(inA, inB);
       if (tail > 0) print(sizeBytes, tail);
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {

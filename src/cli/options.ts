@@ -35,6 +35,12 @@ export interface CommonOptions {
 export interface SyncCommandOptions extends CommonOptions {
   /** --bwlimit; undefined for none. */
   readonly bytesPerSecond: number | undefined;
+  /** --workers: connections that share the work. */
+  readonly lanes: number;
+  /** Between the starts of two lanes. */
+  readonly splayMs: number;
+  /** Let a device forget what becomes zero. */
+  readonly discard: boolean;
   /** zstd for what is sent. */
   readonly compress: boolean;
   readonly dryRun: boolean;
@@ -149,11 +155,11 @@ function rate(value: string | undefined): number | undefined {
   return bytesPerSecond;
 }
 
+const MAX_LANES = 64;
+
 /** @throws {UsageError} also for what this version does not have yet. */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
-  if (parseInteger(required(values, "workers"), "--workers", 1, 64) > 1) throw notYet("--workers above 1");
-  parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS);
   if (flag(values, "verify")) throw notYet("--verify");
   const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", ["stop", "skip"] as const);
   if (onReadError === "skip") throw notYet("--on-read-error skip");
@@ -162,6 +168,9 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   if (allow !== undefined) throw notYet(`--allow ${allow}`);
   return {
     ...options,
+    lanes: parseInteger(required(values, "workers"), "--workers", 1, MAX_LANES),
+    splayMs: parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS),
+    discard: flag(values, "discard"),
     compress: flag(values, "compress"),
     bytesPerSecond: rate(text(values, "bwlimit")),
     dryRun: flag(values, "dry-run"),

@@ -1,15 +1,17 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
+
 import { asFailure, type Failure, InterruptedError } from "../errors.ts";
+import { setIoThreads } from "../local/kernel.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
-import { countReads } from "../sync/sync.ts";
-import { type OpenPairOptions, openPair, type Pair, Scope } from "./endpoints.ts";
+import type { Lane } from "../sync/sync.ts";
+import { type LaneOptions, Lanes } from "./lanes.ts";
 import type { Location } from "./location.ts";
-import type { CommonOptions } from "./options.ts";
 
 export interface RunContext {
   readonly report: Report;
-  readonly pair: Pair;
+  readonly lanes: Lanes;
+  readonly first: Lane;
 }
 
 /** Reports a failure, with BLOCKSYNC_DEBUG its stack too. */
@@ -33,27 +35,22 @@ const COUNT_WAIT_MS = 500;
 const CLOSE_WAIT_MS = 8000;
 
 /**
- * Opens both ends, runs `work` and reports. Returns the exit code; failures are reported here.
+ * Opens the first lane, runs `work` and reports. Returns the exit code; failures are reported here.
  */
 export async function runPair(
   source: Location,
   destination: Location,
-  options: CommonOptions & {
-    readonly second: OpenPairOptions["second"];
-    readonly compress: boolean;
-    readonly bytesPerSecond: number | undefined;
-  },
+  options: LaneOptions,
   signal: AbortSignal,
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {
   const output = createOutput({ file: options.outputFile, quiet: options.quiet, verbose: options.verbose });
   const report = new Report(output, options);
-  const scope = new Scope();
-  let pair: Pair | undefined;
+  setIoThreads(options.lanes);
+  const lanes = new Lanes(source, destination, options, report, signal);
   const run = async () => {
     for (const notice of options.notices) report.notice(notice);
-    pair = await openPair(source, destination, { ...options, signal }, report, scope);
-    return await work({ report, pair });
+    return await work({ report, lanes, first: await lanes.open(0) });
   };
   let exitCode: number;
   try {
@@ -66,14 +63,13 @@ export async function runPair(
     report.stop();
     sayFailure(report, failure);
     exitCode = failure.exitCode;
-    if (pair !== undefined && report.statistics !== undefined) {
+    if (report.statistics !== undefined) {
       // What was read until then, if the other side still answers; a run that succeeded has counted.
-      const counted = countReads(pair.source, pair.destination, report.statistics).catch(() => undefined);
+      const counted = lanes.countReads(report.statistics).catch(() => undefined);
       await Promise.race([counted, Bun.sleep(COUNT_WAIT_MS)]);
     }
   }
-  const traffic = pair?.traffic() ?? { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
-  await Promise.race([scope.close(), Bun.sleep(CLOSE_WAIT_MS)]);
-  report.summary({ exitCode, source: source.label, destination: destination.label, ...traffic });
+  await Promise.race([lanes.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+  report.summary({ exitCode, source: source.label, destination: destination.label, ...lanes.traffic });
   return exitCode;
 }

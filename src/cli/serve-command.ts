@@ -1,6 +1,6 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
 import { asFailure, ExitCode, UsageError } from "../errors.ts";
-import { enlargePipe } from "../local/kernel.ts";
+import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import { Channel } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
@@ -17,6 +17,7 @@ export async function runServe(words: readonly string[], signal: AbortSignal): P
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did.
   const directory = process.env["BLOCKSYNC_CWD"];
   if (directory !== undefined) process.chdir(directory);
+  setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);
   const reader = new ByteReader(descriptorSource(0));
   const sink = descriptorSink(1);

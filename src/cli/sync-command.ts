@@ -19,17 +19,21 @@ export async function runSync(values: Values, words: readonly string[], signal: 
     { ...options, second: options.dryRun ? "dry run" : "destination" },
     signal,
     async (context) => {
-      const { pair, report } = context;
-      const [from, to] = [pair.source.description, pair.destination.description];
+      const { first, lanes, report } = context;
+      const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       for (const notice of checkPair(from, to, { exact })) report.notice(notice);
       if (to.kind === "device" && !options.force && !options.dryRun) await confirmOverwrite(from, to);
       const layout = layoutOf(from, options.blockSize);
-      const statistics = new Statistics(layout);
+      const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
       report.start(source.label, destination.label, statistics, hash);
       const { blockSize, dryRun, pauseMs } = options;
-      await synchronize(pair.source, pair.destination, { blockSize, exact, dryRun, pauseMs }, statistics, pair.compare);
+      const openLane = async (number: number) => {
+        await lanes.rest(number * options.splayMs);
+        return await lanes.open(number);
+      };
+      await synchronize(first, { blockSize, exact, dryRun, pauseMs }, statistics, openLane);
       report.stop();
       if (!dryRun) {
         report.completed(syncResult(context, statistics));
@@ -44,8 +48,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   );
 }
 
-function syncResult({ pair }: RunContext, statistics: Statistics): string {
-  const { bytesSent, bytesReceived } = pair.traffic();
+function syncResult({ lanes }: RunContext, statistics: Statistics): string {
+  const { bytesSent, bytesReceived } = lanes.traffic;
   const wire =
     bytesSent + bytesReceived === 0
       ? ""

@@ -98,6 +98,7 @@ export const syncOptions = {
     default: true,
     description: "zstd for what is sent, when it pays; --no-compress turns it off",
   },
+  discard: { type: "boolean", description: "let a device forget what becomes zero, where it then reads zeros" },
   "dry-run": { type: "boolean", alias: ["n", "dryrun"], description: "write nothing; exit 1 if something differs" },
   "create-dest": {
     type: "boolean",

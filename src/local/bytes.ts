@@ -2,7 +2,7 @@
  * Compares two endpoints of this machine byte by byte: memcmp runs at 45 GB/s where hashing both sides runs at twice
  * 9 GB/s. The verdicts are those of the comparison by hashes, so the algorithm is the same from here on.
  */
-import type { BlockLayout } from "../sync/blocks.ts";
+import type { BlockRange } from "../sync/blocks.ts";
 import { type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
 import { type Lent, type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
 import { isZero } from "./zero.ts";
@@ -10,16 +10,12 @@ import { isZero } from "./zero.ts";
 /** Reads in flight on either side: of two equal 2 GiB files 1 took 0.52 s, 4 0.36, 8 0.43 (2 cores, page cache). */
 const DEPTH = 4;
 
-export async function* compareBytes(
-  source: LocalEndpoint,
-  destination: LocalEndpoint,
-  layout: BlockLayout,
-): Comparison {
+export async function* compareBytes(source: LocalEndpoint, destination: LocalEndpoint, range: BlockRange): Comparison {
   const queue: Promise<Verdict[]>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
   try {
-    for await (const part of parts(source, destination, layout)) {
-      const verdicts = comparePart(source, destination, layout, part);
+    for await (const part of parts(source, destination, range)) {
+      const verdicts = comparePart(source, destination, part);
       verdicts.catch(() => undefined);
       queue.push(verdicts);
       if (queue.length >= depth) yield* (await queue.shift()) ?? [];
@@ -31,9 +27,9 @@ export async function* compareBytes(
 }
 
 /** Cuts what is data on a side into parts of one read; what is a hole on both stays whole. */
-async function* parts(source: LocalEndpoint, destination: LocalEndpoint, layout: BlockLayout): AsyncGenerator<RunPair> {
-  const most = Math.max(1, Math.floor(READ_LENGTH / layout.blockSize));
-  const scan = (endpoint: LocalEndpoint) => endpoint.scan(layout.all, { hashed: false });
+async function* parts(source: LocalEndpoint, destination: LocalEndpoint, range: BlockRange): AsyncGenerator<RunPair> {
+  const most = Math.max(1, Math.floor(READ_LENGTH / source.blockSize));
+  const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false });
   for await (const pair of pairRuns(scan(source), scan(destination))) {
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
       yield pair;
@@ -45,18 +41,13 @@ async function* parts(source: LocalEndpoint, destination: LocalEndpoint, layout:
   }
 }
 
-async function comparePart(
-  source: LocalEndpoint,
-  destination: LocalEndpoint,
-  layout: BlockLayout,
-  part: RunPair,
-): Promise<Verdict[]> {
+async function comparePart(source: LocalEndpoint, destination: LocalEndpoint, part: RunPair): Promise<Verdict[]> {
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
     return [{ kind: "match", first, count, zero: true }];
   const [mine, theirs] = await lendBoth(source, destination, first, count);
   try {
-    const { blockSize } = layout;
+    const { blockSize } = source;
     if (count === 1 && mine.bytes[0] !== 0 && mine.bytes.equals(theirs.bytes))
       return [{ kind: "match", first, count, zero: false }];
     const verdicts: Verdict[] = [];

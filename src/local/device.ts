@@ -15,7 +15,7 @@ import { identityOf, layersOf } from "./layers.ts";
  * of all CPU time of a fresh copy over a pipe went there. A device has no such lock.
  */
 const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
-/** The kernel waits for the device at each BLKZEROOUT, so short ranges go the way of all data, through the cache. */
+/** The kernel waits for the device at each range it makes zero, so short ranges go the way of all data, through the cache. */
 const MIN_DEVICE_ZERO = 64 << 10;
 /** Written bytes after which a write-back is started. */
 const WRITE_BACK_LENGTH = 64 << 20;
@@ -55,7 +55,8 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
   return { unusable: "neither a regular file nor a block device" };
 }
 
-export type OpenMode = "read" | "write" | "create";
+/** "join": as "write", for a device that this run has claimed already. */
+export type OpenMode = "read" | "write" | "join" | "create";
 
 export class Device {
   readonly label: string;
@@ -125,7 +126,7 @@ export class Device {
       }
       if (
         expectedKind === "device" &&
-        mode === "write" &&
+        (mode === "write" || mode === "join") &&
         ["EROFS", "EACCES"].includes(systemCode(error) ?? "") &&
         isRoot()
       ) {
@@ -140,7 +141,7 @@ export class Device {
       const kind = kindOf(stat);
       if (typeof kind === "object") throw new Error(`it is ${kind.unusable}`);
       if (expectedKind !== undefined && kind !== expectedKind) throw new Error("it was replaced while it was opened");
-      if (kind === "device" && mode === "write" && isReadOnlyDevice(fd)) {
+      if (kind === "device" && mode !== "read" && isReadOnlyDevice(fd)) {
         throw new RefusedError(`Refused to write to ${quote(label)}: the device is read-only (read-only)`);
       }
       const directory = mode === "create" ? dirname(path) : undefined;
@@ -241,11 +242,14 @@ export class Device {
 
   /**
    * Makes a range zero without writing data: a hole in a file, BLKZEROOUT on a device (never BLKDISCARD, which promises
-   * no zeros). False where that is not possible, or not worth the wait, and zeros must be written.
+   * no zeros). With `discard` a device that can forget data and read zeros afterwards does so: for a device punching a
+   * hole means exactly that, and fails where it cannot be promised (fallocate(2), blkdev_fallocate() in block/fops.c).
+   * False where nothing of that is possible, or not worth the wait, and zeros must be written.
    */
-  zero(offset: number, length: number): boolean {
+  zero(offset: number, length: number, discard: boolean): boolean {
     if (this.kind === "file") return punchHole(this.#fd, offset, length);
-    return length >= MIN_DEVICE_ZERO && zeroDevice(this.#fd, offset, length);
+    if (length < MIN_DEVICE_ZERO) return false;
+    return (discard && punchHole(this.#fd, offset, length)) || zeroDevice(this.#fd, offset, length);
   }
 
   dropCache(offset: number, length: number): void {

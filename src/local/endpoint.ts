@@ -49,10 +49,16 @@ export interface LocalOptions {
   readonly role: EndpointRole;
   /** Opens a destination for reading: for a dry run or a comparison. */
   readonly readOnly: boolean;
+  /** One more lane of a run whose first one has claimed, created and sized the destination: this one does not. */
+  readonly joins: boolean;
   readonly blockSize: number;
   readonly hash: HashChoice;
   /** Drop what was read from the page cache (--fadvise). */
   readonly dropCache: boolean;
+  /** Let a device forget what becomes zero (--discard). */
+  readonly discard: boolean;
+  /** Endpoints in this process that share the memory of one. */
+  readonly sharers: number;
 }
 
 /** Bytes in a buffer of the pool, until release() is called, once. */
@@ -69,14 +75,17 @@ export class LocalEndpoint implements Endpoint {
   readonly #depth: number;
   #device: Device | undefined;
   #layout: BlockLayout;
+  /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
+  /** Where the blocks that this endpoint is about end. */
+  #end = Number.POSITIVE_INFINITY;
 
   private constructor(options: LocalOptions, hasher: Hasher, device: Device | undefined) {
     this.#options = options;
     this.#hasher = hasher;
     this.#device = device;
     const bufferSize = Math.max(options.blockSize, READ_LENGTH);
-    const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / bufferSize));
+    const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / options.sharers / bufferSize));
     this.#pool = new BufferPool(bufferSize, buffers);
     this.#depth = Math.min(SCAN_DEPTH, buffers - 1);
     const sizeBytes = device?.sizeBytes ?? 0;
@@ -100,7 +109,8 @@ export class LocalEndpoint implements Endpoint {
     }
     guardDestination(options.path, options.label);
     if (statPath(options.path, options.label) === undefined) return new LocalEndpoint(options, hasher, undefined);
-    const device = await Device.open(options.path, options.label, options.readOnly ? "read" : "write");
+    const mode = options.readOnly ? "read" : options.joins ? "join" : "write";
+    const device = await Device.open(options.path, options.label, mode);
     return new LocalEndpoint(options, hasher, device);
   }
 
@@ -109,6 +119,10 @@ export class LocalEndpoint implements Endpoint {
     if (this.#device === undefined)
       throw new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it does not exist`);
     return this.#device;
+  }
+
+  get blockSize(): number {
+    return this.#options.blockSize;
   }
 
   /** How many reads may be in flight at once without waiting for memory. */
@@ -130,21 +144,29 @@ export class LocalEndpoint implements Endpoint {
     }
   }
 
-  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void> {
+  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string> {
     this.#layout = new BlockLayout(sizeBytes, this.#options.blockSize);
-    if (options.dryRun || this.#options.role === "source") return;
+    if (!options.dryRun && !this.#options.joins && this.#options.role === "destination")
+      await this.#fit(sizeBytes, options.exact);
+    return this.#device?.identity ?? "";
+  }
+
+  /** Creates, grows or cuts a destination; a device must be large enough. */
+  async #fit(sizeBytes: number, exact: boolean): Promise<void> {
     if (this.#options.readOnly)
       throw new IoError(`Cannot write to ${JSON.stringify(this.#options.label)}: it is open for reading`);
     this.#device ??= await Device.open(this.#options.path, this.#options.label, "create");
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
       if (current < sizeBytes) throw tooSmall(this.#options.label, sizeBytes, current);
-    } else if (current < sizeBytes || (options.exact && current > sizeBytes)) {
+    } else if (current < sizeBytes || (exact && current > sizeBytes)) {
       await this.#device.resize(sizeBytes);
     }
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+    this.#droppedTo = Math.max(this.#droppedTo, this.#layout.offsetOf(range.first));
+    this.#end = range.first + range.count;
     const queue: Promise<Run>[] = [];
     const runs = this.#runs(range, options.hashed);
     try {
@@ -266,7 +288,7 @@ export class LocalEndpoint implements Endpoint {
       }
       bytesWritten += position;
       for (const run of leafRuns(data.zeros, length)) {
-        if (this.device.zero(offset + run.offset, run.length)) continue;
+        if (this.device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
         await this.device.write(new Uint8Array(run.length), offset + run.offset);
         bytesWritten += run.length;
       }
@@ -288,7 +310,7 @@ export class LocalEndpoint implements Endpoint {
   advance(index: number): void {
     if (!this.#options.dropCache || this.#device === undefined) return;
     const done = Math.min(this.#layout.offsetOf(index), this.#device.sizeBytes);
-    const finished = index >= this.#layout.blockCount;
+    const finished = index >= Math.min(this.#end, this.#layout.blockCount);
     if (done - this.#droppedTo < DROP_LENGTH && !finished) return;
     this.#device.dropCache(this.#droppedTo, done - this.#droppedTo);
     this.#droppedTo = done;

@@ -51,11 +51,16 @@ function errno(): number {
   return location === null ? 0 : read.i32(location, 0);
 }
 
+/** File operations that a lane may have under way: 4 reads of each of two sides, and room for writes and pipes. */
+const THREADS_PER_LANE = 24;
+const MAX_THREADS = 256;
+
 /**
- * Lets `threads` file operations run at once. Bun sizes its pool from this variable when the first one starts (cores + 1
+ * Lets so many file operations run at once as `lanes` lanes in one process need. Bun sizes its pool from this variable when the first one starts (cores + 1
  * by default, measured), and reads the C environment, so process.env would be too late and in the wrong place.
  */
-export function setIoThreads(threads: number): void {
+export function setIoThreads(lanes: number): void {
+  const threads = Math.min(MAX_THREADS, lanes * THREADS_PER_LANE);
   libc().setenv(Buffer.from("UV_THREADPOOL_SIZE\0"), Buffer.from(`${threads}\0`), 1);
 }
 

@@ -35,6 +35,8 @@ export class RemoteEndpoint implements Endpoint {
   readonly #shutDown: () => Promise<void>;
   #layout: BlockLayout;
   #announced = 0;
+  /** Where the blocks that this endpoint is about end. */
+  #end = Number.POSITIVE_INFINITY;
 
   private constructor(
     channel: Channel,
@@ -64,14 +66,16 @@ export class RemoteEndpoint implements Endpoint {
     return new RemoteEndpoint(channel, request, decode.opened(frame, request.label), compression, shutDown);
   }
 
-  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void> {
+  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string> {
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-    await this.#confirmed(encode.prepare(sizeBytes, options.exact, options.dryRun));
+    const request = encode.prepare(sizeBytes, options.exact, options.dryRun);
+    return decode.prepared(await this.#channel.request(request, MessageType.prepared));
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
     const request = { first: range.first, count: range.count, window: this.#scanWindow, hashed: options.hashed };
     const end = range.first + range.count;
+    this.#end = end;
     let position = range.first;
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
@@ -102,7 +106,7 @@ export class RemoteEndpoint implements Endpoint {
   }
 
   advance(index: number): void {
-    const finished = index >= this.#layout.blockCount;
+    const finished = index >= Math.min(this.#end, this.#layout.blockCount);
     if (index === this.#announced || (index - this.#announced < this.#scanWindow / 8 && !finished)) return;
     this.#announced = index;
     this.#channel.send(0, encode.advance(index)).catch(() => undefined);

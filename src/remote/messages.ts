@@ -18,7 +18,9 @@ import { FieldReader, FieldWriter, type Frame, MessageType, NO_BYTES } from "./p
 export interface OpenRequest {
   readonly role: EndpointRole;
   readonly readOnly: boolean;
+  readonly joins: boolean;
   readonly dropCache: boolean;
+  readonly discard: boolean;
   /** Compress the data of `block` replies when it pays. */
   readonly compress: boolean;
   readonly blockSize: number;
@@ -78,7 +80,9 @@ export const encode = {
       new FieldWriter()
         .u8(ROLES.indexOf(request.role))
         .bool(request.readOnly)
+        .bool(request.joins)
         .bool(request.dropCache)
+        .bool(request.discard)
         .bool(request.compress)
         .u32(request.blockSize)
         .text(request.path)
@@ -118,6 +122,7 @@ export const encode = {
         .bool(description.blank)
         .bytes(description.zeroHash),
     ),
+  prepared: (identity: string) => message(MessageType.prepared, new FieldWriter().text(identity)),
   run: (run: Run) =>
     message(
       MessageType.run,
@@ -177,7 +182,9 @@ export const decode = {
     const request = fields(frame, (reader) => ({
       role: pick(ROLES, reader),
       readOnly: reader.bool(),
+      joins: reader.bool(),
       dropCache: reader.bool(),
+      discard: reader.bool(),
       compress: reader.bool(),
       blockSize: reader.u32(),
       path: reader.text(),
@@ -248,6 +255,10 @@ export const decode = {
       blank: reader.bool(),
       zeroHash: reader.bytes().slice(),
     }));
+  },
+  prepared: (frame: Frame): string => {
+    noBody(frame);
+    return fields(frame, (reader) => reader.text());
   },
   /** Checks that the run continues at `position` within the range and carries the hashes it should. */
   run: (frame: Frame, position: number, end: number, hashSize: number, layout: BlockLayout): Run =>

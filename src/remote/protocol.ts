@@ -26,10 +26,11 @@
  *
  * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap:
  *
- *     open        role u8 (0 source, 1 destination), read-only bool, drop-cache bool, compress bool, block size u32,
- *                 path text, label text, hash text, additional hash text ("" for none), seed bytes    → opened
+ *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
+ *                 compress bool, block size u32, path text, label text, hash text, additional hash text ("" for none),
+ *                 seed bytes                                                               → opened
  *                 Once, first of all. The path is the only one serve ever touches.
- *     prepare     size u64, exact bool, dry run bool                                       → done
+ *     prepare     size u64, exact bool, dry run bool                                       → prepared
  *     scan        first u64, count u64, window u64, hashed bool                            → run …, then done
  *                 Runs go at most `window` blocks beyond the last `advance`.
  *     advance     index u64; no reply
@@ -44,6 +45,7 @@
  *
  *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (identities, each
  *                 ended by a line feed), blank bool, zero hash bytes
+ *     prepared    identity text ("" for what does not exist yet)
  *     run         kind u8 (0 hashed, 1 hole, 2 data), first u64, count u64, body: `count` hashes when hashed
  *     leaves      body: the hashes
  *     block       data
@@ -85,6 +87,7 @@ export const MessageType = {
   counted: 37,
   done: 38,
   failed: 39,
+  prepared: 40,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 

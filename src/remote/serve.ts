@@ -34,6 +34,7 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
     label: request.label,
     role: request.role,
     readOnly: request.readOnly,
+    joins: request.joins,
     blockSize: request.blockSize,
     hash: {
       name: hashName(request.hash),
@@ -41,6 +42,8 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
       seed: request.seed,
     },
     dropCache: request.dropCache,
+    discard: request.discard,
+    sharers: 1,
   };
 }
 
@@ -93,9 +96,9 @@ export class Server {
         return await this.#open(frame);
       case MessageType.prepare: {
         const { sizeBytes, exact, dryRun } = decode.prepare(frame);
-        await this.#opened.prepare(sizeBytes, { exact, dryRun });
+        const identity = await this.#opened.prepare(sizeBytes, { exact, dryRun });
         this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-        return await this.#reply(frame, encode.empty("done"));
+        return await this.#reply(frame, encode.prepared(identity));
       }
       case MessageType.scan:
         return await this.#scan(frame, decode.scan(frame));

@@ -87,16 +87,31 @@ export class Report {
     this.#startedAt = performance.now();
     const { sizeBytes, blockSize, blocksTotal } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
-    this.#event("start", { source, destination, sizeBytes, blockSizeBytes: blockSize, blocksTotal, hash });
+    this.#event("start", {
+      source,
+      destination,
+      sizeBytes,
+      blockSizeBytes: blockSize,
+      blocksTotal,
+      lanes: statistics.lanes.length,
+      hash,
+    });
     if (!this.#options.json && !this.#options.progress) return;
     this.#ticking = startTicking(this.#options.intervalMs, () => this.#progress(statistics));
   }
 
   #progress(statistics: Statistics): void {
-    if (this.#options.progress) this.#output.line(progressLine(statistics, this.elapsedMs, true));
+    this.#printLanes(statistics, true);
     const { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten } = statistics;
     const elapsedMs = Math.round(this.elapsedMs);
     this.#event("progress", { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten, elapsedMs });
+  }
+
+  #printLanes({ lanes, blockSize }: Statistics, remaining: boolean): void {
+    if (!this.#options.progress) return;
+    for (const [number, lane] of lanes.entries()) {
+      this.#output.line(progressLine(number, lane, blockSize, this.elapsedMs, remaining));
+    }
   }
 
   /** A range in which two sides differ, found by compare. @throws {IoError} when standard output is gone. */
@@ -108,8 +123,8 @@ export class Report {
   /** The work is over, well or not. */
   stop(): void {
     this.#ticking?.stop();
-    if (this.#ticking !== undefined && this.#statistics !== undefined && this.#options.progress) {
-      this.#output.line(progressLine(this.#statistics, this.elapsedMs, false));
+    if (this.#ticking !== undefined && this.#statistics !== undefined) {
+      this.#printLanes(this.#statistics, false);
     }
     this.#ticking = undefined;
   }

@@ -52,6 +52,14 @@ export class BlockLayout {
   }
 }
 
+/** Cuts a range into at most `parts` neighbouring ranges of nearly equal length, none of them empty unless it is the only one. */
+export function splitRange(range: BlockRange, parts: number): [BlockRange, ...BlockRange[]] {
+  const count = Math.max(1, Math.min(parts, range.count));
+  const start = (part: number) => range.first + Math.floor((range.count * part) / count);
+  const part = (number: number) => ({ first: start(number), count: start(number + 1) - start(number) });
+  return [part(0), ...Array.from({ length: count - 1 }, (_, i) => part(i + 1))];
+}
+
 export function leafCount(blockLength: number): number {
   return Math.ceil(blockLength / LEAF_SIZE);
 }

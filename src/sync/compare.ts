@@ -3,8 +3,7 @@
  * is anything that yields verdicts in order; here are the one by hashes, which works for any two endpoints, and the one
  * for a destination that is known to be empty, which reads nothing.
  */
-import type { BlockLayout } from "./blocks.ts";
-import { equalBytes } from "./blocks.ts";
+import { type BlockRange, equalBytes } from "./blocks.ts";
 import type { Endpoint, Run } from "./endpoint.ts";
 
 export type Verdict =
@@ -19,6 +18,9 @@ export type Verdict =
     };
 
 export type Comparison = AsyncIterable<Verdict>;
+
+/** Tells two endpoints' blocks of a range apart; compareHashes() unless the two can do better. */
+export type Compare = (source: Endpoint, destination: Endpoint, range: BlockRange) => Comparison;
 
 /** A part that lies within one run of either side. */
 export interface RunPair {
@@ -73,9 +75,9 @@ function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Array {
 }
 
 /** Compares by hashes; neighbouring matches of one run come as one verdict. */
-export async function* compareHashes(source: Endpoint, destination: Endpoint, layout: BlockLayout): Comparison {
+export async function* compareHashes(source: Endpoint, destination: Endpoint, range: BlockRange): Comparison {
   const { zeroHash } = source.description;
-  const scan = (endpoint: Endpoint) => endpoint.scan(layout.all, { hashed: true });
+  const scan = (endpoint: Endpoint) => endpoint.scan(range, { hashed: true });
   for await (const pair of pairRuns(scan(source), scan(destination))) {
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
       yield { kind: "match", first: pair.first, count: pair.count, zero: true };
@@ -108,8 +110,8 @@ function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
 }
 
 /** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
-export async function* compareWithNothing(source: Endpoint, layout: BlockLayout): Comparison {
-  for await (const run of source.scan(layout.all, { hashed: false })) {
+export async function* compareWithNothing(source: Endpoint, _destination: Endpoint, range: BlockRange): Comparison {
+  for await (const run of source.scan(range, { hashed: false })) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true };
       continue;

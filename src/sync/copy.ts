@@ -4,7 +4,7 @@ import { type BlockLayout, countLeaves, equalBytes, leafCount } from "./blocks.t
 import type { Verdict } from "./compare.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
-import type { Statistics } from "./statistics.ts";
+import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
 
 /**
@@ -19,14 +19,20 @@ export class Copier {
   readonly #source: Endpoint;
   readonly #destination: Endpoint;
   readonly #layout: BlockLayout;
-  readonly #statistics: Statistics;
+  readonly #statistics: LaneStatistics;
   readonly #dryRun: boolean;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
   #failure: { readonly cause: unknown } | undefined;
 
-  constructor(source: Endpoint, destination: Endpoint, layout: BlockLayout, statistics: Statistics, dryRun: boolean) {
+  constructor(
+    source: Endpoint,
+    destination: Endpoint,
+    layout: BlockLayout,
+    statistics: LaneStatistics,
+    dryRun: boolean,
+  ) {
     this.#source = source;
     this.#destination = destination;
     this.#layout = layout;

@@ -1,9 +1,9 @@
 /** The compare command's algorithm: where two endpoints differ, to the leaf, writing nothing. */
 import { addLeaf, type BlockLayout, emptyLeafSet, leafCount, leafRuns } from "./blocks.ts";
+import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
-import type { Statistics } from "./statistics.ts";
-import type { Compare } from "./sync.ts";
+import type { LaneStatistics } from "./statistics.ts";
 
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
 const BLOCKS_IN_FLIGHT = 256;
@@ -19,7 +19,7 @@ export async function* differingRanges(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  statistics: Statistics,
+  statistics: LaneStatistics,
   compare: Compare,
 ): AsyncGenerator<DifferingRange> {
   let current: { offset: number; length: number } | undefined;
@@ -38,7 +38,7 @@ async function* unjoined(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  statistics: Statistics,
+  statistics: LaneStatistics,
   compare: Compare,
 ): AsyncGenerator<DifferingRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
@@ -50,7 +50,7 @@ async function* unjoined(
     a.advance(done);
     b.advance(done);
   };
-  for await (const verdict of compare(a, b, layout)) {
+  for await (const verdict of compare(a, b, layout.all)) {
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;
       if (verdict.zero) statistics.blocksZero += verdict.count;

@@ -17,7 +17,7 @@ export interface Description {
   /** "missing": a destination that does not exist yet; prepare() creates it. */
   readonly kind: "file" | "device" | "missing";
   readonly sizeBytes: number;
-  /** Equal for two endpoints exactly when they are the same file or device on the same running system. */
+  /** Equal for two endpoints exactly when they are the same file or device on the same running system; "" if missing. */
   readonly identity: string;
   /** Identities of what this lies within: a partition's disk, a loop device's file, the members of a mapped device. */
   readonly within: readonly string[];
@@ -88,8 +88,9 @@ export interface Endpoint {
    * Fixes the size the run is about. A source of another size than described has changed. A destination is created,
    * grown, or with `exact` cut; a device must be large enough.
    * With `dryRun` nothing is changed and what lies beyond the end reads as zeros, as it would after growing.
+   * Returns the identity of what is open now, "" while it does not exist.
    */
-  prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<void>;
+  prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string>;
 
   /**
    * Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. It may wait until

@@ -1,26 +1,74 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
-export class Statistics {
-  readonly sizeBytes: number;
-  readonly blockSize: number;
-  readonly blocksTotal: number;
+import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
+
+/** What one lane has done of its share. */
+export class LaneStatistics {
+  readonly range: BlockRange;
   blocksMatching = 0;
   blocksDiffering = 0;
   /** Blocks among the others that are all zero in the source and needed no data. */
   blocksZero = 0;
   leavesWritten = 0;
   bytesWritten = 0;
-  /** Of source and destination together; known at the end. */
-  bytesRead = 0;
   /** Blocks whose source was seen to change between comparing and copying. */
   blocksChanged = 0;
 
-  constructor(layout: { readonly sizeBytes: number; readonly blockSize: number; readonly blockCount: number }) {
-    this.sizeBytes = layout.sizeBytes;
-    this.blockSize = layout.blockSize;
-    this.blocksTotal = layout.blockCount;
+  constructor(range: BlockRange) {
+    this.range = range;
   }
 
   get blocksDone(): number {
     return this.blocksMatching + this.blocksDiffering;
+  }
+}
+
+export class Statistics {
+  readonly sizeBytes: number;
+  readonly blockSize: number;
+  readonly blocksTotal: number;
+  /** Their ranges follow each other and are the whole. */
+  readonly lanes: readonly [LaneStatistics, ...LaneStatistics[]];
+  /** Of source and destination together; known at the end. */
+  bytesRead = 0;
+
+  /** `lanes` is what was asked for; there are never more than blocks. */
+  constructor(layout: BlockLayout, lanes: number) {
+    this.sizeBytes = layout.sizeBytes;
+    this.blockSize = layout.blockSize;
+    this.blocksTotal = layout.blockCount;
+    const [first, ...others] = splitRange(layout.all, lanes);
+    this.lanes = [new LaneStatistics(first), ...others.map((range) => new LaneStatistics(range))];
+  }
+
+  #sum(count: (lane: LaneStatistics) => number): number {
+    return this.lanes.reduce((total, lane) => total + count(lane), 0);
+  }
+
+  get blocksMatching(): number {
+    return this.#sum((lane) => lane.blocksMatching);
+  }
+
+  get blocksDiffering(): number {
+    return this.#sum((lane) => lane.blocksDiffering);
+  }
+
+  get blocksZero(): number {
+    return this.#sum((lane) => lane.blocksZero);
+  }
+
+  get blocksDone(): number {
+    return this.#sum((lane) => lane.blocksDone);
+  }
+
+  get leavesWritten(): number {
+    return this.#sum((lane) => lane.leavesWritten);
+  }
+
+  get bytesWritten(): number {
+    return this.#sum((lane) => lane.bytesWritten);
+  }
+
+  get blocksChanged(): number {
+    return this.#sum((lane) => lane.blocksChanged);
   }
 }

@@ -4,22 +4,26 @@
  */
 import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
 import { BlockLayout } from "./blocks.ts";
-import { type Comparison, compareHashes, compareWithNothing } from "./compare.ts";
+import { type Compare, compareWithNothing } from "./compare.ts";
 import { Copier } from "./copy.ts";
 import type { Description, Endpoint } from "./endpoint.ts";
-import type { Statistics } from "./statistics.ts";
+import type { LaneStatistics, Statistics } from "./statistics.ts";
+
+/** One way between the two sides: an endpoint at either end, and how to tell their blocks apart. */
+export interface Lane {
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+  readonly compare: Compare;
+}
 
 export interface SyncOptions {
   readonly blockSize: number;
   /** Cut a regular-file destination that is larger than the source. */
   readonly exact: boolean;
   readonly dryRun: boolean;
-  /** Rest after each block that was read. */
+  /** Rest after each block that was read, in each lane. */
   readonly pauseMs: number;
 }
-
-/** Tells two endpoints' blocks apart; compareHashes() unless the two can do better. */
-export type Compare = (source: Endpoint, destination: Endpoint, layout: BlockLayout) => Comparison;
 
 /**
  * Checks, before anything is written, that the pair makes sense. Returns notices for the user.
@@ -79,36 +83,85 @@ export function layoutOf(source: Description, blockSize: number): BlockLayout {
 }
 
 /**
- * Makes `destination` equal to `source` and durable, or with dryRun only counts. `statistics` is filled in as it goes.
- * @throws {Failure} the first that occurred; what was written by then stays written.
+ * Makes the destination equal to the source and durable, or with dryRun only counts. `statistics` is filled in as it
+ * goes; each of its lanes does its share, the first through `first`, the others through what `openLane` opens (number
+ * 1, 2, …), all at once. Who opens closes, also what is still being opened when another lane has failed.
+ * @throws {Failure} the first that occurred in any lane; what was written by then stays written.
  */
 export async function synchronize(
-  source: Endpoint,
-  destination: Endpoint,
+  first: Lane,
   options: SyncOptions,
   statistics: Statistics,
-  compare: Compare = compareHashes,
+  openLane: (number: number) => Promise<Lane>,
 ): Promise<void> {
-  const layout = layoutOf(source.description, options.blockSize);
-  checkHashes(source.description, destination.description);
-  const preparation = { exact: options.exact, dryRun: options.dryRun };
-  await source.prepare(layout.sizeBytes, preparation);
-  await destination.prepare(layout.sizeBytes, preparation);
+  const layout = layoutOf(first.source.description, options.blockSize);
+  checkHashes(first.source.description, first.destination.description);
+  const identities = await prepareLane(first, layout, options);
+  const lanes = [first];
+  const { blank } = first.destination.description;
+  await Promise.all(
+    statistics.lanes.map(async (share, number) => {
+      let lane = first;
+      if (number > 0) {
+        lane = await openLane(number);
+        lanes.push(lane);
+        for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
+        checkSame(identities, await prepareLane(lane, layout, options));
+      }
+      await copyShare(blank ? { ...lane, compare: compareWithNothing } : lane, layout, options, share);
+    }),
+  );
+  // At once, since each may be a round trip.
+  await Promise.all([
+    ...lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())),
+    first.source.confirmUnchanged(),
+    countReads(lanes, statistics),
+  ]);
+  if (statistics.blocksChanged > 0) {
+    throw new VerificationError(
+      `The source ${JSON.stringify(first.source.description.label)} changed during the run: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
+      {
+        hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
+      },
+    );
+  }
+}
 
-  const comparison = destination.description.blank
-    ? compareWithNothing(source, layout)
-    : compare(source, destination, layout);
-  const copier = new Copier(source, destination, layout, statistics, options.dryRun);
-  let position = 0;
+interface Identities {
+  readonly source: string;
+  readonly destination: string;
+}
+
+async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {
+  const preparation = { exact: options.exact, dryRun: options.dryRun };
+  const source = await lane.source.prepare(layout.sizeBytes, preparation);
+  return { source, destination: await lane.destination.prepare(layout.sizeBytes, preparation) };
+}
+
+/** A name that stands for several hosts, or a file that was replaced: the lanes would work on different things. */
+function checkSame(first: Identities, further: Identities): void {
+  for (const side of ["source", "destination"] as const) {
+    if (first[side] === further[side]) continue;
+    throw new RefusedError(`Refused to go on: another lane found another ${side} under the same name (other-${side})`, {
+      hint: "the host's name may stand for several machines; name one of them, or leave --workers out",
+    });
+  }
+}
+
+/** What a lane's blocks need, in ascending order. */
+async function copyShare(lane: Lane, layout: BlockLayout, options: SyncOptions, share: LaneStatistics): Promise<void> {
+  const { source, destination } = lane;
+  const copier = new Copier(source, destination, layout, share, options.dryRun);
+  let position = share.range.first;
   const advance = () => {
     const done = Math.min(copier.lowest ?? position, position);
     source.advance(done);
     destination.advance(done);
   };
-  for await (const verdict of comparison) {
+  for await (const verdict of lane.compare(source, destination, share.range)) {
     if (verdict.kind === "match") {
-      statistics.blocksMatching += verdict.count;
-      if (verdict.zero) statistics.blocksZero += verdict.count;
+      share.blocksMatching += verdict.count;
+      if (verdict.zero) share.blocksZero += verdict.count;
       position = verdict.first + verdict.count;
     } else {
       await copier.start(verdict, advance);
@@ -123,26 +176,13 @@ export async function synchronize(
   }
   await copier.finish();
   advance();
-  // At once, since each may be a round trip.
-  await Promise.all([
-    options.dryRun ? undefined : destination.flush(),
-    source.confirmUnchanged(),
-    countReads(source, destination, statistics),
-  ]);
-  if (statistics.blocksChanged > 0) {
-    throw new VerificationError(
-      `The source ${JSON.stringify(source.description.label)} changed during the run: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
-      {
-        hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
-      },
-    );
-  }
 }
 
-/** Asks both ends what they have read so far. */
-export async function countReads(source: Endpoint, destination: Endpoint, statistics: Statistics): Promise<void> {
-  const [first, second] = await Promise.all([source.counters(), destination.counters()]);
-  statistics.bytesRead = first.bytesRead + second.bytesRead;
+/** Asks all ends what they have read so far. */
+export async function countReads(lanes: readonly Lane[], statistics: Statistics): Promise<void> {
+  const ends = lanes.flatMap((lane) => [lane.source, lane.destination]);
+  const counters = await Promise.all(ends.map((end) => end.counters()));
+  statistics.bytesRead = counters.reduce((total, { bytesRead }) => total + bytesRead, 0);
 }
 
 /** setTimeout() takes 31 bits. */

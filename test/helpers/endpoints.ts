@@ -16,6 +16,7 @@ export interface OpenOptions {
   readonly role: EndpointRole;
   readonly blockSize?: number;
   readonly readOnly?: boolean;
+  readonly joins?: boolean;
 }
 
 export type OpenEndpoint = (path: string, options: OpenOptions) => Promise<Endpoint>;
@@ -28,7 +29,10 @@ function localOptions(path: string, options: OpenOptions): LocalOptions {
     readOnly: options.readOnly ?? options.role === "source",
     blockSize: options.blockSize ?? DEFAULT_BLOCK_SIZE,
     hash: { name: "xxh3-xxh64", additional: undefined, seed: SEED },
+    joins: options.joins ?? false,
     dropCache: false,
+    discard: false,
+    sharers: 1,
   };
 }
 
@@ -55,7 +59,9 @@ export async function openServed(
   const request = {
     role: local.role,
     readOnly: local.readOnly,
+    joins: local.joins,
     dropCache: false,
+    discard: false,
     compress: true,
     blockSize: local.blockSize,
     path,

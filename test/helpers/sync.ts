@@ -2,9 +2,10 @@
 import fs from "node:fs";
 import { compareBytes } from "../../src/local/bytes.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
-import { compareHashes } from "../../src/sync/compare.ts";
+import { type Compare, compareHashes } from "../../src/sync/compare.ts";
+import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
-import { checkPair, layoutOf, synchronize } from "../../src/sync/sync.ts";
+import { checkPair, type Lane, layoutOf, synchronize } from "../../src/sync/sync.ts";
 import { type OpenEndpoint, openLocal, openRemote } from "./endpoints.ts";
 
 export interface SyncResult {
@@ -28,30 +29,48 @@ export const ROADS: readonly Road[] = [
   { name: "remote to remote", source: openRemote, destination: openRemote },
 ];
 
+/** For runs of one lane. */
+export function noLane(number: number): Promise<Lane> {
+  return Promise.reject(new RangeError(`Lane ${number} was opened`));
+}
+
+export function laneOf(source: Endpoint, destination: Endpoint): Lane {
+  const bothLocal = source instanceof LocalEndpoint && destination instanceof LocalEndpoint;
+  const compare: Compare = bothLocal ? (_a, _b, range) => compareBytes(source, destination, range) : compareHashes;
+  return { source, destination, compare };
+}
+
 export async function syncFiles(
   road: Road,
   source: string,
   destination: string,
-  options: { readonly blockSize: number; readonly exact?: boolean; readonly dryRun?: boolean },
+  options: {
+    readonly blockSize: number;
+    readonly exact?: boolean;
+    readonly dryRun?: boolean;
+    readonly lanes?: number;
+  },
 ): Promise<SyncResult> {
   const { blockSize, exact = false, dryRun = false } = options;
-  const from = await road.source(source, { role: "source", blockSize });
-  const to = await road.destination(destination, { role: "destination", blockSize, readOnly: dryRun });
+  const opened: Lane[] = [];
+  const openLane = async (number: number) => {
+    const joins = number > 0;
+    const from = await road.source(source, { role: "source", blockSize, joins });
+    const to = await road.destination(destination, { role: "destination", blockSize, readOnly: dryRun, joins });
+    const lane = laneOf(from, to);
+    opened.push(lane);
+    return lane;
+  };
   try {
-    const notices = checkPair(from.description, to.description, { exact });
-    const statistics = new Statistics(layoutOf(from.description, blockSize));
-    const bothLocal = from instanceof LocalEndpoint && to instanceof LocalEndpoint;
-    await synchronize(
-      from,
-      to,
-      { blockSize, exact, dryRun, pauseMs: 0 },
-      statistics,
-      bothLocal ? (_a, _b, layout) => compareBytes(from, to, layout) : compareHashes,
-    );
-    return { statistics, notices, bytesWritten: (await to.counters()).bytesWritten };
+    const first = await openLane(0);
+    const from = first.source.description;
+    const notices = checkPair(from, first.destination.description, { exact });
+    const statistics = new Statistics(layoutOf(from, blockSize), options.lanes ?? 1);
+    await synchronize(first, { blockSize, exact, dryRun, pauseMs: 0 }, statistics, openLane);
+    const counters = await Promise.all(opened.map((lane) => lane.destination.counters()));
+    return { statistics, notices, bytesWritten: counters.reduce((sum, one) => sum + one.bytesWritten, 0) };
   } finally {
-    await from.close();
-    await to.close();
+    for (const { source: from, destination: to } of opened) await Promise.all([from.close(), to.close()]);
   }
 }
 

@@ -1,0 +1,200 @@
+/** Turns two locations into lanes, each two endpoints and a way to compare them: the only place that knows which is where. */
+import { setTimeout } from "node:timers/promises";
+import { InterruptedError } from "../errors.ts";
+import { compareBytes } from "../local/bytes.ts";
+import { LocalEndpoint } from "../local/endpoint.ts";
+import { SEED_SIZE } from "../local/hash.ts";
+import { createPipe } from "../local/kernel.ts";
+import { noCompression, zstdCompression } from "../remote/compression.ts";
+import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/connect.ts";
+import { RemoteEndpoint } from "../remote/endpoint.ts";
+import { RateLimit } from "../remote/rate.ts";
+import type { Report } from "../report/report.ts";
+import { type Compare, compareHashes } from "../sync/compare.ts";
+import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
+import type { Statistics } from "../sync/statistics.ts";
+import { countReads, type Lane } from "../sync/sync.ts";
+import { BUILD, VERSION } from "../version.ts";
+import type { Location } from "./location.ts";
+import type { CommonOptions } from "./options.ts";
+
+/** The variable by which this program, started by ssh to ask for a password, knows which one holds it. */
+export const ASKPASS_VARIABLE = "BLOCKSYNC_ASKPASS";
+
+export interface LaneOptions extends CommonOptions {
+  /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
+  readonly second: "destination" | "dry run" | "source";
+  readonly compress: boolean;
+  readonly discard: boolean;
+  readonly bytesPerSecond: number | undefined;
+  /** Lanes that there may be at most. */
+  readonly lanes: number;
+}
+
+export interface Traffic {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Copies of the program, which the other two leave out. */
+  readonly bytesBootstrapped: number;
+}
+
+interface Side {
+  readonly location: Location;
+  readonly role: EndpointRole;
+  readonly readOnly: boolean;
+  readonly dropCache: boolean;
+  readonly throughSudo: boolean;
+}
+
+/** All lanes of a run, and everything that is open for them. */
+export class Lanes {
+  readonly #sides: readonly [Side, Side];
+  readonly #options: LaneOptions;
+  readonly #report: Report;
+  readonly #seed = crypto.getRandomValues(new Uint8Array(SEED_SIZE));
+  readonly #limits: ConnectOptions["limits"];
+  readonly #signal: AbortSignal;
+  readonly #ending = new AbortController();
+  readonly #lanes: Lane[] = [];
+  readonly #connections: Connection[] = [];
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  /** `signal` is aborted when the run is interrupted. */
+  constructor(source: Location, destination: Location, options: LaneOptions, report: Report, signal: AbortSignal) {
+    this.#options = options;
+    this.#report = report;
+    this.#signal = AbortSignal.any([signal, this.#ending.signal]);
+    const rate = options.bytesPerSecond;
+    this.#limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
+    // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
+    const here = source.remote === undefined && destination.remote === undefined;
+    this.#sides = [
+      {
+        location: source,
+        role: "source",
+        readOnly: true,
+        dropCache: source.remote === undefined ? options.dropCacheHere : options.dropCacheThere,
+        throughSudo: false,
+      },
+      {
+        location: destination,
+        role: options.second === "source" ? "source" : "destination",
+        readOnly: options.second !== "destination",
+        dropCache: here || destination.remote !== undefined ? options.dropCacheThere : options.dropCacheHere,
+        throughSudo: options.sudo && here,
+      },
+    ];
+  }
+
+  /**
+   * Opens both ends of a lane at once; number 0 claims the destination for all. What was opened is closed by close(),
+   * also when the other end fails.
+   */
+  async open(number: number): Promise<Lane> {
+    const opened = await Promise.allSettled(this.#sides.map((side) => this.#openSide(side, number)));
+    const [source, destination] = opened.map((side) => {
+      if (side.status === "rejected") throw side.reason;
+      return side.value;
+    });
+    if (source === undefined || destination === undefined) throw new RangeError("A lane has two ends");
+    const lane = { source, destination, compare: comparison(source, destination) };
+    this.#lanes.push(lane);
+    return lane;
+  }
+
+  async #openSide(side: Side, number: number): Promise<Endpoint> {
+    const { location, role, readOnly, dropCache, throughSudo } = side;
+    const { blockSize, discard, compress, hash, additionalHash } = this.#options;
+    const { path, label } = location;
+    const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard };
+    if (location.remote === undefined && !throughSudo) {
+      const endpoint = await LocalEndpoint.open({
+        ...common,
+        hash: { name: hash, additional: additionalHash, seed: this.#seed },
+        sharers: this.#options.lanes,
+      });
+      await this.#keep(() => endpoint.close());
+      return endpoint;
+    }
+    const connection =
+      location.remote === undefined
+        ? await connectThroughSudo(this.#connectOptions())
+        : await connect(location.remote, this.#connectOptions());
+    await this.#keep(() => connection.close());
+    this.#connections.push(connection);
+    const request = { ...common, compress, hash, additionalHash: additionalHash ?? "", seed: this.#seed };
+    const compression = compress ? zstdCompression() : noCompression();
+    return await RemoteEndpoint.open(connection.channel, request, compression, () => connection.close());
+  }
+
+  #connectOptions(): ConnectOptions {
+    const { shell, sudo, script, remoteDirectory, passwordVariable } = this.#options;
+    return {
+      shell,
+      sudo,
+      script,
+      directory: remoteDirectory,
+      env: childEnvironment(passwordVariable),
+      own: { version: VERSION, build: BUILD },
+      createPipe,
+      limits: this.#limits,
+      signal: this.#signal,
+      onNote: (text, detail) => (detail ? this.#report.detail(text) : this.#report.notice(text)),
+    };
+  }
+
+  /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */
+  async #keep(close: () => Promise<void>): Promise<void> {
+    this.#closers.push(close);
+    if (!this.#ending.signal.aborted) return;
+    await close();
+    throw new InterruptedError();
+  }
+
+  /** Waits, for as long as the run goes on. */
+  async rest(ms: number): Promise<void> {
+    await setTimeout(ms, undefined, { signal: this.#signal });
+  }
+
+  /** Of all connections, from this machine's view. */
+  get traffic(): Traffic {
+    const sum = (count: (connection: Connection) => number) =>
+      this.#connections.reduce((total, connection) => total + count(connection), 0);
+    return {
+      bytesSent: sum((connection) => connection.channel.bytesSent),
+      bytesReceived: sum((connection) => connection.channel.bytesReceived),
+      bytesBootstrapped: sum((connection) => connection.bytesBootstrapped),
+    };
+  }
+
+  /** Asks all ends what they have read so far. */
+  async countReads(statistics: Statistics): Promise<void> {
+    await countReads(this.#lanes, statistics);
+  }
+
+  /** Closes what was opened, last first, and ends what is still being opened. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+}
+
+function comparison(source: Endpoint, destination: Endpoint): Compare {
+  if (source instanceof LocalEndpoint && destination instanceof LocalEndpoint) {
+    return (_source, _destination, range) => compareBytes(source, destination, range);
+  }
+  return compareHashes;
+}
+
+/** The environment of ssh: ours, and with a password this very program as its askpass (ssh(1), SSH_ASKPASS_REQUIRE). */
+function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> {
+  const env = { ...process.env };
+  if (passwordVariable === undefined) return env;
+  return {
+    ...env,
+    SSH_ASKPASS: process.execPath,
+    SSH_ASKPASS_REQUIRE: "force",
+    DISPLAY: env["DISPLAY"] ?? ":0",
+    [ASKPASS_VARIABLE]: passwordVariable,
+  };
+}
