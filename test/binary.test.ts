@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import manifest from "../package.json" with { type: "json" };
 import { buildId } from "../scripts/build.ts";
-import { fakeSsh, peakMemory, run, start, summaryOf, until } from "./helpers/binary.ts";
+import { BINARY, fakeSsh, peakMemory, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { allocated } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
@@ -236,6 +236,11 @@ describe("blocksync", () => {
       const words = ["--json", "-1", hash, "-2", "md5", "-b", "64K", dir.file("s"), dir.file("d")];
       expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, bytesWritten: 5, blocksDiffering: 1 });
       expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+      // Over a connection both sides hash every block, on threads where the function is slow.
+      fs.writeFileSync(dir.file("d"), changeLeaves(data, [0, 512]));
+      const far = [...words.slice(0, -1), ...fakeSsh(dir.file("rsh")), "-S", BINARY, `host:${dir.file("d")}`];
+      expect(summaryOf(await run(far))).toMatchObject({ exitCode: 0, bytesWritten: 4101, blocksDiffering: 2 });
+      expect(summaryOf(await run(far))).toMatchObject({ exitCode: 0, bytesWritten: 0, blocksMatching: 33 });
     },
   );
 

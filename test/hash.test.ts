@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { xxh3, xxh64 } from "@node-rs/xxhash";
 import { HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../src/local/hash.ts";
+import { hashBlocks } from "../src/local/hash-threads.ts";
 import { bytes } from "./helpers/bytes.ts";
 
 const SEED = Uint8Array.from({ length: SEED_SIZE }, (_, i) => 0xf0 + i);
@@ -140,16 +141,32 @@ test("Hasher.hash() with an additional hash is one digest after the other", asyn
   );
 });
 
-test("Hasher.hashInto() writes hashSize bytes at the offset and touches nothing else", async () => {
+/** A copy of bytes in shared memory, somewhere within it. */
+function shared(input: Uint8Array): Uint8Array<SharedArrayBuffer> {
+  const copy = new Uint8Array(new SharedArrayBuffer(input.length + 20), 7, input.length);
+  copy.set(input);
+  return copy;
+}
+
+test("Hasher.hashEach() is the digests of the blocks one after the other, a short last one included", async () => {
   for (const name of HASH_NAMES) {
     const hasher = await create(name, "sha1");
-    const whole = Buffer.alloc(200, 0xee);
-    const out = whole.subarray(3);
-    hasher.hashInto(INPUT, out, 5);
-    const end = 8 + hasher.hashSize;
-    expect(whole.subarray(8, end).toString("hex")).toBe(hex(hasher.hash(INPUT)));
-    expect(whole.subarray(0, 8)).toEqual(Buffer.alloc(8, 0xee));
-    expect(whole.subarray(end)).toEqual(Buffer.alloc(200 - end, 0xee));
+    const input = Buffer.alloc(3 * 4096 + 5, 3);
+    const blocks = [0, 1, 2, 3].map((i) => input.subarray(i * 4096, (i + 1) * 4096));
+    expect(hex(hasher.hashEach(input, 4096))).toBe(blocks.map((block) => hex(hasher.hash(block))).join(""));
+    expect(hasher.hashEach(new Uint8Array(0), 4096).length).toBe(0);
+  }
+});
+
+test("hashBlocks() is the same on a thread as here, whichever hash, many at once", async () => {
+  for (const name of HASH_NAMES) {
+    for (const additional of [undefined, "blake2b512"] as const) {
+      const hasher = await create(name, additional);
+      const inputs = Array.from({ length: 12 }, (_, i) => Buffer.alloc(2 * 4096 + i, i + 1));
+      const hashes = await Promise.all(inputs.map((input) => hashBlocks(hasher, shared(input), 4096)));
+      expect(hashes.map(hex)).toEqual(inputs.map((input) => hex(hasher.hashEach(input, 4096))));
+      expect(hex(await hashBlocks(hasher, INPUT, 4096))).toBe(hex(hasher.hashEach(INPUT, 4096)));
+    }
   }
 });
 

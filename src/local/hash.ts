@@ -12,6 +12,8 @@ import type { LeafHashSize } from "../sync/endpoint.ts";
 export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
 export type HashName = (typeof HASH_NAMES)[number];
 
+const FAST: ReadonlySet<HashName> = new Set(["xxh3-xxh64", "xxh128"]);
+
 export const SEED_SIZE = 12;
 
 /** A function from bytes to digest, `size` bytes, written to `out` at `offset`. */
@@ -99,11 +101,13 @@ function xxh3(bytes: Uint8Array, seed: bigint): bigint {
 /** Hashes whole blocks (one digest after the other where two are asked for) and their leaves. */
 export class Hasher {
   readonly hashSize: number;
+  readonly choice: HashChoice;
   readonly #digests: readonly Digest[];
   readonly #leafSeed: bigint;
   readonly #zeroHashes = new Map<number, Uint8Array>();
 
-  private constructor(digests: readonly Digest[], leafSeed: bigint) {
+  private constructor(digests: readonly Digest[], leafSeed: bigint, choice: HashChoice) {
+    this.choice = choice;
     this.#digests = digests;
     this.#leafSeed = leafSeed;
     this.hashSize = digests.reduce((sum, digest) => sum + digest.size, 0);
@@ -115,22 +119,37 @@ export class Hasher {
     const seed = new DataView(choice.seed.buffer, choice.seed.byteOffset, SEED_SIZE);
     const names = choice.additional === undefined ? [choice.name] : [choice.name, choice.additional];
     const digests = await Promise.all(names.map((name) => createDigest(name, seed)));
-    return new Hasher(digests, BigInt(seed.getUint32(0, true)));
+    return new Hasher(digests, BigInt(seed.getUint32(0, true)), choice);
   }
 
   /** Returns `hashSize` new bytes. */
   hash(bytes: Uint8Array): Uint8Array {
     const out = new Uint8Array(this.hashSize);
-    this.hashInto(bytes, out, 0);
+    this.#hashInto(bytes, out, 0);
     return out;
   }
 
-  hashInto(bytes: Uint8Array, out: Uint8Array, offset: number): void {
+  #hashInto(bytes: Uint8Array, out: Uint8Array, offset: number): void {
     let position = offset;
     for (const digest of this.#digests) {
       digest.digest(bytes, out, position);
       position += digest.size;
     }
+  }
+
+  /** Whether a disk reads faster than one core hashes. */
+  get isSlow(): boolean {
+    return [this.choice.name, this.choice.additional].some((name) => name !== undefined && !FAST.has(name));
+  }
+
+  /** Digests of neighbouring blocks of `blockSize` bytes, the last one perhaps shorter, one after the other. */
+  hashEach(bytes: Uint8Array, blockSize: number): Uint8Array {
+    const count = Math.ceil(bytes.length / blockSize);
+    const hashes = new Uint8Array(count * this.hashSize);
+    for (let i = 0; i < count; i++) {
+      this.#hashInto(bytes.subarray(i * blockSize, (i + 1) * blockSize), hashes, i * this.hashSize);
+    }
+    return hashes;
   }
 
   /** The hash of `length` zero bytes, computed once for each length. */

@@ -1,4 +1,7 @@
-/** Reusable buffers of one size: bounds the memory of a local endpoint and spares the garbage collector a gigabyte a second. */
+/**
+ * Reusable buffers of one size: bounds the memory of a local endpoint and spares the garbage collector a gigabyte a second.
+ * They are shared memory, so that other threads can hash what is in them.
+ */
 import { Window } from "../sync/window.ts";
 
 export class BufferPool {
@@ -16,7 +19,7 @@ export class BufferPool {
    */
   async take(): Promise<Buffer> {
     await this.#window.take();
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size);
+    return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(this.#size));
   }
 
   give(buffer: Buffer): void {
