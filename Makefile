@@ -7,7 +7,7 @@ BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bi
 SOURCES = $(shell find src -name '*.ts') scripts/build.ts package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check format test bench readme clean
+.PHONY: all demo check format test bench profile readme clean
 
 # The binary for this machine.
 all: dist/blocksync
@@ -45,9 +45,14 @@ format: node_modules/.installed
 test: dist/blocksync
 	@$(BUN) scripts/test.ts
 
-# Pairs blocksync with its peers in one run and prints ratios of medians; minutes, not part of the tests.
+# Sets blocksync against its peers and its goals, in turns, and prints ratios of medians; many minutes, not part of the
+# tests. BENCH holds its options, such as BENCH="--only lanes --runs 3"; BENCH=--help lists them.
 bench: dist/blocksync
 	@$(BUN) scripts/bench.ts $(BENCH)
+
+# Shows where the time of one run goes, by process and symbol, with perf where there is one; such as PROFILE=ssh-fresh.
+profile: dist/blocksync
+	@$(BUN) scripts/profile.ts $(PROFILE)
 
 # Puts what the demo prints now into README.md; with TABLE=FILE the benchmark's table.
 readme: dist/blocksync

@@ -1,17 +1,16 @@
-/** Measures dist/blocksync against its peers, as whole processes taking turns: `bun scripts/bench.ts --help`. */
+/** Measures blocksync against its peers and its goals, as whole processes taking turns: `bun scripts/bench.ts --help`. */
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import os from "node:os";
-import { join } from "node:path";
-import { CASE_NAMES, type Case, type CaseName, makeCases, needsSsh } from "./bench/cases.ts";
+import type { Case } from "./bench/case.ts";
+import { CASE_NAMES, type CaseName, makeCases, needsSsh } from "./bench/cases.ts";
 import { describeMachine, type Machine, machineLine } from "./bench/machine.ts";
-import { type CaseResult, measure } from "./bench/measure.ts";
+import { measure } from "./bench/measure.ts";
 import { type Options, parseOptions, USAGE, UsageError } from "./bench/options.ts";
 import { Interrupted } from "./bench/process.ts";
-import { caseData, caseText } from "./bench/report.ts";
+import { caseData, caseText, goalsData, goalsText } from "./bench/report.ts";
+import type { CaseResult } from "./bench/results.ts";
 import { type SshServer, SshUnavailable, startSshServer } from "./bench/sshd.ts";
 import { Workspace } from "./bench/workspace.ts";
-
-const program = join(import.meta.dir, "..", "dist", "blocksync");
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -43,7 +42,7 @@ async function serverFor(names: readonly CaseName[], workspace: Workspace, signa
 }
 
 /** Differs once the program has been built anew; figures of two programs must not be mixed. */
-function programStamp(): string {
+function programStamp(program: string): string {
   const { ino, size, mtimeMs } = statSync(program);
   return `${ino} ${size} ${mtimeMs}`;
 }
@@ -56,23 +55,26 @@ function printNotices({ sizeMib }: Options): void {
 
 /** After every case, so that a run that is interrupted has what it got that far. */
 function writeResults(options: Options, machine: Machine, results: readonly CaseResult[], workspace: Workspace): void {
-  const { sizeMib, runs, markdownFile, jsonFile } = options;
+  const { sizeMib, runs, program, markdownFile, jsonFile } = options;
   // Where the images were and where the sources are is no part of the result.
   const write = (path: string, text: string) =>
     writeFileSync(path, text.replaceAll(workspace.path, "DIR").replaceAll(program, "blocksync"));
   if (markdownFile !== undefined) {
     const intro = `${machineLine(machine)}\n\n${sizeMib} MiB, ${runs} runs, page cache warm\n`;
-    write(markdownFile, [intro, ...results.map((result) => caseText(result, workspace.sizeBytes))].join("\n"));
+    const cases = results.map((result) => caseText(result, workspace.sizeBytes));
+    write(markdownFile, [intro, ...cases, goalsText(results)].join("\n"));
   }
   if (jsonFile !== undefined) {
-    const data = { time: new Date().toISOString(), machine, sizeMib, runs, cases: results.map(caseData) };
+    const [cases, goals] = [results.map(caseData), goalsData(results)];
+    const data = { time: new Date().toISOString(), machine, sizeMib, runs, cases, goals };
     write(jsonFile, `${JSON.stringify(data, undefined, 2)}\n`);
   }
 }
 
-/** Returns the exit code: 0 unless a contender failed, whichever it was. */
+/** Returns the exit code: 0 unless a contender failed, whichever it was. A goal that is not met is a result as any. */
 async function bench(options: Options, names: readonly CaseName[], signal: AbortSignal): Promise<number> {
-  const stamp = programStamp();
+  const { program } = options;
+  const stamp = programStamp(program);
   const machine = await describeMachine(program, signal);
   print(machineLine(machine));
   print(`${options.sizeMib} MiB, ${options.runs} runs, page cache warm\n`);
@@ -83,11 +85,12 @@ async function bench(options: Options, names: readonly CaseName[], signal: Abort
   const results: CaseResult[] = [];
   for (const one of cases) {
     const result = await measure(one, options.runs, workspace, signal, printProgress);
-    if (programStamp() !== stamp) throw new Error(`dist/blocksync was replaced during ${one.name}: measure again`);
+    if (programStamp(program) !== stamp) throw new Error(`${program} was replaced during ${one.name}: measure again`);
     results.push(result);
     print(caseText(result, workspace.sizeBytes));
     writeResults(options, machine, results, workspace);
   }
+  print(goalsText(results));
   return results.some((result) => result.results.some(({ failure }) => failure !== undefined)) ? 1 : 0;
 }
 
@@ -107,7 +110,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const names = chosenCases(options);
-  if (!existsSync(program)) throw new Error("dist/blocksync is missing: bun scripts/build.ts makes it");
+  if (!existsSync(options.program)) throw new Error(`${options.program} is missing: make builds dist/blocksync`);
   if (Bun.which("cmp") === null) throw new Error("cmp is missing, and results cannot be checked without it");
   return await bench(options, names, stopOnSignals());
 }

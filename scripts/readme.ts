@@ -31,7 +31,10 @@ function demoTranscript(): string {
 
 /** The tables as a part of the README: one heading level down, without the remarks about the project's own goals. */
 function benchTables(markdown: string): string {
-  return markdown.replaceAll(/^## /gm, "### ").replaceAll(/^- goal, .*\n/gm, "");
+  return markdown
+    .replace(/^## Goals[\s\S]*/m, "")
+    .replaceAll(/^## /gm, "### ")
+    .replaceAll(/^- goal: .*\n/gm, "");
 }
 
 const bench = process.argv.indexOf("--bench");

@@ -274,7 +274,7 @@ describe("block devices", () => {
       "-e",
       "inject=pwrite64:error=EINTR:when=2+7",
     ];
-    const result = await run([dir.file("s"), dir.file("d")], { argv0 });
+    const result = await run(["-b", "64K", dir.file("s"), dir.file("d")], { argv0 });
     expect(result.exitCode).toBe(0);
     expect(fs.readFileSync(dir.file("trace"), "utf8")).toContain("EINTR");
     expect(fs.readFileSync(dir.file("d")).equals(bytes(89, 3 * MIB))).toBe(true);

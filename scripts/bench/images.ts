@@ -1,5 +1,5 @@
-/** Makes the sample data. Piece by piece, since whatever this process grows to is counted to its children's peaks. */
-import { open } from "node:fs/promises";
+/** Makes the sample data. Piece by piece, so that the page cache has the memory and not this process. */
+import { type FileHandle, open } from "node:fs/promises";
 
 const MIB = 1 << 20;
 const PAGE = 4096;
@@ -91,19 +91,59 @@ export function pageBytes(pages: readonly number[]): number {
   return pages.length * PAGE;
 }
 
-/** Overwrites the pages with data no random image has. */
-export async function changePages(path: string, pages: readonly number[], signal: AbortSignal): Promise<void> {
+/** Pages of data that is the same in every run, and that no random image has. */
+function pageMaker(): () => Uint8Array {
   const random = seeded(3);
   const words = new Uint32Array(PAGE / 4);
-  const bytes = new Uint8Array(words.buffer);
-  const file = await open(path, "r+");
-  try {
-    for (const page of pages) {
-      signal.throwIfAborted();
-      for (let i = 0; i < words.length; i++) words[i] = random();
-      await file.write(bytes, 0, PAGE, page * PAGE);
-    }
-  } finally {
-    await file.close();
+  return () => {
+    for (let i = 0; i < words.length; i++) words[i] = random();
+    return new Uint8Array(words.buffer);
+  };
+}
+
+async function writePages(file: FileHandle, pages: readonly number[], signal: AbortSignal): Promise<void> {
+  const nextPage = pageMaker();
+  for (const page of pages) {
+    signal.throwIfAborted();
+    await file.write(nextPage(), 0, PAGE, page * PAGE);
   }
+}
+
+/** Overwrites the pages. */
+export async function changePages(path: string, pages: readonly number[], signal: AbortSignal): Promise<void> {
+  await using file = await open(path, "r+");
+  await writePages(file, pages, signal);
+}
+
+/** As many at every size, so that what grows with the size grows with nothing else; and enough to be some work. */
+export const SPARSE_PAGES = 256;
+
+/** Evenly over the whole. */
+function sparsePages(sizeBytes: number): number[] {
+  const step = Math.floor(sizeBytes / PAGE / SPARSE_PAGES);
+  return Array.from({ length: SPARSE_PAGES }, (_, index) => index * step);
+}
+
+/** A file of any size that is a hole but for a page here and there; two of one size are equal. */
+export async function makeSparseImage(path: string, sizeBytes: number, signal: AbortSignal): Promise<void> {
+  await using file = await open(path, "wx", 0o600);
+  await file.truncate(sizeBytes);
+  await writePages(file, sparsePages(sizeBytes), signal);
+}
+
+/** Looks at the size, at the pages and at what is on the disk; to read all of 4 TiB would take many minutes. */
+export async function checkSparseImage(path: string, sizeBytes: number): Promise<string | undefined> {
+  await using file = await open(path, "r");
+  const { size, blocks } = await file.stat();
+  if (size !== sizeBytes) return `the destination has ${size} bytes, not ${sizeBytes}`;
+  const pages = sparsePages(sizeBytes);
+  // A file system may keep more than a page for each, and a table of them.
+  if (blocks * 512 > (pages.length + 1) * (64 << 10)) return `the destination takes ${blocks * 512} bytes on the disk`;
+  const nextPage = pageMaker();
+  const found = Buffer.alloc(PAGE);
+  for (const page of pages) {
+    await file.read(found, 0, PAGE, page * PAGE);
+    if (!found.equals(nextPage())) return `the destination is not equal to the source at page ${page}`;
+  }
+  return undefined;
 }

@@ -1,36 +1,9 @@
 /** Runs one case: its contenders in turn, so that whatever else the machine does strikes all of them alike. */
-import type { Case, Contender } from "./cases.ts";
+import type { Case, Contender } from "./case.ts";
+import { MemoryWatch, type Peaks } from "./memory.ts";
 import { type Finished, must, run } from "./process.ts";
+import type { CaseResult, Result, Summary } from "./results.ts";
 import type { Workspace } from "./workspace.ts";
-
-/** The counts of blocksync's own summary. */
-export interface Summary {
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  readonly bytesWritten: number;
-  readonly blocksDiffering: number;
-}
-
-export interface Result {
-  readonly contender: Contender;
-  /** One for every timed run. */
-  readonly seconds: readonly number[];
-  /** Set when any run failed, also the one that was not timed; then no time counts. */
-  readonly failure: string | undefined;
-  readonly maxRssBytes: number;
-  readonly maxRssIsBound: boolean;
-  /** Of blocksync's last run. */
-  readonly summary: Summary | undefined;
-  /** What the destination took on the disk afterwards, where the case asks for it. */
-  readonly allocatedBytes: number | undefined;
-}
-
-export interface CaseResult {
-  readonly case: Case;
-  readonly results: readonly Result[];
-  /** Contenders whose program is not here. */
-  readonly absent: readonly string[];
-}
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
@@ -53,6 +26,14 @@ function readSummary(stdout: string): Summary {
   };
 }
 
+function largest(first: Peaks, second: Peaks): Peaks {
+  return {
+    hereBytes: Math.max(first.hereBytes, second.hereBytes),
+    thereBytes: Math.max(first.thereBytes, second.thereBytes),
+    thereProcesses: Math.max(first.thereProcesses, second.thereProcesses),
+  };
+}
+
 /** One contender's runs of one case. */
 class Entry {
   readonly #case: Case;
@@ -61,7 +42,7 @@ class Entry {
   readonly #signal: AbortSignal;
   readonly #seconds: number[] = [];
   #failure: string | undefined;
-  #largest: Finished | undefined;
+  #peaks: Peaks | undefined;
   #summary: Summary | undefined;
   #allocatedBytes: number | undefined;
 
@@ -78,23 +59,26 @@ class Entry {
     await this.#case.prepare();
     // What earlier runs and prepare() left to be written would otherwise be written during this one.
     await must(["sync"], this.#signal);
-    const finished = await run(this.#contender, this.#signal);
+    // For every contender, so that what little the watching costs strikes all of them alike.
+    const memory = new MemoryWatch(this.#workspace.remoteDirectory);
+    const finished = await run(this.#contender, this.#signal, (id) => memory.start(id));
+    const peaks = memory.stop();
     this.#failure = finished.failure ?? this.#takeSummary(finished);
     if (!timed) this.#failure ??= await this.#check();
     if (this.#failure !== undefined) return `failed: ${this.#failure}`;
-    if (timed) this.#count(finished);
+    if (timed) this.#count(finished, peaks);
     return `${finished.seconds.toFixed(3)} s`;
   }
 
   /** Not for the warm-up, whose memory may include packing the program for a far end that does not have it yet. */
-  #count(finished: Finished): void {
+  #count(finished: Finished, peaks: Peaks): void {
     this.#seconds.push(finished.seconds);
-    if (finished.maxRssBytes >= (this.#largest?.maxRssBytes ?? 0)) this.#largest = finished;
+    if (this.#contender.isBlocksync) this.#peaks = largest(this.#peaks ?? peaks, peaks);
   }
 
   /** Keeps blocksync's own counts. Returns what is wrong with them. */
   #takeSummary(finished: Finished): string | undefined {
-    if (this.#contender.name !== "blocksync") return undefined;
+    if (!this.#contender.isBlocksync) return undefined;
     try {
       this.#summary = readSummary(finished.stdout);
     } catch (error) {
@@ -106,8 +90,9 @@ class Entry {
   /** Looks at the destination. Returns what is wrong with it; a contender that does not do the work is not fast. */
   async #check(): Promise<string | undefined> {
     const { expected, reportSparseness } = this.#case;
-    if (expected === undefined) return undefined;
     if (reportSparseness) this.#allocatedBytes = this.#workspace.allocatedBytes();
+    if (this.#contender.check !== undefined) return await this.#contender.check();
+    if (expected === undefined) return undefined;
     const compared = await run({ argv: ["cmp", "-s", expected, this.#workspace.destination] }, this.#signal);
     return compared.failure === undefined ? undefined : "the destination is not equal to the source";
   }
@@ -117,8 +102,7 @@ class Entry {
       contender: this.#contender,
       seconds: this.#seconds,
       failure: this.#failure,
-      maxRssBytes: this.#largest?.maxRssBytes ?? 0,
-      maxRssIsBound: this.#largest?.maxRssIsBound ?? true,
+      peaks: this.#peaks,
       summary: this.#summary,
       allocatedBytes: this.#allocatedBytes,
     };

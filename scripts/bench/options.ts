@@ -1,20 +1,22 @@
 /** The command line of the benchmark. */
 import { accessSync, constants, statfsSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-export const USAGE = `bun scripts/bench.ts [--size MIB] [--runs N] [--only NAME,...] [--dir DIR] [--json FILE] [--markdown FILE]
+export const USAGE = `bun scripts/bench.ts [--size MIB] [--runs N] [--only NAME,...] [--program PATH] [--dir DIR] [--json FILE] [--markdown FILE]
     --size MIB        size of the images [2048]
     --runs N          timed runs of each contender, after one that is not timed [5]
     --only NAME,...   only these cases; --list names them
     --list            print the names of the cases
+    --program PATH    the blocksync to measure, such as another version [dist/blocksync]
     --dir DIR         where the images are made [TMPDIR, or /tmp, or /var/tmp when /tmp is in memory]
     --json FILE       write every figure there
     --markdown FILE   write the tables there
-Further contenders of local-identical are shell commands in the environment, run with SOURCE and DESTINATION set:
+Further contenders of local-identical are shell commands in the environment, run with SOURCE and DESTINATION set, and the
+last of them of ssh-identical, too, with HOST and the client's configuration in SSH_CONFIG:
     BLOCKSYNC_FAST='blocksync-fast -s "$SOURCE" -d "$DESTINATION"'
     BDSYNC='bdsync "bdsync --server" "$SOURCE" "$DESTINATION" | bdsync --patch="$DESTINATION"'
-    BLOCKSYNC_PY='python3 blocksync.py -f "$SOURCE" localhost "$DESTINATION"'
+    BLOCKSYNC_PY='python3 blocksync.py -I python3 -c aes128-ctr -x "-F $SSH_CONFIG" "$SOURCE" "$HOST" "$DESTINATION"'
 `;
 
 export interface Options {
@@ -22,6 +24,8 @@ export interface Options {
   readonly runs: number;
   /** undefined: every case. */
   readonly only: readonly string[] | undefined;
+  /** The executable that is measured. */
+  readonly program: string;
   readonly directory: string;
   readonly jsonFile: string | undefined;
   readonly markdownFile: string | undefined;
@@ -35,7 +39,7 @@ export class UsageError extends Error {}
 const TMPFS = 0x01021994;
 
 /** Images in a file system of memory would time no disk and compete with the page cache for the same memory. */
-function defaultDirectory(): string {
+export function defaultDirectory(): string {
   const chosen = process.env["TMPDIR"];
   if (chosen !== undefined && chosen !== "") return chosen;
   return statfsSync("/tmp").type === TMPFS ? "/var/tmp" : "/tmp";
@@ -63,6 +67,7 @@ export function parseOptions(words: readonly string[]): Options {
       size: { type: "string", default: "2048" },
       runs: { type: "string", default: "5" },
       only: { type: "string" },
+      program: { type: "string", default: join(import.meta.dir, "../../dist/blocksync") },
       dir: { type: "string" },
       json: { type: "string" },
       markdown: { type: "string" },
@@ -74,6 +79,7 @@ export function parseOptions(words: readonly string[]): Options {
     sizeMib: positiveInteger(values.size, "size"),
     runs: positiveInteger(values.runs, "runs"),
     only: values.only?.split(",").filter((name) => name !== ""),
+    program: resolve(values.program),
     directory: resolve(values.dir ?? defaultDirectory()),
     jsonFile: writablePlace(values.json),
     markdownFile: writablePlace(values.markdown),

@@ -1,4 +1,4 @@
-/** Runs one command as a whole process: timed, its peak memory taken, and never left behind. */
+/** Runs one command as a whole process: timed, and never left behind. */
 
 /** The run was stopped by a signal; `exitCode` is what a shell would report for it. */
 export class Interrupted extends Error {
@@ -22,23 +22,10 @@ export interface Finished {
   readonly failure: string | undefined;
   readonly stdout: string;
   readonly stderr: string;
-  readonly maxRssBytes: number;
-  /**
-   * Bun starts children by vfork, and the kernel counts the parent's pages as the child's until exec: a maxRssBytes no
-   * larger than this benchmark's own peak says only that the child needed no more than that.
-   */
-  readonly maxRssIsBound: boolean;
 }
 
 /** How long a command may take to end after SIGTERM. */
 const TERM_WAIT_MS = 3000;
-
-/** Peaks within this of our own cannot be told from it: ours may have been larger at the moment of the start. */
-const RSS_MARGIN_BYTES = 1 << 20;
-
-function ownPeakBytes(): number {
-  return process.resourceUsage().maxRSS * 1024;
-}
 
 /** Signals the whole group, since a shell's children do not end with the shell. */
 function signalGroup(pid: number, name: "SIGTERM" | "SIGKILL"): void {
@@ -73,11 +60,14 @@ function describeFailure(exitCode: number, stderr: string): string | undefined {
 /** A program that cannot be started is a failure as any other; Bun throws for it. */
 function notStarted(error: unknown): Finished {
   const failure = error instanceof Error ? error.message : "could not be started";
-  return { seconds: 0, failure, stdout: "", stderr: "", maxRssBytes: 0, maxRssIsBound: true };
+  return { seconds: 0, failure, stdout: "", stderr: "" };
 }
 
-/** Runs to the end. The clock covers start to exit, not the reading of what is left in the pipes. */
-export async function run(command: Command, signal: AbortSignal): Promise<Finished> {
+/**
+ * Runs to the end. The clock covers start to exit, not the reading of what is left in the pipes.
+ * `onStart` is told the process id.
+ */
+export async function run(command: Command, signal: AbortSignal, onStart?: (id: number) => void): Promise<Finished> {
   signal.throwIfAborted();
   const startedAt = performance.now();
   let child: Bun.Subprocess<"ignore", "pipe", "pipe">;
@@ -94,26 +84,19 @@ export async function run(command: Command, signal: AbortSignal): Promise<Finish
     return notStarted(error);
   }
   const settle = endOnAbort(child.pid, signal);
+  onStart?.(child.pid);
   const texts = Promise.all([child.stdout.text(), child.stderr.text()]);
   const exitCode = await child.exited;
   const seconds = (performance.now() - startedAt) / 1000;
   const [stdout, stderr] = await texts;
   settle();
   signal.throwIfAborted();
-  const maxRssBytes = child.resourceUsage()?.maxRSS ?? 0;
-  return {
-    seconds,
-    failure: describeFailure(exitCode, stderr),
-    stdout,
-    stderr,
-    maxRssBytes,
-    maxRssIsBound: maxRssBytes <= ownPeakBytes() + RSS_MARGIN_BYTES,
-  };
+  return { seconds, failure: describeFailure(exitCode, stderr), stdout, stderr };
 }
 
 /** Runs something the benchmark itself depends on. @throws {Error} unless it exits with 0. */
-export async function must(argv: readonly string[], signal: AbortSignal): Promise<Finished> {
-  const finished = await run({ argv }, signal);
+export async function must(argv: readonly string[], signal: AbortSignal, env: Command["env"] = {}): Promise<Finished> {
+  const finished = await run({ argv, env }, signal);
   if (finished.failure !== undefined) throw new Error(`${argv.join(" ")} failed: ${finished.failure}`);
   return finished;
 }

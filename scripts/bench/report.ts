@@ -1,44 +1,33 @@
 /** The figures as tables and as JSON. */
-import type { CaseResult, Result } from "./measure.ts";
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((first, second) => first - second);
-  const middle = Math.floor(sorted.length / 2);
-  const [upper = Number.NaN, lower = upper] = [sorted[middle], sorted[sorted.length % 2 === 0 ? middle - 1 : middle]];
-  return (upper + lower) / 2;
-}
-
-/** undefined when any run failed: then no time counts. */
-function medianOf(result: Result | undefined): number | undefined {
-  if (result === undefined || result.failure !== undefined || result.seconds.length === 0) return undefined;
-  return median(result.seconds);
-}
-
-/** blocksync's result, for all others are compared with it. */
-function ours({ results }: CaseResult): Result | undefined {
-  return results.find(({ contender }) => contender.name === "blocksync");
-}
-
-/** other/blocksync: above 1, blocksync is the faster. undefined unless both did their work. */
-function ratio(result: Result, own: Result | undefined): number | undefined {
-  const [others, ourOwn] = [medianOf(result), medianOf(own)];
-  return others === undefined || ourOwn === undefined ? undefined : others / ourOwn;
-}
-
-/** Seconds blocksync takes longer. */
-function difference(result: Result, own: Result | undefined): number | undefined {
-  const [others, ourOwn] = [medianOf(result), medianOf(own)];
-  return others === undefined || ourOwn === undefined ? undefined : ourOwn - others;
-}
+import { megabytes, type Verdict, verdicts } from "./goals.ts";
+import { type CaseResult, difference, medianOf, ours, quotient, type Result } from "./results.ts";
 
 function comparison(result: Result, own: Result | undefined): string {
   if (result === own) return "1";
-  if (result.contender.compareBy === "difference") {
-    const seconds = difference(result, own);
-    if (seconds === undefined) return "–";
-    return `blocksync ${seconds < 0 ? "−" : "+"}${Math.abs(seconds).toFixed(3)} s`;
+  const [others, ourOwn] = [medianOf(result), medianOf(own)];
+  switch (result.contender.compareBy) {
+    case "nothing":
+      return "";
+    case "difference": {
+      const seconds = difference(ourOwn, others);
+      if (seconds === undefined) return "–";
+      return `blocksync ${seconds < 0 ? "−" : "+"}${Math.abs(seconds).toFixed(3)} s`;
+    }
+    case "speedup": {
+      const times = quotient(ourOwn, others);
+      return times === undefined ? "–" : `${times.toFixed(2)} × as fast`;
+    }
+    default:
+      return quotient(others, ourOwn)?.toFixed(2) ?? "–";
   }
-  return ratio(result, own)?.toFixed(2) ?? "–";
+}
+
+/** Only where several rows are blocksync; otherwise its memory is a remark. */
+function memoryCells({ peaks }: Result): string[] {
+  if (peaks === undefined) return ["", ""];
+  if (peaks.thereProcesses === 0) return [megabytes(peaks.hereBytes), ""];
+  const several = peaks.thereProcesses > 1 ? `${peaks.thereProcesses} × at most ` : "";
+  return [megabytes(peaks.hereBytes), several + megabytes(peaks.thereBytes)];
 }
 
 function row(result: Result, own: Result | undefined): string[] {
@@ -48,14 +37,14 @@ function row(result: Result, own: Result | undefined): string[] {
   return [result.contender.name, middle.toFixed(3), range, comparison(result, own)];
 }
 
-/** A Markdown table that is a table to the eye as well; all columns but the first are numbers. */
-function table(rows: readonly (readonly string[])[]): string {
+/** A Markdown table that is a table to the eye as well; all columns but the first ones are numbers. */
+function table(rows: readonly (readonly string[])[], textColumns = 1): string {
   const [header = [], ...body] = rows;
   const widths = header.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
   const pad = (text: string, column: number) =>
-    column === 0 ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0);
+    column < textColumns ? text.padEnd(widths[column] ?? 0) : text.padStart(widths[column] ?? 0);
   const line = (cells: readonly string[]) => `| ${cells.map(pad).join(" | ")} |`;
-  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  const rule = widths.map((width, column) => (column < textColumns ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
   return [line(header), `| ${rule.join(" | ")} |`, ...body.map(line)].join("\n");
 }
 
@@ -69,14 +58,24 @@ function share(bytes: number, changed: number | undefined): string {
   return `${bytes} bytes (${(bytes / changed).toFixed(3)} × the changed ones)`;
 }
 
-function ownRemarks({ case: { changedBytes } }: CaseResult, own: Result | undefined): string[] {
-  if (own === undefined || own.failure !== undefined) return [];
-  const memory = `peak memory of blocksync here: ${own.maxRssIsBound ? "at most " : ""}${size(own.maxRssBytes)}`;
-  if (own.summary === undefined) return [memory];
-  const { bytesSent, bytesReceived, bytesWritten } = own.summary;
+function memoryRemark({ peaks }: Result): string[] {
+  if (peaks === undefined) return [];
+  const processes = peaks.thereProcesses > 1 ? ` in the largest of ${peaks.thereProcesses}` : "";
+  const there = peaks.thereProcesses === 0 ? "" : `, ${megabytes(peaks.thereBytes)} there${processes}`;
+  return [`peak memory of blocksync: ${megabytes(peaks.hereBytes)} here${there}`];
+}
+
+function countsRemark({ case: { changedBytes } }: CaseResult, { summary }: Result): string[] {
+  if (summary === undefined) return [];
+  const { bytesSent, bytesReceived, bytesWritten } = summary;
   const counts = `sent ${share(bytesSent, changedBytes)}, received ${size(bytesReceived)}, wrote ${share(bytesWritten, changedBytes)}`;
   const changed = changedBytes === undefined ? "" : `changed ${changedBytes} bytes; `;
-  return [memory, `${changed}blocksync ${counts}`];
+  return [`${changed}blocksync ${counts}`];
+}
+
+function ownRemarks(result: CaseResult, own: Result | undefined): string[] {
+  if (own === undefined || own.failure !== undefined) return [];
+  return [...(hasMemoryColumns(result) ? [] : memoryRemark(own)), ...countsRemark(result, own)];
 }
 
 function sparsenessRemark(result: Result, sizeBytes: number): string[] {
@@ -85,24 +84,14 @@ function sparsenessRemark(result: Result, sizeBytes: number): string[] {
   return [`${result.contender.name} leaves ${size(result.allocatedBytes)} of ${size(sizeBytes)} on the disk: ${kind}`];
 }
 
-/** undefined when the case has no goal; a goal that could not be measured is not met. */
-function goalMet({ case: { goal }, results }: CaseResult, own: Result | undefined): boolean | undefined {
-  if (goal === undefined) return undefined;
-  const other = results.find(({ contender }) => contender.name === goal.against);
-  return other !== undefined && (ratio(other, own) ?? 0) >= goal.ratio;
-}
-
-function goalRemark(result: CaseResult, own: Result | undefined): string[] {
-  const { goal } = result.case;
-  if (goal === undefined || result.absent.includes(goal.against)) return [];
-  const outcome = goalMet(result, own) ? "met" : "NOT met";
-  return [`goal, ${goal.against}/blocksync at least ${goal.ratio}: ${outcome}`];
+function goalRemark({ goal, measured, outcome, detail }: Verdict): string {
+  return `goal: ${goal.text}: ${outcome} (${measured === undefined ? "" : "measured "}${detail})`;
 }
 
 function remarks(result: CaseResult, sizeBytes: number): string[] {
   const own = ours(result);
   return [
-    ...goalRemark(result, own),
+    ...verdicts(result).map(goalRemark),
     ...ownRemarks(result, own),
     ...result.results.flatMap((one) => sparsenessRemark(one, sizeBytes)),
     ...result.results.flatMap(({ contender, failure }) =>
@@ -112,23 +101,45 @@ function remarks(result: CaseResult, sizeBytes: number): string[] {
   ];
 }
 
+function hasMemoryColumns({ results }: CaseResult): boolean {
+  return results.filter(({ contender }) => contender.isBlocksync).length > 1;
+}
+
 /** One case as Markdown. */
 export function caseText(result: CaseResult, sizeBytes: number): string {
   const own = ours(result);
-  const header = ["contender", "median s", "min–max s", "ratio to blocksync"];
+  const withMemory = hasMemoryColumns(result);
+  const first = result.case.contenders[0].name;
+  const header = ["contender", "median s", "min–max s", `ratio to ${first}`, ...(withMemory ? ["here", "there"] : [])];
+  const rows = result.results.map((one) => [...row(one, own), ...(withMemory ? memoryCells(one) : [])]);
   return [
     `## ${result.case.name}: ${result.case.title}`,
     "",
-    table([header, ...result.results.map((one) => row(one, own))]),
+    table([header, ...rows]),
     "",
     ...remarks(result, sizeBytes).map((text) => `- ${text}`),
     "",
   ].join("\n");
 }
 
+/** All goals of all cases as Markdown. */
+export function goalsText(results: readonly CaseResult[]): string {
+  const rows = results.flatMap((result) =>
+    verdicts(result).map(({ goal, outcome, detail }) => [result.case.name, goal.text, detail, outcome]),
+  );
+  const met = rows.filter(([, , , outcome]) => outcome === "met").length;
+  const measured = rows.filter(([, , , outcome]) => outcome !== "not measured").length;
+  return [
+    `## Goals: ${met} of ${measured} met`,
+    "",
+    table([["case", "goal", "measured", "outcome"], ...rows], 2),
+    "",
+  ].join("\n");
+}
+
 function resultData(result: Result, own: Result | undefined) {
-  const { contender, seconds, failure, maxRssBytes, maxRssIsBound, summary, allocatedBytes } = result;
-  const middle = medianOf(result);
+  const { contender, seconds, failure, peaks, summary, allocatedBytes } = result;
+  const [middle, ourOwn] = [medianOf(result), medianOf(own)];
   return {
     name: contender.name,
     argv: contender.argv,
@@ -137,25 +148,36 @@ function resultData(result: Result, own: Result | undefined) {
     medianSeconds: middle ?? null,
     minSeconds: middle !== undefined ? Math.min(...seconds) : null,
     maxSeconds: middle !== undefined ? Math.max(...seconds) : null,
-    ratioToBlocksync: ratio(result, own) ?? null,
-    blocksyncLongerBySeconds: difference(result, own) ?? null,
-    // Of a shell and of ssh this is not the memory of what did the work, so only blocksync's is told.
-    ...(result === own ? { maxRssBytes, maxRssIsBound } : {}),
+    ratioToBlocksync: quotient(middle, ourOwn) ?? null,
+    blocksyncLongerBySeconds: difference(ourOwn, middle) ?? null,
+    memory: peaks ?? null,
     summary: summary ?? null,
     allocatedBytes: allocatedBytes ?? null,
   };
 }
 
+function verdictData({ goal, measured, outcome, detail }: Verdict) {
+  const { text, bound, limit } = goal;
+  return { text, bound, limit, measured: measured ?? null, outcome, detail };
+}
+
 /** One case as data for JSON. */
 export function caseData(result: CaseResult) {
   const own = ours(result);
-  const { name, title, goal, changedBytes } = result.case;
+  const { name, title, changedBytes } = result.case;
   return {
     name,
     title,
-    goal: goal === undefined ? null : { ...goal, met: goalMet(result, own) },
+    goals: verdicts(result).map(verdictData),
     changedBytes: changedBytes ?? null,
     contenders: result.results.map((one) => resultData(one, own)),
     absent: result.absent,
   };
+}
+
+/** All goals of all cases as data for JSON. */
+export function goalsData(results: readonly CaseResult[]) {
+  return results.flatMap((result) =>
+    verdicts(result).map((verdict) => ({ case: result.case.name, ...verdictData(verdict) })),
+  );
 }

@@ -17,10 +17,13 @@ function readSome(fd: number, buffer: Buffer): Promise<number> {
   });
 }
 
+/** What a limited link carries in 2 ms: less would cost this process much time, more would come in jerks. */
+const PIECE_BYTES = rate === 0 ? 64 << 10 : Math.min(Math.max(Math.ceil(rate / 500), 4 << 10), 64 << 10);
+
 /** What comes on `fd`, in pieces that a limited link lets pass one by one. */
 async function* pieces(fd: number): AsyncGenerator<Uint8Array> {
   for (;;) {
-    const buffer = Buffer.alloc(rate === 0 ? 1 << 20 : 16 << 10);
+    const buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
     const count = await readSome(fd, buffer);
     if (count === 0) return;
     yield buffer.subarray(0, count);

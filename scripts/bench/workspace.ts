@@ -1,12 +1,13 @@
 /** The directory that holds all the benchmark makes, and is gone when the benchmark is. */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { changePages, makeCompressibleImage, makeRandomImage } from "./images.ts";
+import { changePages, makeCompressibleImage, makeRandomImage, makeSparseImage } from "./images.ts";
 import { must } from "./process.ts";
 
-/** At most two images and a destination exist at once; the rest is for blocksync's copy of itself at the far end. */
+/** At most two images and a destination exist at once; the rest is for the small image and blocksync's far copy. */
 const IMAGES_AT_ONCE = 3;
-const PROGRAM_MIB = 256;
+const SMALL_MIB = 256;
+const REST_MIB = 512;
 
 export class Workspace implements Disposable {
   readonly path: string;
@@ -17,10 +18,11 @@ export class Workspace implements Disposable {
   /** @throws {Error} when there is not enough room. */
   constructor(parent: string, sizeMib: number, signal: AbortSignal) {
     const { bavail, bsize } = statfsSync(parent);
-    const needed = IMAGES_AT_ONCE * sizeMib + PROGRAM_MIB;
+    const needed = IMAGES_AT_ONCE * sizeMib + REST_MIB;
     const free = Math.floor((bavail * bsize) / 2 ** 20);
     if (free < needed) throw new Error(`${parent} has ${free} MiB free, ${needed} are needed: choose --size or --dir`);
-    this.path = mkdtempSync(join(parent, "blocksync-bench-"));
+    // The real path, since that is by what the kernel knows the programs that run in there.
+    this.path = mkdtempSync(join(realpathSync(parent), "blocksync-bench-"));
     this.sizeMib = sizeMib;
     this.#signal = signal;
   }
@@ -36,6 +38,15 @@ export class Workspace implements Disposable {
 
   get randomImage(): string {
     return join(this.path, "random.img");
+  }
+
+  /** Random, too; for links on which the large one would take minutes. */
+  get smallImage(): string {
+    return join(this.path, "small.img");
+  }
+
+  get smallMib(): number {
+    return Math.min(this.sizeMib, SMALL_MIB);
   }
 
   get compressibleImage(): string {
@@ -61,10 +72,28 @@ export class Workspace implements Disposable {
     this.#made.add(this.randomImage);
   }
 
+  async needSmallImage(): Promise<void> {
+    if (this.#made.has(this.smallImage)) return;
+    await makeRandomImage(this.smallImage, this.smallMib, this.#signal);
+    this.#made.add(this.smallImage);
+  }
+
   async needCompressibleImage(): Promise<void> {
     if (this.#made.has(this.compressibleImage)) return;
     await makeCompressibleImage(this.compressibleImage, this.sizeMib, this.#signal);
     this.#made.add(this.compressibleImage);
+  }
+
+  /** A sparse file of this size, of which `name` tells several apart; they take next to no room. */
+  sparseImage(name: string, sizeBytes: number): string {
+    return join(this.path, `sparse-${name}-${sizeBytes}.img`);
+  }
+
+  async needSparseImage(name: string, sizeBytes: number): Promise<void> {
+    const path = this.sparseImage(name, sizeBytes);
+    if (this.#made.has(path)) return;
+    await makeSparseImage(path, sizeBytes, this.#signal);
+    this.#made.add(path);
   }
 
   async copyToDestination(source: string): Promise<void> {
