@@ -14,6 +14,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "mkfs.ext4": "e2fsprogs",
   strace: "strace",
   losetup: "mount",
+  nbdkit: "nbdkit",
+  nbdfuse: "libnbd-bin",
   "apt-get": "apt",
 };
 

@@ -19,6 +19,13 @@ export const NEEDS = {
       ? "this kernel has no loop devices"
       : undefined,
   mkfs: has("mkfs.ext4") || fs.existsSync("/usr/sbin/mkfs.ext4") ? undefined : "mkfs.ext4 is not installed (e2fsprogs)",
+  nbd: !root
+    ? "faulty block devices need root"
+    : !has("nbdkit") || !has("nbdfuse")
+      ? "nbdkit or nbdfuse is not installed (nbdkit, libnbd-bin)"
+      : !fs.existsSync("/dev/fuse")
+        ? "this kernel has no FUSE"
+        : undefined,
   strace: has("strace") ? undefined : "strace is not installed",
 } as const;
 
