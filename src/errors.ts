@@ -18,7 +18,15 @@ export const ExitCode = {
   terminated: 143,
 } as const;
 
-export type FailureKind = "usage" | "refused" | "io" | "unreachable" | "protocol" | "verification" | "interrupted";
+export type FailureKind =
+  | "usage"
+  | "refused"
+  | "io"
+  | "read"
+  | "unreachable"
+  | "protocol"
+  | "verification"
+  | "interrupted";
 
 export interface FailureOptions {
   readonly hint?: string | undefined;
@@ -59,8 +67,13 @@ export function tooSmall(label: string, sourceBytes: number, deviceBytes: number
 
 /** Opening, reading, writing or flushing failed. */
 export class IoError extends Failure {
-  readonly kind = "io";
+  readonly kind: "io" | "read" = "io";
   readonly exitCode = ExitCode.io;
+}
+
+/** The medium does not give its data back at some place, which says nothing about other places. */
+export class ReadError extends IoError {
+  override readonly kind = "read";
 }
 
 /** The far side could not be reached or started, or went away. */
@@ -102,6 +115,8 @@ export function failureOfKind(kind: FailureKind, message: string, hint: string |
       return new RefusedError(message, options);
     case "io":
       return new IoError(message, options);
+    case "read":
+      return new ReadError(message, options);
     case "unreachable":
       return new UnreachableError(message, options);
     case "protocol":
@@ -137,6 +152,22 @@ const REASONS: Readonly<Record<string, string>> = {
 export function systemCode(error: unknown): string | undefined {
   if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
   return undefined;
+}
+
+/** Codes by which file systems and block devices report a bad place (errno(3), blk_errors[] in block/blk-core.c). */
+const MEDIUM_ERRORS: ReadonlySet<string> = new Set([
+  "EIO",
+  "ENODATA",
+  "EILSEQ",
+  "EREMOTEIO",
+  "ETIMEDOUT",
+  "EBADMSG",
+  "EUCLEAN",
+]);
+
+/** Whether a failed read is about the place that was read. */
+export function isMediumError(error: unknown): boolean {
+  return MEDIUM_ERRORS.has(systemCode(error) ?? "");
 }
 
 /** Puts a thrown value into words that fit after "Cannot open X: ". */

@@ -33,7 +33,9 @@ describe("Channel", () => {
       channel.request(encode.empty("flush"), MessageType.done),
       channel.request(encode.empty("counters"), MessageType.counted),
     ];
-    const stream = channel.stream(encode.scan({ first: 0, count: 1, window: 1, hashed: true }), MessageType.run).next();
+    const stream = channel
+      .stream(encode.scan({ first: 0, count: 1, window: 1, hashed: true, tolerant: false }), MessageType.run)
+      .next();
     fromPeer.cut();
     for (const outcome of await Promise.allSettled([...requests, stream])) {
       expect(outcome).toMatchObject({
@@ -147,8 +149,8 @@ describe("Server", () => {
       channel.request(encode.leafHashes(3, 4), MessageType.leaves),
       channel.request(encode.read(2 ** 40, { kind: "all" }), MessageType.block),
       channel.request(encode.read(0, { kind: "differing", hashes: bytes(1, 63) }), MessageType.block),
-      channel.request(encode.scan({ first: 2, count: 2, window: 1, hashed: true }), MessageType.run),
-      channel.request(encode.scan({ first: 0, count: 1, window: 0, hashed: true }), MessageType.run),
+      channel.request(encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false }), MessageType.run),
+      channel.request(encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false }), MessageType.run),
       channel.request({ type: MessageType.done, head: NO_BYTES, body: NO_BYTES }, MessageType.done),
       channel.request(
         encode.open({

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { IoError, RefusedError, VerificationError } from "../src/errors.ts";
-import { addLeaf, emptyLeafSet, hasLeaf, LEAF_SIZE } from "../src/sync/blocks.ts";
+import { addLeaf, addSectors, emptyLeafSet, emptySectorSet, hasLeaf, LEAF_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData, Endpoint, Run } from "../src/sync/endpoint.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import type { OpenEndpoint } from "./helpers/endpoints.ts";
@@ -13,7 +13,7 @@ const PREPARE = { exact: false, dryRun: false };
 
 async function runsOf(endpoint: Endpoint, first: number, count: number, hashed: boolean): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const run of endpoint.scan({ first, count }, { hashed })) {
+  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false })) {
     runs.push(run);
     endpoint.advance(run.first + run.count);
   }
@@ -362,6 +362,48 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.confirmUnchanged();
       fs.utimesSync(dir.file("s"), 1, 1);
       await expect(source.confirmUnchanged()).rejects.toBeInstanceOf(VerificationError);
+      await source.close();
+    });
+
+    test("salvage() gives what patch() writes, sector by sector, and nothing of what is known to be bad", async () => {
+      using dir = tempDir();
+      const data = bytes(17, BLOCK + 5000);
+      const other = bytes(18, BLOCK + 5000);
+      fs.writeFileSync(dir.file("s"), data);
+      fs.writeFileSync(dir.file("d"), other);
+      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK + 5000, PREPARE);
+      const known = emptySectorSet(5000);
+      // Sectors 1 to 3, and the short last one.
+      addSectors(known, { offset: 600, length: 1200 });
+      addSectors(known, { offset: 4999, length: 1 });
+      const salvage = await source.salvage(1, known, 0);
+      expect(
+        Buffer.from(salvage.bytes).equals(
+          Buffer.concat([data.subarray(BLOCK, BLOCK + 512), data.subarray(BLOCK + 2048, BLOCK + 4608)]),
+        ),
+      ).toBe(true);
+      expect(await destination.patch(1, salvage)).toBe(512 + 2560);
+      expect(await destination.patch(1, salvage)).toBe(0);
+      for (const endpoint of [source, destination]) await endpoint.close();
+      const expected = Buffer.from(other);
+      data.copy(expected, BLOCK, BLOCK, BLOCK + 512);
+      data.copy(expected, BLOCK + 2048, BLOCK + 2048, BLOCK + 4608);
+      expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+    });
+
+    test("bypassCache() changes how is read and not what, the short end included", async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(19, 2 * BLOCK + 777));
+      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      await source.prepare(2 * BLOCK + 777, PREPARE);
+      const before = await runsOf(source, 0, 3, true);
+      expect(["direct", "dropped"]).toContain(await source.bypassCache());
+      expect(await runsOf(source, 0, 3, true)).toEqual(before);
+      const { bytes: read, release } = await source.read(2, { kind: "all" });
+      expect(Buffer.from(read).equals(bytes(19, 2 * BLOCK + 777).subarray(2 * BLOCK))).toBe(true);
+      release();
       await source.close();
     });
 

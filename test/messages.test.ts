@@ -75,6 +75,8 @@ function packed({ hash, leaves, zeros, bytes }: BlockData) {
 const WRITTEN = blockData(0x10, 2, 1, "leaf!");
 const ZEROS = blockData(0x20, 0, 1, "");
 const BLOCK = blockData(0x50, 1, 2, "source");
+/** The short last sector of two. */
+const SALVAGE = { sectors: Uint8Array.of(2), bytes: Buffer.from("rest!") };
 const TWO_LEAVES = () => 5000;
 
 interface Case {
@@ -85,7 +87,7 @@ interface Case {
   readonly value: unknown;
 }
 
-const nothing = (name: "counters" | "confirm" | "flush" | "done"): Case => ({
+const nothing = (name: "counters" | "confirm" | "flush" | "bypass" | "done"): Case => ({
   name,
   message: encode.empty(name),
   decode: decode.empty,
@@ -114,9 +116,9 @@ const CASES: readonly Case[] = [
   },
   {
     name: "scan",
-    message: encode.scan({ first: 0, count: 947, window: 4096, hashed: true }),
+    message: encode.scan({ first: 0, count: 947, window: 4096, hashed: true, tolerant: false }),
     decode: decode.scan,
-    value: { first: 0, count: 947, window: 4096, hashed: true },
+    value: { first: 0, count: 947, window: 4096, hashed: true, tolerant: false },
   },
   { name: "advance", message: encode.advance(174), decode: decode.advance, value: 174 },
   {
@@ -218,10 +220,40 @@ const CASES: readonly Case[] = [
     decode: decode.prepared,
     value: "identé 1",
   },
+  {
+    name: "salvage",
+    message: encode.salvage(7, Uint8Array.of(1, 0x80), 3),
+    decode: (received) => decode.salvage(received, () => 16 * 512),
+    value: { index: 7, retries: 3, known: Uint8Array.of(1, 0x80) },
+  },
+  {
+    name: "salvaged",
+    message: encode.salvaged(SALVAGE),
+    decode: (received) => decode.salvaged(received, 512 + 5),
+    value: SALVAGE,
+  },
+  {
+    name: "patch",
+    message: encode.patch(7, SALVAGE),
+    decode: (received) => decode.patch(received, () => 512 + 5),
+    value: { index: 7, salvage: SALVAGE },
+  },
+  { name: "patched", message: encode.patched(4608), decode: decode.patched, value: 4608 },
+  nothing("bypass"),
+  { name: "bypassed", message: encode.bypassed("dropped"), decode: decode.bypassed, value: "dropped" },
 ];
 
 /** Messages whose body is data of a length that the head or the request determines. */
-const WITH_BODY = new Set(["read differing", "write data", "write zeros", "run hashed", "leaves", "block"]);
+const WITH_BODY = new Set([
+  "read differing",
+  "write data",
+  "write zeros",
+  "run hashed",
+  "leaves",
+  "block",
+  "salvaged",
+  "patch",
+]);
 
 test("the messages tested here are those of the golden frames", () => {
   expect(CASES.map(({ name }) => name)).toEqual(golden.map(({ name }) => name));
@@ -365,8 +397,10 @@ test("decode refuses choices that are none", () => {
   expect(refusal(() => decode.read(frame(MessageType.read, filter), TWO_LEAVES))).toBe(choice(2));
   const kind = new FieldWriter().u8(3).u64(1).text("").bool(false).bytes(NO_BYTES);
   expect(refusal(() => decode.opened(frame(MessageType.opened, kind), "x"))).toBe(choice(2));
-  const runKind = new FieldWriter().u8(3).u64(0).u64(1);
-  expect(refusal(() => decode.run(frame(MessageType.run, runKind), 0, 1, 16, LAYOUT))).toBe(choice(2));
+  const runKind = new FieldWriter().u8(4).u64(0).u64(1);
+  expect(refusal(() => decode.run(frame(MessageType.run, runKind), 0, 1, 16, LAYOUT))).toBe(
+    "Cannot read a message: 4 where at most 3 is allowed",
+  );
   const proved = new FieldWriter().u8(2).u64(1);
   expect(refusal(() => decode.written(frame(MessageType.written, proved)))).toBe(choice(1));
 });

@@ -68,6 +68,10 @@ test("syncCommandOptions() without options gives the defaults", () => {
     lanes: 1,
     splayMs: 250,
     discard: false,
+    verify: false,
+    skip: false,
+    retries: undefined,
+    mapFile: undefined,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -75,7 +79,21 @@ test("syncCommandOptions() without options gives the defaults", () => {
 });
 
 test("commonOptions() gives compare the same defaults", () => {
-  const { compress, bytesPerSecond, lanes, splayMs, discard, dryRun, createDestination, force, ...common } = sync();
+  const {
+    compress,
+    bytesPerSecond,
+    lanes,
+    splayMs,
+    discard,
+    verify,
+    skip,
+    retries,
+    mapFile,
+    dryRun,
+    createDestination,
+    force,
+    ...common
+  } = sync();
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
@@ -222,9 +240,6 @@ test("syncCommandOptions() reads dry run, create-dest and force", () => {
 test("syncCommandOptions() answers what this version does not have with a usage error that says so", () => {
   expect(ExitCode.usage).toBe(2);
   const cases: [words: string[], what: string][] = [
-    [["--verify"], "--verify"],
-    [["--on-read-error", "skip"], "--on-read-error skip"],
-    [["--mapfile", "x.map"], "--mapfile"],
     [["--allow", "mounted"], "--allow mounted"],
     [["--progress", "bar"], "--progress bar"],
   ];
@@ -234,6 +249,19 @@ test("syncCommandOptions() answers what this version does not have with a usage 
       hint: "this version does not have it; leave it out",
     });
   }
+});
+
+test("syncCommandOptions() reads --verify and what to do about unreadable areas", () => {
+  expect(sync("--verify").verify).toBe(true);
+  expect(sync("--on-read-error", "skip", "--retries", "0", "--mapfile", "x.map")).toMatchObject({
+    skip: true,
+    retries: 0,
+    mapFile: "x.map",
+  });
+  expect(said("--mapfile", "x.map")).toContain("it needs --on-read-error skip");
+  expect(said("--retries", "2")).toContain("it needs --on-read-error skip");
+  expect(said("--on-read-error", "skip", "--retries", "-1")).toContain("is not a whole number from 0 to 1000");
+  expect(said("--verify", "-n")).toContain("--verify and --dry-run contradict each other");
 });
 
 test("commonOptions() answers --progress bar of compare in the same way", () => {

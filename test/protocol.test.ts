@@ -123,6 +123,9 @@ test("MessageType has the numbers of the specification", () => {
     counters: 8,
     confirm: 9,
     flush: 10,
+    salvage: 12,
+    patch: 13,
+    bypass: 14,
     opened: 32,
     run: 33,
     leaves: 34,
@@ -132,6 +135,9 @@ test("MessageType has the numbers of the specification", () => {
     done: 38,
     failed: 39,
     prepared: 40,
+    salvaged: 42,
+    patched: 43,
+    bypassed: 44,
   });
 });
 

@@ -7,7 +7,7 @@ import { Statistics } from "../src/sync/statistics.ts";
 import { checkHashes, checkPair, type Lane, layoutOf, sizeDiffers, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openLocal, openServed } from "./helpers/endpoints.ts";
-import { allocated, laneOf, noLane, ROADS, syncFiles } from "./helpers/sync.ts";
+import { allocated, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 const LEAF = 4096;
@@ -136,8 +136,6 @@ for (const road of ROADS) {
   });
 }
 
-const OPTIONS = { blockSize: 1 << 20, exact: false, dryRun: false, pauseMs: 0 };
-
 describe("synchronize()", () => {
   test("an unchanged image costs a few hundred bytes and no more per block than its hash", async () => {
     using dir = tempDir();
@@ -230,6 +228,9 @@ describe("synchronize()", () => {
       counters: () => source.counters(),
       confirmUnchanged: () => source.confirmUnchanged(),
       flush: () => source.flush(),
+      salvage: (...args) => source.salvage(...args),
+      patch: (...args) => source.patch(...args),
+      bypassCache: () => source.bypassCache(),
       close: () => source.close(),
       async read(index, filter): Promise<BlockData> {
         const data = await source.read(index, filter);
@@ -252,7 +253,7 @@ describe("synchronize()", () => {
       const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
       const { endpoint } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
       const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
-      const options = { blockSize: BLOCK, exact: false, dryRun: false, pauseMs: 0 };
+      const options = { ...OPTIONS, blockSize: BLOCK };
       const sync = synchronize(laneOf(changing(source, times), endpoint), options, statistics, noLane);
       await expect(sync).rejects.toBeInstanceOf(VerificationError);
       await expect(sync).rejects.toThrow(message);

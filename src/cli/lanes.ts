@@ -181,7 +181,7 @@ export class Lanes {
 
 function comparison(source: Endpoint, destination: Endpoint): Compare {
   if (source instanceof LocalEndpoint && destination instanceof LocalEndpoint) {
-    return (_source, _destination, range) => compareBytes(source, destination, range);
+    return (_source, _destination, range, tolerance) => compareBytes(source, destination, range, tolerance);
   }
   return compareHashes;
 }

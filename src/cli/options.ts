@@ -43,6 +43,13 @@ export interface SyncCommandOptions extends CommonOptions {
   readonly discard: boolean;
   /** zstd for what is sent. */
   readonly compress: boolean;
+  /** Read both sides again afterwards. */
+  readonly verify: boolean;
+  /** Go on where the source cannot be read. */
+  readonly skip: boolean;
+  /** How often bad sectors are tried again; undefined for not, and those that the map calls bad not at all. */
+  readonly retries: number | undefined;
+  readonly mapFile: string | undefined;
   readonly dryRun: boolean;
   readonly createDestination: boolean;
   readonly force: boolean;
@@ -156,14 +163,21 @@ function rate(value: string | undefined): number | undefined {
 }
 
 const MAX_LANES = 64;
+const MAX_RETRIES = 1000;
 
 /** @throws {UsageError} also for what this version does not have yet. */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
-  if (flag(values, "verify")) throw notYet("--verify");
   const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", ["stop", "skip"] as const);
-  if (onReadError === "skip") throw notYet("--on-read-error skip");
-  if (text(values, "mapfile") !== undefined) throw notYet("--mapfile");
+  for (const name of ["mapfile", "retries"]) {
+    if (text(values, name) !== undefined && onReadError !== "skip")
+      throw new UsageError(`--${name} is for unreadable areas that are skipped: it needs --on-read-error skip`);
+  }
+  if (flag(values, "verify") && flag(values, "dry-run"))
+    throw new UsageError(
+      "--verify and --dry-run contradict each other: a dry run writes nothing that could be verified",
+    );
+  const retries = text(values, "retries");
   const allow = text(values, "allow");
   if (allow !== undefined) throw notYet(`--allow ${allow}`);
   return {
@@ -173,6 +187,10 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     discard: flag(values, "discard"),
     compress: flag(values, "compress"),
     bytesPerSecond: rate(text(values, "bwlimit")),
+    verify: flag(values, "verify"),
+    skip: onReadError === "skip",
+    retries: retries === undefined ? undefined : parseInteger(retries, "--retries", 0, MAX_RETRIES),
+    mapFile: text(values, "mapfile"),
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),

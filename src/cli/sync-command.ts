@@ -1,11 +1,14 @@
 /** blocksync [sync] */
 import fs from "node:fs";
-import { ExitCode } from "../errors.ts";
+import { ExitCode, UsageError } from "../errors.ts";
 import { formatBytes } from "../report/format.ts";
+import type { Description } from "../sync/endpoint.ts";
+import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkPair, layoutOf, sizeDiffers, synchronize } from "../sync/sync.ts";
 import { confirmOverwrite } from "./confirm.ts";
 import { parseLocations } from "./location.ts";
+import { loadMap, saveMap } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 import { type RunContext, runPair } from "./run.ts";
 
@@ -28,16 +31,34 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
       report.start(source.label, destination.label, statistics, hash);
-      const { blockSize, dryRun, pauseMs } = options;
+      const { blockSize, dryRun, pauseMs, verify, mapFile } = options;
+      const map = mapFile === undefined ? [] : loadMap(mapFile);
+      checkMap(map, from);
+      const known = options.retries === undefined ? areasWith(map, "-") : [];
+      const skip = options.skip ? { retries: options.retries ?? 0, known } : undefined;
+      const onVerify = () => report.notice("Verifying: reading both sides again");
+      const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, onVerify };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);
       };
-      await synchronize(first, { blockSize, exact, dryRun, pauseMs }, statistics, openLane);
+      const finish = (complete: boolean) => {
+        const bad = without(statistics.unreadable, areasWith(map, "+"));
+        if (mapFile !== undefined && !dryRun) saveMap(mapFile, mapAfter(from.sizeBytes, bad, map, complete));
+        return bad;
+      };
+      try {
+        await synchronize(first, syncOptions, statistics, openLane);
+      } catch (error) {
+        finish(false);
+        throw error;
+      }
+      const bad = finish(true);
       report.stop();
+      for (const { offset, length } of bad) report.unreadable(offset, length);
       if (!dryRun) {
         report.completed(syncResult(context, statistics));
-        return ExitCode.ok;
+        return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
       const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
       report.completed(
@@ -48,11 +69,27 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   );
 }
 
+/** A map from another rescue would call good what is bad. @throws {UsageError} */
+function checkMap(map: readonly MapArea[], source: Description): void {
+  const last = map.at(-1);
+  if (last === undefined || last.offset + last.length === source.sizeBytes) return;
+  throw new UsageError(
+    `The map is about ${last.offset + last.length} bytes, ${JSON.stringify(source.label)} has ${source.sizeBytes}: it belongs to another source`,
+  );
+}
+
 function syncResult({ lanes }: RunContext, statistics: Statistics): string {
   const { bytesSent, bytesReceived } = lanes.traffic;
   const wire =
     bytesSent + bytesReceived === 0
       ? ""
       : `, ${formatBytes(bytesSent)} sent and ${formatBytes(bytesReceived)} received`;
-  return `${formatBytes(statistics.sizeBytes)} equal, ${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differed, ${formatBytes(statistics.bytesWritten)} written${wire}`;
+  const { verified, sourceUnreadableBytes } = statistics;
+  const equal =
+    sourceUnreadableBytes === 0
+      ? `${formatBytes(statistics.sizeBytes)} equal`
+      : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
+  const how = verified === "direct" ? "around the page cache" : "after the page cache was emptied";
+  const proof = verified === undefined ? "" : `, verified ${how}`;
+  return `${equal}${proof}, ${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differed, ${formatBytes(statistics.bytesWritten)} written${wire}`;
 }

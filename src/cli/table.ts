@@ -114,6 +114,11 @@ export const syncOptions = {
     default: "stop",
     description: "unreadable source areas: stop, or skip and leave the destination untouched",
   },
+  retries: {
+    type: "string",
+    valueHint: "N",
+    description: "try bad sectors so often again, also those that the map calls bad",
+  },
   mapfile: { type: "string", valueHint: "FILE", description: "map of unreadable areas, in GNU ddrescue's format" },
 } as const satisfies ArgsDef;
 

@@ -2,20 +2,26 @@
  * Compares two endpoints of this machine byte by byte: memcmp runs at 45 GB/s where hashing both sides runs at twice
  * 9 GB/s. The verdicts are those of the comparison by hashes, so the algorithm is the same from here on.
  */
+import { ReadError } from "../errors.ts";
 import type { BlockRange } from "../sync/blocks.ts";
-import { type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
-import { type Lent, type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
+import { type Comparison, pairRuns, type RunPair, type Tolerance, type Verdict } from "../sync/compare.ts";
+import { type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
 import { isZero } from "./zero.ts";
 
 /** Reads in flight on either side: of two equal 2 GiB files 1 took 0.52 s, 4 0.36, 8 0.43 (2 cores, page cache). */
 const DEPTH = 4;
 
-export async function* compareBytes(source: LocalEndpoint, destination: LocalEndpoint, range: BlockRange): Comparison {
+export async function* compareBytes(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  range: BlockRange,
+  tolerance: Tolerance,
+): Comparison {
   const queue: Promise<Verdict[]>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
   try {
     for await (const part of parts(source, destination, range)) {
-      const verdicts = comparePart(source, destination, part);
+      const verdicts = comparePart(source, destination, part, tolerance);
       verdicts.catch(() => undefined);
       queue.push(verdicts);
       if (queue.length >= depth) yield* (await queue.shift()) ?? [];
@@ -29,7 +35,7 @@ export async function* compareBytes(source: LocalEndpoint, destination: LocalEnd
 /** Cuts what is data on a side into parts of one read; what is a hole on both stays whole. */
 async function* parts(source: LocalEndpoint, destination: LocalEndpoint, range: BlockRange): AsyncGenerator<RunPair> {
   const most = Math.max(1, Math.floor(READ_LENGTH / source.blockSize));
-  const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false });
+  const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false, tolerant: false });
   for await (const pair of pairRuns(scan(source), scan(destination))) {
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
       yield pair;
@@ -41,37 +47,49 @@ async function* parts(source: LocalEndpoint, destination: LocalEndpoint, range: 
   }
 }
 
-async function comparePart(source: LocalEndpoint, destination: LocalEndpoint, part: RunPair): Promise<Verdict[]> {
+async function comparePart(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  part: RunPair,
+  tolerance: Tolerance,
+): Promise<Verdict[]> {
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
     return [{ kind: "match", first, count, zero: true }];
-  const [mine, theirs] = await lendBoth(source, destination, first, count);
+  const [mine, theirs] = await Promise.allSettled([source.lend(first, count), destination.lend(first, count)]);
   try {
-    const { blockSize } = source;
-    if (count === 1 && mine.bytes[0] !== 0 && mine.bytes.equals(theirs.bytes))
-      return [{ kind: "match", first, count, zero: false }];
-    const verdicts: Verdict[] = [];
-    for (let i = 0; i < count; i++) {
-      const a = mine.bytes.subarray(i * blockSize, (i + 1) * blockSize);
-      const b = theirs.bytes.subarray(i * blockSize, (i + 1) * blockSize);
-      if (a.equals(b)) verdicts.push({ kind: "match", first: first + i, count: 1, zero: isZero(a) });
-      else verdicts.push({ kind: "differ", index: first + i, destinationZero: isZero(b), sourceHash: undefined });
-    }
-    return verdicts;
+    if (mine.status === "fulfilled" && theirs.status === "fulfilled")
+      return compareLent(first, count, source.blockSize, mine.value.bytes, theirs.value.bytes);
   } finally {
-    mine.release();
-    theirs.release();
+    for (const side of [mine, theirs]) if (side.status === "fulfilled") side.value.release();
   }
+  if (count === 1) {
+    if (mine.status === "rejected") {
+      if (tolerance.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
+      throw mine.reason;
+    }
+    if (theirs.status === "rejected" && !(tolerance.destination && theirs.reason instanceof ReadError))
+      throw theirs.reason;
+    return [{ kind: "differ", index: first, destination: "unreadable", sourceHash: undefined }];
+  }
+  const verdicts: Verdict[] = [];
+  for (let i = 0; i < count; i++) {
+    verdicts.push(...(await comparePart(source, destination, { ...part, first: first + i, count: 1 }, tolerance)));
+  }
+  return verdicts;
 }
 
-async function lendBoth(
-  source: LocalEndpoint,
-  destination: LocalEndpoint,
-  first: number,
-  count: number,
-): Promise<[Lent, Lent]> {
-  const [mine, theirs] = await Promise.allSettled([source.lend(first, count), destination.lend(first, count)]);
-  if (mine.status === "fulfilled" && theirs.status === "fulfilled") return [mine.value, theirs.value];
-  for (const side of [mine, theirs]) if (side.status === "fulfilled") side.value.release();
-  throw mine.status === "rejected" ? mine.reason : theirs.status === "rejected" ? theirs.reason : undefined;
+function compareLent(first: number, count: number, blockSize: number, mine: Buffer, theirs: Buffer): Verdict[] {
+  if (count === 1 && mine[0] !== 0 && mine.equals(theirs)) return [{ kind: "match", first, count, zero: false }];
+  const verdicts: Verdict[] = [];
+  for (let i = 0; i < count; i++) {
+    const a = mine.subarray(i * blockSize, (i + 1) * blockSize);
+    const b = theirs.subarray(i * blockSize, (i + 1) * blockSize);
+    if (a.equals(b)) verdicts.push({ kind: "match", first: first + i, count: 1, zero: isZero(a) });
+    else {
+      const destination = isZero(b) ? "zero" : "data";
+      verdicts.push({ kind: "differ", index: first + i, destination, sourceHash: undefined });
+    }
+  }
+  return verdicts;
 }

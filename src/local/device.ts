@@ -5,10 +5,14 @@
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { IoError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
+import { IoError, isMediumError, ReadError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
+import { LEAF_SIZE } from "../sync/blocks.ts";
+import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
-import { deviceSize, dropCache, isReadOnlyDevice, nextData, punchHole, zeroDevice } from "./kernel.ts";
-import { identityOf, layersOf } from "./layers.ts";
+import { Descriptor } from "./descriptor.ts";
+import { DIRECT_LENGTH } from "./direct.ts";
+import { deviceSize, dropBuffers, dropCache, isReadOnlyDevice, nextData, punchHole, zeroDevice } from "./kernel.ts";
+import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
@@ -23,12 +27,6 @@ const WRITE_BACK_LENGTH = 64 << 20;
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
 export type DeviceKind = "file" | "device";
-
-function openDescriptor(path: string, flags: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.open(path, flags, 0o666, (error, fd) => (error ? reject(error) : resolve(fd)));
-  });
-}
 
 function quote(label: string): string {
   return JSON.stringify(label);
@@ -65,28 +63,26 @@ export class Device {
   readonly identity: string;
   /** See Description.within. */
   readonly within: readonly string[];
-  readonly #fd: number;
+  readonly #file: Descriptor;
   #sizeBytes: number;
   readonly #modifiedNs: bigint;
   readonly #directory: string | undefined;
-  readonly #pending = new Set<Promise<unknown>>();
   readonly #writers: Window;
   #writingBack: Promise<void> | undefined;
   #writtenBackAt = 0;
   #writeBackFailure: IoError | undefined;
-  #closed = false;
   bytesRead = 0;
   bytesWritten = 0;
 
   private constructor(
-    fd: number,
+    file: Descriptor,
     label: string,
     kind: DeviceKind,
     sizeBytes: number,
     stat: fs.BigIntStats,
     directory: string | undefined,
   ) {
-    this.#fd = fd;
+    this.#file = file;
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
     this.#directory = directory;
     this.label = label;
@@ -113,9 +109,9 @@ export class Device {
     const claim = expectedKind === "device" && mode === "write";
     const flags =
       mode === "read" ? O_RDONLY : mode === "create" ? O_RDWR | O_CREAT | O_EXCL : O_RDWR | (claim ? O_EXCL : 0);
-    let fd: number;
+    let file: Descriptor;
     try {
-      fd = await openDescriptor(path, flags);
+      file = await Descriptor.open(path, flags);
     } catch (error) {
       const action = mode === "create" ? "create" : "open";
       if (claim && systemCode(error) === "EBUSY") {
@@ -137,7 +133,8 @@ export class Device {
       throw new IoError(`Cannot ${action} ${quote(label)}: ${reason(error)}`, { cause: error });
     }
     try {
-      const stat = fs.fstatSync(fd, { bigint: true });
+      const { fd } = file;
+      const stat = file.stat();
       const kind = kindOf(stat);
       if (typeof kind === "object") throw new Error(`it is ${kind.unusable}`);
       if (expectedKind !== undefined && kind !== expectedKind) throw new Error("it was replaced while it was opened");
@@ -145,9 +142,9 @@ export class Device {
         throw new RefusedError(`Refused to write to ${quote(label)}: the device is read-only (read-only)`);
       }
       const directory = mode === "create" ? dirname(path) : undefined;
-      return new Device(fd, label, kind, kind === "device" ? deviceSize(fd) : Number(stat.size), stat, directory);
+      return new Device(file, label, kind, kind === "device" ? deviceSize(fd) : Number(stat.size), stat, directory);
     } catch (error) {
-      fs.closeSync(fd);
+      await file.close();
       if (error instanceof RefusedError) throw error;
       throw new IoError(`Cannot open ${quote(label)}: ${reason(error)}`, { cause: error });
     }
@@ -161,7 +158,7 @@ export class Device {
   nextData(offset: number): { start: number; end: number } | undefined {
     if (offset >= this.#sizeBytes) return undefined;
     if (this.kind === "device") return { start: offset, end: this.#sizeBytes };
-    return nextData(this.#fd, offset, this.#sizeBytes);
+    return nextData(this.#file.fd, offset, this.#sizeBytes);
   }
 
   /**
@@ -183,14 +180,16 @@ export class Device {
     this.bytesRead += done;
   }
 
-  #readSome(buffer: Buffer, start: number, offset: number): Promise<number> {
-    return this.#track((resolve, reject) => {
-      fs.read(this.#fd, buffer, start, buffer.length - start, offset, (error, count) => {
-        if (error === null) resolve(count);
-        else if (systemCode(error) === "EINTR") resolve(this.#readSome(buffer, start, offset));
-        else reject(this.#failure("read", buffer.length - start, offset, error));
-      });
-    });
+  async #readSome(buffer: Buffer, start: number, offset: number): Promise<number> {
+    try {
+      return await this.#file.read(buffer, start, offset);
+    } catch (error) {
+      const wanted = buffer.length - start;
+      if (!isMediumError(error) || wanted <= LEAF_SIZE) throw this.#failure("read", wanted, offset, error);
+    }
+    // Page by page, so that the failure is about the place itself; the page cache gives up whole groups of pages.
+    await this.openDirect();
+    return await this.#readSome(buffer.subarray(0, start + LEAF_SIZE), start, offset);
   }
 
   /**
@@ -219,9 +218,8 @@ export class Device {
   #writeBack(): void {
     if (this.#writingBack !== undefined) return;
     this.#writtenBackAt = this.bytesWritten;
-    this.#writingBack = this.#track<void>((resolve, reject) => {
-      fs.fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(error)));
-    })
+    this.#writingBack = this.#file
+      .flushData()
       .catch((error: unknown) => {
         this.#writeBackFailure = this.#flushFailure(error);
       })
@@ -230,14 +228,12 @@ export class Device {
       });
   }
 
-  #writeSome(bytes: Uint8Array, start: number, offset: number): Promise<number> {
-    return this.#track((resolve, reject) => {
-      fs.write(this.#fd, bytes, start, bytes.length - start, offset, (error, count) => {
-        if (error === null) resolve(count);
-        else if (systemCode(error) === "EINTR") resolve(this.#writeSome(bytes, start, offset));
-        else reject(this.#failure("write", bytes.length - start, offset, error));
-      });
-    });
+  async #writeSome(bytes: Uint8Array, start: number, offset: number): Promise<number> {
+    try {
+      return await this.#file.write(bytes, start, offset);
+    } catch (error) {
+      throw this.#failure("write", bytes.length - start, offset, error);
+    }
   }
 
   /**
@@ -247,26 +243,52 @@ export class Device {
    * False where nothing of that is possible, or not worth the wait, and zeros must be written.
    */
   zero(offset: number, length: number, discard: boolean): boolean {
-    if (this.kind === "file") return punchHole(this.#fd, offset, length);
+    if (this.kind === "file") return punchHole(this.#file.fd, offset, length);
     if (length < MIN_DEVICE_ZERO) return false;
-    return (discard && punchHole(this.#fd, offset, length)) || zeroDevice(this.#fd, offset, length);
+    return (discard && punchHole(this.#file.fd, offset, length)) || zeroDevice(this.#file.fd, offset, length);
   }
 
   dropCache(offset: number, length: number): void {
-    dropCache(this.#fd, offset, length);
+    dropCache(this.#file.fd, offset, length);
+  }
+
+  /** Has reads go around the page cache from now on. False where the file system or the device does not allow it. */
+  async openDirect(): Promise<boolean> {
+    if (!(await this.#file.openDirect())) return false;
+    try {
+      // Some allow it only until it comes to reading.
+      const page = Buffer.from(new SharedArrayBuffer(DIRECT_LENGTH));
+      await this.#file.read(page.subarray(0, Math.min(this.#sizeBytes, DIRECT_LENGTH)), 0, 0);
+      return true;
+    } catch (error) {
+      if (isMediumError(error)) return true;
+      this.#file.closeDirect();
+      return false;
+    }
+  }
+
+  /**
+   * Has later reads come from the medium: around the page cache, or where that cannot be, after emptying it. What was
+   * written is flushed already. The caches of files below, behind a loop device, are emptied too.
+   */
+  async bypassCache(): Promise<CacheBypass> {
+    for (const path of backingFilesOf(this.#file.stat())) {
+      const below = await Descriptor.open(path, O_RDONLY).catch(() => undefined);
+      if (below !== undefined) dropCache(below.fd, 0, 0);
+      await below?.close();
+    }
+    if (this.kind === "device") dropBuffers(this.#file.fd);
+    dropCache(this.#file.fd, 0, 0);
+    return (await this.openDirect()) ? "direct" : "dropped";
   }
 
   /** Grows or cuts a regular file. @throws {IoError} */
   async resize(sizeBytes: number): Promise<void> {
-    await this.#track<void>((resolve, reject) => {
-      fs.ftruncate(this.#fd, sizeBytes, (error) => {
-        if (error === null) resolve();
-        else
-          reject(
-            new IoError(`Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(error)}`, { cause: error }),
-          );
-      });
-    });
+    try {
+      await this.#file.truncate(sizeBytes);
+    } catch (error) {
+      throw new IoError(`Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(error)}`, { cause: error });
+    }
     this.#sizeBytes = sizeBytes;
   }
 
@@ -275,7 +297,7 @@ export class Device {
     // The kernel tells each open file of a failed write-back once: the one under way may be the one that is told.
     await this.#writingBack;
     try {
-      await this.#fsync(this.#fd);
+      await this.#file.flush();
       if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
     } catch (error) {
       throw this.#flushFailure(error);
@@ -292,57 +314,32 @@ export class Device {
 
   /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
   async #flushDirectory(directory: string): Promise<void> {
-    let fd: number;
+    // One may write to a directory without being allowed to read it; the file itself is safe.
+    const folder = await Descriptor.open(directory, O_RDONLY).catch(() => undefined);
     try {
-      fd = await openDescriptor(directory, O_RDONLY);
-    } catch {
-      // A directory one may write to but not read; the file itself is safe.
-      return;
-    }
-    try {
-      await this.#fsync(fd);
+      await folder?.flush();
     } finally {
-      fs.closeSync(fd);
+      await folder?.close();
     }
-  }
-
-  #fsync(fd: number): Promise<void> {
-    return this.#track((resolve, reject) => fs.fsync(fd, (error) => (error === null ? resolve() : reject(error))));
-  }
-
-  #track<Value>(
-    start: (resolve: (value: Value | PromiseLike<Value>) => void, reject: (cause: unknown) => void) => void,
-  ): Promise<Value> {
-    if (this.#closed) return Promise.reject(new IoError(`Cannot use ${quote(this.label)}: it is closed`));
-    const operation = new Promise<Value>(start);
-    this.#pending.add(operation);
-    const done = () => this.#pending.delete(operation);
-    operation.then(done, done);
-    return operation;
   }
 
   /** True while size and modification time are what they were when it was opened (devices have neither). */
   isUnchanged(): boolean {
     if (this.kind === "device") return true;
-    const stat = fs.fstatSync(this.#fd, { bigint: true });
+    const stat = this.#file.stat();
     return stat.mtimeNs === this.#modifiedNs && Number(stat.size) === this.#sizeBytes;
   }
 
-  /** Closes after the operations under way: the number of a closed descriptor may be another file's at once. */
+  /** Closes after the operations under way. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await Promise.allSettled(this.#pending);
-    fs.closeSync(this.#fd);
+    await this.#file.close();
   }
 
   #failure(action: "read" | "write", length: number, offset: number, cause: unknown): IoError {
-    return new IoError(
-      `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`,
-      {
-        cause,
-      },
-    );
+    const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`;
+    if (action === "read" && isMediumError(cause))
+      return new ReadError(text, { cause, hint: "--on-read-error skip copies what can be read around such places" });
+    return new IoError(text, { cause });
   }
 }
 

@@ -1,5 +1,5 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
-import { IoError, tooSmall, VerificationError } from "../errors.ts";
+import { IoError, ReadError, tooSmall, VerificationError } from "../errors.ts";
 import {
   addLeaf,
   BlockLayout,
@@ -9,9 +9,11 @@ import {
   LEAF_SIZE,
   leafCount,
   leafRuns,
+  type SectorSet,
 } from "../sync/blocks.ts";
 import {
   type BlockData,
+  type CacheBypass,
   type Counters,
   type Description,
   type Endpoint,
@@ -20,6 +22,7 @@ import {
   type LeafFilter,
   type LeafHashSize,
   type Run,
+  type Salvage,
   type ScanOptions,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
@@ -28,6 +31,7 @@ import { guardDestination } from "./guard.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
 import { BufferPool } from "./pool.ts";
+import { patchBlock, salvageBlock } from "./salvage.ts";
 import { isZero } from "./zero.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
@@ -169,24 +173,24 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    this.#droppedTo = Math.max(this.#droppedTo, this.#layout.offsetOf(range.first));
+    this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
-    const queue: Promise<Run>[] = [];
-    const runs = this.#runs(range, options.hashed);
+    const queue: Promise<readonly Run[]>[] = [];
+    const pieces = this.#runs(range, options.hashed);
     try {
       for (;;) {
         while (queue.length < this.#depth) {
-          const next = runs.next();
+          const next = pieces.next();
           if (next.done === true) break;
-          const run =
-            next.value.kind === "data" && options.hashed ? this.#hashRun(next.value) : Promise.resolve(next.value);
+          const read = next.value.kind === "data" && options.hashed;
+          const runs = read ? this.#hashRun(next.value, options.tolerant) : Promise.resolve([next.value]);
           // A failed read is reported when its turn comes, not as an unhandled rejection before.
-          run.catch(() => undefined);
-          queue.push(run);
+          runs.catch(() => undefined);
+          queue.push(runs);
         }
-        const run = await queue.shift();
-        if (run === undefined) return;
-        yield run;
+        const found = await queue.shift();
+        if (found === undefined) return;
+        yield* found;
       }
     } finally {
       await Promise.allSettled(queue);
@@ -217,7 +221,21 @@ export class LocalEndpoint implements Endpoint {
     }
   }
 
-  async #hashRun(run: { readonly first: number; readonly count: number }): Promise<Run> {
+  /** One hashed run; where a part cannot be read and that is tolerated, a run for each block. */
+  async #hashRun(run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
+    try {
+      return [await this.#hashTogether(run)];
+    } catch (error) {
+      if (!tolerant || !(error instanceof ReadError)) throw error;
+    }
+    if (run.count === 1) return [{ kind: "unreadable", first: run.first, count: 1 }];
+    const found: Run[] = [];
+    for (let i = 0; i < run.count; i++)
+      found.push(...(await this.#hashRun({ first: run.first + i, count: 1 }, tolerant)));
+    return found;
+  }
+
+  async #hashTogether(run: BlockRange): Promise<Run> {
     const { blockSize } = this.#layout;
     const { bytes, release } = await this.lend(run.first, run.count);
     try {
@@ -311,6 +329,18 @@ export class LocalEndpoint implements Endpoint {
     } finally {
       release();
     }
+  }
+
+  async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {
+    return await salvageBlock(this.device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), known, retries);
+  }
+
+  async patch(index: number, salvage: Salvage): Promise<number> {
+    return await patchBlock(this.device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), salvage);
+  }
+
+  async bypassCache(): Promise<CacheBypass> {
+    return await this.device.bypassCache();
   }
 
   advance(index: number): void {

@@ -7,6 +7,7 @@ import { dlopen, FFIType, read } from "bun:ffi";
 const BLKROGET = 0x125en; // linux/fs.h
 const BLKGETSIZE64 = 0x80081272n; // linux/fs.h
 const BLKZEROOUT = 0x127fn; // linux/fs.h
+const BLKFLSBUF = 0x1261n; // linux/fs.h
 const SEEK_DATA = 3; // unistd.h
 const SEEK_HOLE = 4;
 const POSIX_FADV_DONTNEED = 4; // fcntl.h
@@ -109,6 +110,11 @@ export function nextData(fd: number, offset: number, sizeBytes: number): { start
 /** Drops the clean pages of a range from the page cache; advice only, so a refusal is no failure. */
 export function dropCache(fd: number, offset: number, length: number): void {
   libc().posix_fadvise(fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
+/** Writes back and drops what the kernel holds of the block device behind `fd`; needs root, so a refusal is no failure. */
+export function dropBuffers(fd: number): void {
+  libc().ioctl(fd, BLKFLSBUF, null);
 }
 
 /** Makes a range of a block device zero, without sending zeros where it can. Returns false where that is not possible. */

@@ -62,6 +62,19 @@ function below(number: string): { numbers: string[]; file: string | undefined } 
   return { numbers: numbers.filter((value) => value !== undefined), file };
 }
 
+/** Paths of the regular files behind a loop device, directly or below others. */
+export function backingFilesOf(stat: fs.BigIntStats): string[] {
+  if (!stat.isBlockDevice()) return [];
+  const queue = [deviceNumber(stat.rdev)];
+  const files: string[] = [];
+  for (const number of queue) {
+    const backing = readLine(`/sys/dev/block/${number}/loop/backing_file`);
+    if (backing !== undefined) files.push(backing);
+    queue.push(...below(number).numbers.filter((next) => !queue.includes(next)));
+  }
+  return files;
+}
+
 /** Identities of everything that a block device lies within; nothing for a regular file. */
 export function layersOf(stat: fs.BigIntStats): string[] {
   if (!stat.isBlockDevice()) return [];

@@ -18,6 +18,13 @@ const JOIN_BYTES = 64 << 10;
 const POOLED_LENGTH = 64 << 10;
 const MAX_SPARE = 8;
 
+const BULK: ReadonlySet<MessageType> = new Set([
+  MessageType.block,
+  MessageType.write,
+  MessageType.salvaged,
+  MessageType.patch,
+]);
+
 /** A frame with bulk data holds a part of the channel's memory until release() is called; more calls do no harm. */
 export interface Received extends Frame {
   release(): void;
@@ -82,7 +89,7 @@ export class Channel {
     const bytes = new Uint8Array(HEADER_SIZE);
     if ((await this.#reader.fill(bytes)) < HEADER_SIZE) return undefined;
     const header = decodeHeader(bytes);
-    const bulk = header.type === MessageType.block || header.type === MessageType.write;
+    const bulk = BULK.has(header.type);
     const held = bulk && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
     const head = new Uint8Array(header.headLength);
     const memory = held > 0 ? this.#bulkMemory(header.bodyLength) : Buffer.allocUnsafeSlow(header.bodyLength);

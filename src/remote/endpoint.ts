@@ -1,14 +1,16 @@
 /** An endpoint elsewhere: the interface of sync/endpoint.ts spoken over a channel to serve.ts. */
 import { ProtocolError } from "../errors.ts";
-import { BlockLayout, type BlockRange, leafCount } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, leafCount, type SectorSet } from "../sync/blocks.ts";
 import type {
   BlockData,
+  CacheBypass,
   Counters,
   Description,
   Endpoint,
   LeafFilter,
   LeafHashSize,
   Run,
+  Salvage,
   ScanOptions,
   WriteOutcome,
 } from "../sync/endpoint.ts";
@@ -73,14 +75,15 @@ export class RemoteEndpoint implements Endpoint {
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    const request = { first: range.first, count: range.count, window: this.#scanWindow, hashed: options.hashed };
+    const request = { first: range.first, count: range.count, window: this.#scanWindow, ...options };
     const end = range.first + range.count;
     this.#end = end;
+    this.#announced = range.first;
     let position = range.first;
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
       const due = options.hashed ? "hashed" : "data";
-      if (run.kind !== "hole" && run.kind !== due)
+      if (run.kind !== "hole" && run.kind !== due && !(options.tolerant && run.kind === "unreadable"))
         throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       position += run.count;
       yield run;
@@ -103,6 +106,24 @@ export class RemoteEndpoint implements Endpoint {
     const packed = await this.#compression.pack(data.bytes);
     const request = encode.write(index, data, packed);
     return decode.written(await this.#channel.request(request, MessageType.written, data.release));
+  }
+
+  async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {
+    const frame = await this.#channel.request(encode.salvage(index, known, retries), MessageType.salvaged);
+    try {
+      const { sectors, bytes } = decode.salvaged(frame, this.#layout.lengthOf(index));
+      return { sectors, bytes: bytes.slice() };
+    } finally {
+      frame.release();
+    }
+  }
+
+  async patch(index: number, salvage: Salvage): Promise<number> {
+    return decode.patched(await this.#channel.request(encode.patch(index, salvage), MessageType.patched));
+  }
+
+  async bypassCache(): Promise<CacheBypass> {
+    return decode.bypassed(await this.#channel.request(encode.empty("bypass"), MessageType.bypassed));
   }
 
   advance(index: number): void {

@@ -1,8 +1,17 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
 import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../errors.ts";
-import { type BlockLayout, isBlockSize, leafCount, MAX_BLOCK_SIZE } from "../sync/blocks.ts";
+import {
+  type BlockLayout,
+  isBlockSize,
+  leafCount,
+  MAX_BLOCK_SIZE,
+  type SectorSet,
+  sectorRuns,
+  sectorSetProblem,
+} from "../sync/blocks.ts";
 import {
   type BlockData,
+  type CacheBypass,
   type Counters,
   type Description,
   type EndpointRole,
@@ -10,6 +19,7 @@ import {
   type LeafFilter,
   type LeafHashSize,
   type Run,
+  type Salvage,
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
@@ -36,6 +46,7 @@ export interface ScanRequest {
   readonly count: number;
   readonly window: number;
   readonly hashed: boolean;
+  readonly tolerant: boolean;
 }
 
 /** A message ready to be framed: everything of a frame but its id. */
@@ -55,12 +66,14 @@ function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Valu
 
 const ROLES = ["source", "destination"] as const;
 const KINDS = ["file", "device", "missing"] as const;
-const RUN_KINDS = ["hashed", "hole", "data"] as const;
+const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
+const BYPASSES = ["direct", "dropped"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
 const FAILURE_KINDS: readonly FailureKind[] = [
   "usage",
   "refused",
   "io",
+  "read",
   "unreachable",
   "protocol",
   "verification",
@@ -96,7 +109,12 @@ export const encode = {
   scan: (request: ScanRequest) =>
     message(
       MessageType.scan,
-      new FieldWriter().u64(request.first).u64(request.count).u64(request.window).bool(request.hashed),
+      new FieldWriter()
+        .u64(request.first)
+        .u64(request.count)
+        .u64(request.window)
+        .bool(request.hashed)
+        .bool(request.tolerant),
     ),
   advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
   leafHashes: (index: number, size: LeafHashSize) =>
@@ -110,7 +128,15 @@ export const encode = {
   write: (index: number, data: BlockData, body: Uint8Array) =>
     message(MessageType.write, writeData(new FieldWriter().u64(index), data), body),
   block: (data: BlockData, body: Uint8Array) => message(MessageType.block, writeData(new FieldWriter(), data), body),
-  empty: (type: "counters" | "confirm" | "flush" | "done") => message(MessageType[type], new FieldWriter()),
+  salvage: (index: number, known: SectorSet, retries: number) =>
+    message(MessageType.salvage, new FieldWriter().u64(index).u32(retries).bytes(known)),
+  salvaged: (salvage: Salvage) =>
+    message(MessageType.salvaged, new FieldWriter().bytes(salvage.sectors), salvage.bytes),
+  patch: (index: number, salvage: Salvage) =>
+    message(MessageType.patch, new FieldWriter().u64(index).bytes(salvage.sectors), salvage.bytes),
+  patched: (bytesWritten: number) => message(MessageType.patched, new FieldWriter().u64(bytesWritten)),
+  bypassed: (how: CacheBypass) => message(MessageType.bypassed, new FieldWriter().u8(BYPASSES.indexOf(how))),
+  empty: (type: "counters" | "confirm" | "flush" | "bypass" | "done") => message(MessageType[type], new FieldWriter()),
   opened: (description: Description) =>
     message(
       MessageType.opened,
@@ -171,6 +197,27 @@ function readData(reader: FieldReader, body: Uint8Array): PackedData {
   return data;
 }
 
+export interface SalvageRequest {
+  readonly index: number;
+  readonly retries: number;
+  readonly known: SectorSet;
+}
+
+function sectorSet(set: Uint8Array, blockLength: number): SectorSet {
+  const problem = sectorSetProblem(set, blockLength);
+  if (problem !== undefined) throw new ProtocolError(`Cannot read a message: ${problem}`);
+  return set;
+}
+
+function salvaged(set: Uint8Array, bytes: Uint8Array, blockLength: number): Salvage {
+  const sectors = sectorSet(set, blockLength);
+  const wanted = sectorRuns(sectors, blockLength).reduce((sum, { length }) => sum + length, 0);
+  if (bytes.length !== wanted) {
+    throw new ProtocolError(`Cannot read a message: ${bytes.length} bytes of sectors instead of ${wanted}`);
+  }
+  return { sectors, bytes };
+}
+
 function noBody(frame: Frame): void {
   if (frame.body.length !== 0)
     throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
@@ -207,6 +254,7 @@ export const decode = {
       count: reader.u64(),
       window: reader.u64(),
       hashed: reader.bool(),
+      tolerant: reader.bool(),
     }));
   },
   advance: (frame: Frame): number => {
@@ -282,6 +330,30 @@ export const decode = {
       }
       return { kind, first, count };
     }),
+  /** `lengthOf` as for read(). */
+  salvage: (frame: Frame, lengthOf: (index: number) => number): SalvageRequest => {
+    noBody(frame);
+    return fields(frame, (reader) => {
+      const index = reader.u64();
+      const retries = reader.u32();
+      return { index, retries, known: sectorSet(reader.bytes(), lengthOf(index)) };
+    });
+  },
+  patch: (frame: Frame, lengthOf: (index: number) => number): { index: number; salvage: Salvage } =>
+    fields(frame, (reader) => {
+      const index = reader.u64();
+      return { index, salvage: salvaged(reader.bytes(), frame.body, lengthOf(index)) };
+    }),
+  salvaged: (frame: Frame, blockLength: number): Salvage =>
+    fields(frame, (reader) => salvaged(reader.bytes(), frame.body, blockLength)),
+  patched: (frame: Frame): number => {
+    noBody(frame);
+    return fields(frame, (reader) => reader.u64());
+  },
+  bypassed: (frame: Frame): CacheBypass => {
+    noBody(frame);
+    return fields(frame, (reader) => pick(BYPASSES, reader));
+  },
   leaves: (frame: Frame, wantedLength: number): Uint8Array => {
     fields(frame, () => undefined);
     if (frame.body.length !== wantedLength) {

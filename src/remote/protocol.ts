@@ -31,12 +31,15 @@
  *                 seed bytes                                                               → opened
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → prepared
- *     scan        first u64, count u64, window u64, hashed bool                            → run …, then done
+ *     scan        first u64, count u64, window u64, hashed bool, tolerant bool             → run …, then done
  *                 Runs go at most `window` blocks beyond the last `advance`.
  *     advance     index u64; no reply
  *     leaf hashes index u64, size u8 (4 or 8)                                              → leaves
  *     read        index u64, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes  → block
  *     write       index u64, data                                                          → written
+ *     salvage     index u64, retries u32, known sectors bytes                              → salvaged
+ *     patch       index u64, sectors bytes, body: the sectors' bytes                       → patched
+ *     bypass      –                                                                        → bypassed
  *     counters    –                                                                        → counted
  *     confirm     –                                                                        → done
  *     flush       –                                                                        → done
@@ -46,17 +49,20 @@
  *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (identities, each
  *                 ended by a line feed), blank bool, zero hash bytes
  *     prepared    identity text ("" for what does not exist yet)
- *     run         kind u8 (0 hashed, 1 hole, 2 data), first u64, count u64, body: `count` hashes when hashed
+ *     run         kind u8 (0 hashed, 1 hole, 2 data, 3 unreadable), first u64, count u64, body: `count` hashes when hashed
  *     leaves      body: the hashes
  *     block       data
  *     written     proved bool, bytes written u64
+ *     salvaged    sectors bytes, body: the sectors' bytes
+ *     patched     bytes written u64
+ *     bypassed    how u8 (0 direct, 1 dropped)
  *     counted     bytes read u64, bytes written u64
  *     done        –
  *     failed      kind text (a FailureKind), message text, hint text ("" for none)
  *
  * where `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that
- * expands to that length and says so in its header.
+ * expands to that length and says so in its header. Sector sets are like leaf sets, of sectors of 512 bytes.
  */
 import { ProtocolError } from "../errors.ts";
 import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
@@ -79,6 +85,9 @@ export const MessageType = {
   counters: 8,
   confirm: 9,
   flush: 10,
+  salvage: 12,
+  patch: 13,
+  bypass: 14,
   opened: 32,
   run: 33,
   leaves: 34,
@@ -88,6 +97,9 @@ export const MessageType = {
   done: 38,
   failed: 39,
   prepared: 40,
+  salvaged: 42,
+  patched: 43,
+  bypassed: 44,
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 

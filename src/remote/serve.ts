@@ -113,6 +113,20 @@ export class Server {
         return await this.#read(frame);
       case MessageType.write:
         return await this.#write(frame);
+      case MessageType.salvage: {
+        const { index, retries, known } = decode.salvage(frame, (block) => this.#lengthOf(block));
+        return await this.#reply(frame, encode.salvaged(await this.#opened.salvage(index, known, retries)));
+      }
+      case MessageType.patch: {
+        this.#mayWrite();
+        const { index, salvage } = decode.patch(frame, (block) => this.#lengthOf(block));
+        const written = await this.#opened.patch(index, salvage);
+        frame.release();
+        return await this.#reply(frame, encode.patched(written));
+      }
+      case MessageType.bypass:
+        decode.empty(frame);
+        return await this.#reply(frame, encode.bypassed(await this.#opened.bypassCache()));
       case MessageType.counters:
         decode.empty(frame);
         return await this.#reply(frame, encode.counted(await this.#opened.counters()));
@@ -156,15 +170,15 @@ export class Server {
   }
 
   async #scan(frame: Received, request: ScanRequest): Promise<void> {
-    const { first, count, window, hashed } = request;
+    const { first, count, window, hashed, tolerant } = request;
     if (this.#scanning) throw new ProtocolError("Received a second scan while one is running");
     if (count > 0) this.#lengthOf(first + count - 1);
     if (window === 0) throw new ProtocolError("Received a scan with a window of 0 blocks");
     this.#scanning = true;
-    this.#advanced = Math.max(this.#advanced, first);
+    this.#advanced = first;
     try {
-      for await (const run of this.#opened.scan({ first, count }, { hashed })) {
-        while (run.kind === "hashed" && run.first >= this.#advanced + window) {
+      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant })) {
+        while ((run.kind === "hashed" || run.kind === "unreadable") && run.first >= this.#advanced + window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;
           });
@@ -197,9 +211,13 @@ export class Server {
     }
   }
 
-  async #write(frame: Received): Promise<void> {
+  #mayWrite(): void {
     if (this.#request?.role !== "destination" || this.#request.readOnly)
       throw new ProtocolError("Received a write for a source");
+  }
+
+  async #write(frame: Received): Promise<void> {
+    this.#mayWrite();
     const { index, data: packed } = decode.write(frame);
     const length = this.#lengthOf(index);
     const hashSize = this.#opened.description.zeroHash.length;

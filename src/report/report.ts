@@ -120,6 +120,14 @@ export class Report {
     else this.#output.data(`${offset} ${length}`);
   }
 
+  /** An area of the source that could not be read, under which the destination was left alone. */
+  unreadable(offset: number, length: number): void {
+    this.#output.log.warn(
+      `Unreadable: ${length} bytes at offset ${offset} of the source; the destination was left as it was`,
+    );
+    this.#event("unreadable", { offset, length });
+  }
+
   /** The work is over, well or not. */
   stop(): void {
     this.#ticking?.stop();
@@ -153,8 +161,8 @@ export class Report {
       bytesReceived,
       bytesBootstrapped,
       leavesWritten: statistics?.leavesWritten ?? 0,
-      sourceUnreadableBytes: 0,
-      verified: false,
+      sourceUnreadableBytes: statistics?.sourceUnreadableBytes ?? 0,
+      verified: statistics?.verified !== undefined,
       elapsedMs: Math.round(this.elapsedMs),
     });
   }

@@ -2,6 +2,8 @@
 
 /** The unit that is sent and written: 4 KiB, the page size and the physical sector of current disks. */
 export const LEAF_SIZE = 4096;
+/** The smallest piece a disk reads or fails to read. */
+export const SECTOR_SIZE = 512;
 export const DEFAULT_BLOCK_SIZE = 1 << 20;
 export const MIN_BLOCK_SIZE = LEAF_SIZE;
 export const MAX_BLOCK_SIZE = 16 << 20;
@@ -90,28 +92,79 @@ export function countLeaves(set: LeafSet): number {
   return count;
 }
 
-/** Yields each run of neighbouring leaves of the set; offset and length are bytes within the block. */
-export function* leafRuns(set: LeafSet, blockLength: number): Generator<{ offset: number; length: number }> {
-  const leaves = leafCount(blockLength);
-  let leaf = 0;
-  while (leaf < leaves) {
-    if (!hasLeaf(set, leaf)) {
-      leaf++;
+/** A part of something; offset and length are bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Appends a range to others that all end before it, joined with the last where they meet. */
+export function addRange(ranges: ByteRange[], { offset, length }: ByteRange): void {
+  const last = ranges.at(-1);
+  if (last === undefined || last.offset + last.length !== offset) ranges.push({ offset, length });
+  else ranges[ranges.length - 1] = { offset: last.offset, length: last.length + length };
+}
+
+/** Runs of neighbours in a set of pieces of `size` bytes, within the block. */
+function* runsOf(set: Uint8Array, blockLength: number, size: number): Generator<ByteRange> {
+  const pieces = Math.ceil(blockLength / size);
+  let piece = 0;
+  while (piece < pieces) {
+    if (!hasLeaf(set, piece)) {
+      piece++;
       continue;
     }
-    const first = leaf;
-    while (leaf < leaves && hasLeaf(set, leaf)) leaf++;
-    const offset = first * LEAF_SIZE;
-    yield { offset, length: Math.min(leaf * LEAF_SIZE, blockLength) - offset };
+    const first = piece;
+    while (piece < pieces && hasLeaf(set, piece)) piece++;
+    const offset = first * size;
+    yield { offset, length: Math.min(piece * size, blockLength) - offset };
   }
+}
+
+/** Yields each run of neighbouring leaves of the set; offset and length are bytes within the block. */
+export function leafRuns(set: LeafSet, blockLength: number): Generator<ByteRange> {
+  return runsOf(set, blockLength, LEAF_SIZE);
 }
 
 /** Bytes that the leaves of a set have together; only the last leaf of a block may be short. */
 export function leafSetLength(set: LeafSet, blockLength: number): number {
-  const leaves = leafCount(blockLength);
-  const count = countLeaves(set);
-  const missing = leaves * LEAF_SIZE - blockLength;
-  return count * LEAF_SIZE - (leaves > 0 && hasLeaf(set, leaves - 1) ? missing : 0);
+  return leafRuns(set, blockLength).reduce((sum, run) => sum + run.length, 0);
+}
+
+/** A set of sectors of one block, as a LeafSet is one of leaves; the last sector of a file may be short. */
+export type SectorSet = Uint8Array;
+
+export function emptySectorSet(blockLength: number): SectorSet {
+  return new Uint8Array(leafSetSize(Math.ceil(blockLength / SECTOR_SIZE)));
+}
+
+/** Adds the sectors that a range of the block touches. */
+export function addSectors(set: SectorSet, range: ByteRange): void {
+  const end = range.offset + range.length;
+  for (let sector = Math.floor(range.offset / SECTOR_SIZE); sector * SECTOR_SIZE < end; sector++) addLeaf(set, sector);
+}
+
+/** Whether any sector of a range is in the set. */
+export function hasSectors(set: SectorSet, range: ByteRange): boolean {
+  const end = range.offset + range.length;
+  for (let sector = Math.floor(range.offset / SECTOR_SIZE); sector * SECTOR_SIZE < end; sector++) {
+    if (hasLeaf(set, sector)) return true;
+  }
+  return false;
+}
+
+/** Yields each run of neighbouring sectors of the set, within the block. */
+export function sectorRuns(set: SectorSet, blockLength: number): Generator<ByteRange> {
+  return runsOf(set, blockLength, SECTOR_SIZE);
+}
+
+/** Says what is wrong with a sector set that came from elsewhere, or undefined when it fits the block. */
+export function sectorSetProblem(set: SectorSet, blockLength: number): string | undefined {
+  const sectors = Math.ceil(blockLength / SECTOR_SIZE);
+  if (set.length !== leafSetSize(sectors)) return `a sector set of ${set.length} bytes for ${sectors} sectors`;
+  const inside = sectors % 8;
+  if (inside !== 0 && (set[set.length - 1] ?? 0) >> inside !== 0) return `a sector beyond the ${sectors} of the block`;
+  return undefined;
 }
 
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

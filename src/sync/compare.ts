@@ -7,20 +7,38 @@ import { type BlockRange, equalBytes } from "./blocks.ts";
 import type { Endpoint, Run } from "./endpoint.ts";
 
 export type Verdict =
-  | { readonly kind: "match"; readonly first: number; readonly count: number; readonly zero: boolean }
+  | {
+      readonly kind: "match";
+      readonly first: number;
+      readonly count: number;
+      readonly zero: boolean;
+      /** `count` digests, where hashes were compared and the source is not a hole. */
+      readonly hashes?: Uint8Array;
+    }
   | {
       readonly kind: "differ";
       readonly index: number;
-      /** The destination is known to be zero there, so only the source's other leaves need to be sent. */
-      readonly destinationZero: boolean;
+      /**
+       * What the destination has there: some data, zeros only, so that only the source's other leaves need to be sent, or
+       * what cannot be read, so that nothing in it can be kept.
+       */
+      readonly destination: "data" | "zero" | "unreadable";
       /** What the source's block hashed to, where hashes were compared. */
       readonly sourceHash: Uint8Array | undefined;
-    };
+    }
+  /** The source cannot be read there, wholly or in part. */
+  | { readonly kind: "unreadable"; readonly index: number };
 
 export type Comparison = AsyncIterable<Verdict>;
 
+/** On which sides a block that cannot be read is a verdict and not a failure. */
+export interface Tolerance {
+  readonly source: boolean;
+  readonly destination: boolean;
+}
+
 /** Tells two endpoints' blocks of a range apart; compareHashes() unless the two can do better. */
-export type Compare = (source: Endpoint, destination: Endpoint, range: BlockRange) => Comparison;
+export type Compare = (source: Endpoint, destination: Endpoint, range: BlockRange, tolerance: Tolerance) => Comparison;
 
 /** A part that lies within one run of either side. */
 export interface RunPair {
@@ -67,18 +85,29 @@ export async function* pairRuns(
   }
 }
 
-function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Array {
+/** The digest of one block of a run that was hashed or is a hole. */
+export function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Array {
   if (run.kind === "hole") return zeroHash;
-  if (run.kind === "data") throw new RangeError("A comparison by hashes needs hashed scans");
+  if (run.kind !== "hashed") throw new RangeError("A comparison by hashes needs hashed scans");
   const size = zeroHash.length;
   return run.hashes.subarray((index - run.first) * size, (index - run.first + 1) * size);
 }
 
 /** Compares by hashes; neighbouring matches of one run come as one verdict. */
-export async function* compareHashes(source: Endpoint, destination: Endpoint, range: BlockRange): Comparison {
+export async function* compareHashes(
+  source: Endpoint,
+  destination: Endpoint,
+  range: BlockRange,
+  tolerance: Tolerance,
+): Comparison {
   const { zeroHash } = source.description;
-  const scan = (endpoint: Endpoint) => endpoint.scan(range, { hashed: true });
-  for await (const pair of pairRuns(scan(source), scan(destination))) {
+  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerance.source });
+  const destinationRuns = destination.scan(range, { hashed: true, tolerant: tolerance.destination });
+  for await (const pair of pairRuns(sourceRuns, destinationRuns)) {
+    if (pair.source.kind === "unreadable" || pair.destination.kind === "unreadable") {
+      yield* unreadablePair(pair, zeroHash);
+      continue;
+    }
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
       yield { kind: "match", first: pair.first, count: pair.count, zero: true };
       continue;
@@ -87,8 +116,21 @@ export async function* compareHashes(source: Endpoint, destination: Endpoint, ra
   }
 }
 
+function* unreadablePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
+  for (let index = pair.first; index < pair.first + pair.count; index++) {
+    if (pair.source.kind === "unreadable") yield { kind: "unreadable", index };
+    else yield { kind: "differ", index, destination: "unreadable", sourceHash: hashAt(pair.source, index, zeroHash) };
+  }
+}
+
 function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
   let match: { first: number; count: number; zero: boolean } | undefined;
+  const settled = ({ first, count, zero }: NonNullable<typeof match>): Verdict => {
+    if (pair.source.kind !== "hashed") return { kind: "match", first, count, zero };
+    const start = (first - pair.source.first) * zeroHash.length;
+    const hashes = pair.source.hashes.subarray(start, start + count * zeroHash.length);
+    return { kind: "match", first, count, zero, hashes };
+  };
   for (let index = pair.first; index < pair.first + pair.count; index++) {
     const sourceHash = hashAt(pair.source, index, zeroHash);
     const destinationHash = hashAt(pair.destination, index, zeroHash);
@@ -98,26 +140,26 @@ function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
         match.count++;
         continue;
       }
-      if (match !== undefined) yield { kind: "match", ...match };
+      if (match !== undefined) yield settled(match);
       match = { first: index, count: 1, zero };
       continue;
     }
-    if (match !== undefined) yield { kind: "match", ...match };
+    if (match !== undefined) yield settled(match);
     match = undefined;
-    yield { kind: "differ", index, destinationZero: equalBytes(destinationHash, zeroHash), sourceHash };
+    yield { kind: "differ", index, destination: equalBytes(destinationHash, zeroHash) ? "zero" : "data", sourceHash };
   }
-  if (match !== undefined) yield { kind: "match", ...match };
+  if (match !== undefined) yield settled(match);
 }
 
 /** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
 export async function* compareWithNothing(source: Endpoint, _destination: Endpoint, range: BlockRange): Comparison {
-  for await (const run of source.scan(range, { hashed: false })) {
+  for await (const run of source.scan(range, { hashed: false, tolerant: false })) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true };
       continue;
     }
     for (let index = run.first; index < run.first + run.count; index++) {
-      yield { kind: "differ", index, destinationZero: true, sourceHash: undefined };
+      yield { kind: "differ", index, destination: "zero", sourceHash: undefined };
     }
   }
 }

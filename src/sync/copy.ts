@@ -1,9 +1,21 @@
 /** Makes single blocks of the destination equal to the source, many at once. */
-import { VerificationError } from "../errors.ts";
-import { type BlockLayout, countLeaves, equalBytes, leafCount } from "./blocks.ts";
+import { ReadError, VerificationError } from "../errors.ts";
+import {
+  addRange,
+  addSectors,
+  type BlockLayout,
+  type ByteRange,
+  countLeaves,
+  emptySectorSet,
+  equalBytes,
+  LEAF_SIZE,
+  leafCount,
+  sectorRuns,
+} from "./blocks.ts";
 import type { Verdict } from "./compare.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
+import type { BlockRecord } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
 
@@ -15,29 +27,54 @@ const BLOCKS_IN_FLIGHT = 4096;
 
 type Differing = Extract<Verdict, { kind: "differ" }>;
 
+interface Ends {
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+}
+
+/** What to do about a source that cannot be read in places: go on, and leave the destination alone there. */
+export interface SkipOptions {
+  /** Times that a bad sector is tried again. */
+  readonly retries: number;
+  /** Areas that are known to be bad and not to be tried, in ascending order. */
+  readonly known: readonly ByteRange[];
+}
+
+export interface CopyOptions {
+  readonly dryRun: boolean;
+  /** undefined: a source that cannot be read ends the run. */
+  readonly skip: SkipOptions | undefined;
+  /** Is told what each copied block holds. */
+  readonly record: BlockRecord | undefined;
+}
+
 export class Copier {
   readonly #source: Endpoint;
   readonly #destination: Endpoint;
   readonly #layout: BlockLayout;
   readonly #statistics: LaneStatistics;
   readonly #dryRun: boolean;
+  readonly #skip: SkipOptions | undefined;
+  readonly #record: BlockRecord | undefined;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
+  readonly #deferred: number[] = [];
   #failure: { readonly cause: unknown } | undefined;
 
   constructor(
-    source: Endpoint,
-    destination: Endpoint,
+    { source, destination }: Ends,
     layout: BlockLayout,
     statistics: LaneStatistics,
-    dryRun: boolean,
+    { dryRun, skip, record }: CopyOptions,
   ) {
     this.#source = source;
     this.#destination = destination;
     this.#layout = layout;
     this.#statistics = statistics;
     this.#dryRun = dryRun;
+    this.#skip = skip;
+    this.#record = record;
   }
 
   /** The lowest block under way, or undefined; blocks are started in ascending order. */
@@ -67,20 +104,30 @@ export class Copier {
     this.#inFlight.set(block.index, work);
   }
 
-  /** Waits for every started block. @throws the first failure of any block. */
+  /** Leaves a block that cannot be read as a whole for the end, when all that can be read is safe. */
+  defer(index: number): void {
+    this.#deferred.push(index);
+  }
+
+  /** Waits for every started block, then salvages those that were left. @throws the first failure of any block. */
   async finish(): Promise<void> {
     await Promise.all(this.#inFlight.values());
     this.check();
+    for (const index of this.#deferred.sort((a, b) => a - b)) await this.#salvage(index);
   }
 
   async #copy(block: Differing): Promise<void> {
     const { index } = block;
-    if (this.#dryRun && !block.destinationZero) {
+    if (this.#dryRun && block.destination !== "zero") {
       this.#statistics.blocksDiffering++;
       return;
     }
     const filter = await this.#filter(block);
-    const data = await this.#source.read(index, filter);
+    const data = await this.#read(index, filter);
+    if (data === undefined) {
+      this.defer(index);
+      return;
+    }
     if (block.sourceHash !== undefined && !equalBytes(block.sourceHash, data.hash)) this.#statistics.blocksChanged++;
     const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
     const leaves = leafCount(this.#layout.lengthOf(index));
@@ -98,14 +145,31 @@ export class Copier {
     }
     if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
     if (!(await this.#write(index, data))) await this.#copyAgain(index);
+    this.#record?.set(index, data.hash);
     this.#statistics.blocksDiffering++;
   }
 
+  /** Undefined for a block that cannot be read when such blocks are to be skipped. */
+  async #read(index: number, filter: LeafFilter): Promise<BlockData | undefined> {
+    try {
+      return await this.#source.read(index, filter);
+    } catch (error) {
+      if (this.#skip !== undefined && error instanceof ReadError) return undefined;
+      throw error;
+    }
+  }
+
   async #filter(block: Differing): Promise<LeafFilter> {
-    if (block.destinationZero) return { kind: "nonzero" };
+    if (block.destination === "zero") return { kind: "nonzero" };
     const leaves = leafCount(this.#layout.lengthOf(block.index));
-    if (leaves === 1 || !this.#policy.pays()) return { kind: "all" };
-    return { kind: "differing", hashes: await this.#destination.leafHashes(block.index, LEAF_HASH_SIZE) };
+    if (leaves === 1 || block.destination === "unreadable" || !this.#policy.pays()) return { kind: "all" };
+    try {
+      return { kind: "differing", hashes: await this.#destination.leafHashes(block.index, LEAF_HASH_SIZE) };
+    } catch (error) {
+      // Writing it anew may be what makes it readable again.
+      if (error instanceof ReadError) return { kind: "all" };
+      throw error;
+    }
   }
 
   async #write(index: number, data: BlockData): Promise<boolean> {
@@ -114,6 +178,28 @@ export class Copier {
     this.#statistics.leavesWritten += touched;
     this.#statistics.bytesWritten += outcome.bytesWritten;
     return outcome.proved;
+  }
+
+  /** Copies what can be read of a block, sector by sector, and leaves the destination alone under the rest. */
+  async #salvage(index: number): Promise<void> {
+    if (this.#skip === undefined) throw new RangeError("Nothing is salvaged unless asked for");
+    const offset = this.#layout.offsetOf(index);
+    const length = this.#layout.lengthOf(index);
+    const known = emptySectorSet(length);
+    for (const range of this.#skip.known) {
+      const start = Math.max(range.offset - offset, 0);
+      const end = Math.min(range.offset + range.length - offset, length);
+      if (start < end) addSectors(known, { offset: start, length: end - start });
+    }
+    const salvage = await this.#source.salvage(index, known, this.#skip.retries);
+    const missing = salvage.sectors.map((bits) => ~bits);
+    for (const run of sectorRuns(missing, length)) {
+      addRange(this.#statistics.unreadable, { offset: offset + run.offset, length: run.length });
+    }
+    const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
+    this.#statistics.bytesWritten += written;
+    this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
+    this.#statistics.blocksDiffering++;
   }
 
   /** The whole block once more: two leaves may have had one hash (1 in 2^32), or the source changed in between. */

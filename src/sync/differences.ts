@@ -8,6 +8,9 @@ import type { LaneStatistics } from "./statistics.ts";
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
 const BLOCKS_IN_FLIGHT = 256;
 
+/** A comparison of what cannot be read has no result. */
+const NO_TOLERANCE = { source: false, destination: false };
+
 /** Bytes [offset, offset + length) that differ, in whole leaves. */
 export interface DifferingRange {
   readonly offset: number;
@@ -50,7 +53,8 @@ async function* unjoined(
     a.advance(done);
     b.advance(done);
   };
-  for await (const verdict of compare(a, b, layout.all)) {
+  for await (const verdict of compare(a, b, layout.all, NO_TOLERANCE)) {
+    if (verdict.kind === "unreadable") continue;
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;
       if (verdict.zero) statistics.blocksZero += verdict.count;

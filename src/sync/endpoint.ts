@@ -6,7 +6,7 @@
  * Memory: each endpoint bounds what it holds by itself (a pool here, a byte budget on a channel there), so callers may
  * have any number of calls pending; calls that need memory wait for it in the order they were made.
  */
-import type { BlockRange, LeafSet } from "./blocks.ts";
+import type { BlockRange, LeafSet, SectorSet } from "./blocks.ts";
 
 export type EndpointRole = "source" | "destination";
 
@@ -34,11 +34,15 @@ export type Run =
   /** All zero and not read, because it is a hole. Never a short last block. */
   | { readonly kind: "hole"; readonly first: number; readonly count: number }
   /** Data, not read because the scan was told not to. */
-  | { readonly kind: "data"; readonly first: number; readonly count: number };
+  | { readonly kind: "data"; readonly first: number; readonly count: number }
+  /** Could not be read, wholly or in part. */
+  | { readonly kind: "unreadable"; readonly first: number; readonly count: number };
 
 export interface ScanOptions {
   /** false: only tell holes from data ("data" runs), read nothing. */
   readonly hashed: boolean;
+  /** Tell of blocks that cannot be read, instead of failing; hashed scans only. */
+  readonly tolerant: boolean;
 }
 
 /** Which leaves of a block read() returns. */
@@ -68,6 +72,17 @@ export interface BlockData {
   /** Gives the memory back. Whoever holds the data last calls it, once: write() does for what it is given. */
   release(): void;
 }
+
+/** What could be read of a block that cannot be read as a whole. */
+export interface Salvage {
+  /** Sectors whose bytes follow in `bytes`. */
+  readonly sectors: SectorSet;
+  /** The bytes of `sectors`, one after the other. */
+  readonly bytes: Uint8Array;
+}
+
+/** How later reads get to the medium: around the page cache, or through it after it was emptied. */
+export type CacheBypass = "direct" | "dropped";
 
 export interface WriteOutcome {
   /** The block, read back after the write, has the hash it should have. */
@@ -106,7 +121,22 @@ export interface Endpoint {
   /** Writes the leaves, then reads the block back and compares its hash. Takes over `data` and releases it. */
   write(index: number, data: BlockData): Promise<WriteOutcome>;
 
-  /** Says that no block before `index` will be asked for again, so that caches and windows can move on. */
+  /**
+   * Reads a block sector by sector, each `retries` times more when it fails, those of `known` not at all. Never fails
+   * because of a bad sector.
+   */
+  salvage(index: number, known: SectorSet, retries: number): Promise<Salvage>;
+
+  /**
+   * Makes the sectors of a block equal to the salvaged ones and leaves the others alone. Returns the bytes that had to be
+   * written. @throws {VerificationError} when they do not read back as they were written.
+   */
+  patch(index: number, salvage: Salvage): Promise<number>;
+
+  /** From now on reads come from the medium; for what was written and flushed before. */
+  bypassCache(): Promise<CacheBypass>;
+
+  /** Says that no block before `index` will be scanned or copied any more, so that caches and windows can move on. */
   advance(index: number): void;
 
   counters(): Promise<Counters>;

@@ -1,5 +1,6 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
-import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
+import { addRange, type BlockLayout, type BlockRange, type ByteRange, splitRange } from "./blocks.ts";
+import type { CacheBypass } from "./endpoint.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {
@@ -12,6 +13,8 @@ export class LaneStatistics {
   bytesWritten = 0;
   /** Blocks whose source was seen to change between comparing and copying. */
   blocksChanged = 0;
+  /** What could not be read of the source, in ascending order. */
+  readonly unreadable: ByteRange[] = [];
 
   constructor(range: BlockRange) {
     this.range = range;
@@ -30,6 +33,8 @@ export class Statistics {
   readonly lanes: readonly [LaneStatistics, ...LaneStatistics[]];
   /** Of source and destination together; known at the end. */
   bytesRead = 0;
+  /** How both sides were read again and found equal, once they were. */
+  verified: CacheBypass | undefined;
 
   /** `lanes` is what was asked for; there are never more than blocks. */
   constructor(layout: BlockLayout, lanes: number) {
@@ -66,6 +71,17 @@ export class Statistics {
 
   get bytesWritten(): number {
     return this.#sum((lane) => lane.bytesWritten);
+  }
+
+  /** What could not be read of the source, in ascending order. */
+  get unreadable(): ByteRange[] {
+    const ranges: ByteRange[] = [];
+    for (const range of this.lanes.flatMap((lane) => lane.unreadable)) addRange(ranges, range);
+    return ranges;
+  }
+
+  get sourceUnreadableBytes(): number {
+    return this.#sum((lane) => lane.unreadable.reduce((sum, { length }) => sum + length, 0));
   }
 
   get blocksChanged(): number {

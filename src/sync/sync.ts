@@ -4,10 +4,12 @@
  */
 import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
 import { BlockLayout } from "./blocks.ts";
-import { type Compare, compareWithNothing } from "./compare.ts";
-import { Copier } from "./copy.ts";
-import type { Description, Endpoint } from "./endpoint.ts";
+import { type Compare, compareHashes, compareWithNothing } from "./compare.ts";
+import { Copier, type SkipOptions } from "./copy.ts";
+import type { CacheBypass, Description, Endpoint } from "./endpoint.ts";
+import { BlockRecord } from "./record.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
+import { checkFindings, verifyRange } from "./verify.ts";
 
 /** One way between the two sides: an endpoint at either end, and how to tell their blocks apart. */
 export interface Lane {
@@ -23,6 +25,12 @@ export interface SyncOptions {
   readonly dryRun: boolean;
   /** Rest after each block that was read, in each lane. */
   readonly pauseMs: number;
+  /** What to do about a source that cannot be read in places; undefined to stop. */
+  readonly skip: SkipOptions | undefined;
+  /** Read both sides again at the end. */
+  readonly verify: boolean;
+  /** Called when that begins. */
+  readonly onVerify: () => void;
 }
 
 /**
@@ -97,26 +105,34 @@ export async function synchronize(
   const layout = layoutOf(first.source.description, options.blockSize);
   checkHashes(first.source.description, first.destination.description);
   const identities = await prepareLane(first, layout, options);
-  const lanes = [first];
+  const lanes: [Lane, ...Lane[]] = [first];
+  const record = options.verify ? new BlockRecord(first.source.description.zeroHash) : undefined;
   const { blank } = first.destination.description;
   await Promise.all(
     statistics.lanes.map(async (share, number) => {
       let lane = first;
       if (number > 0) {
         lane = await openLane(number);
-        lanes.push(lane);
+        lanes[number] = lane;
         for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
         checkSame(identities, await prepareLane(lane, layout, options));
       }
-      await copyShare(blank ? { ...lane, compare: compareWithNothing } : lane, layout, options, share);
+      // What a verification is to be able to tell takes hashes.
+      const compare = blank ? compareWithNothing : record === undefined ? lane.compare : compareHashes;
+      await copyShare({ ...lane, compare }, layout, options, share, record);
     }),
   );
-  // At once, since each may be a round trip.
-  await Promise.all([
-    ...lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())),
-    first.source.confirmUnchanged(),
-    countReads(lanes, statistics),
-  ]);
+  const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
+  const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
+  if (record === undefined) {
+    // At once, since each may be a round trip.
+    await Promise.all([flush(), settle()]);
+  } else {
+    await flush();
+    options.onVerify();
+    statistics.verified = await verify(lanes, layout, statistics, record);
+    await settle();
+  }
   if (statistics.blocksChanged > 0) {
     throw new VerificationError(
       `The source ${JSON.stringify(first.source.description.label)} changed during the run: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
@@ -125,6 +141,25 @@ export async function synchronize(
       },
     );
   }
+}
+
+/** Has each lane read its share again. @throws {VerificationError} */
+async function verify(
+  lanes: readonly [Lane, ...Lane[]],
+  layout: BlockLayout,
+  statistics: Statistics,
+  record: BlockRecord,
+): Promise<CacheBypass> {
+  const bypasses = await Promise.all(lanes.map((lane) => lane.destination.bypassCache()));
+  const findings = await Promise.all(
+    statistics.lanes.map(({ range }, number) => {
+      const { source, destination } = lanes[number] ?? lanes[0];
+      return verifyRange(source, destination, layout, range, record);
+    }),
+  );
+  const [{ source, destination }] = lanes;
+  checkFindings(findings, source.description.label, destination.description.label);
+  return bypasses.every((bypass) => bypass === "direct") ? "direct" : "dropped";
 }
 
 interface Identities {
@@ -149,20 +184,32 @@ function checkSame(first: Identities, further: Identities): void {
 }
 
 /** What a lane's blocks need, in ascending order. */
-async function copyShare(lane: Lane, layout: BlockLayout, options: SyncOptions, share: LaneStatistics): Promise<void> {
+async function copyShare(
+  lane: Lane,
+  layout: BlockLayout,
+  options: SyncOptions,
+  share: LaneStatistics,
+  record: BlockRecord | undefined,
+): Promise<void> {
   const { source, destination } = lane;
-  const copier = new Copier(source, destination, layout, share, options.dryRun);
+  const { dryRun, skip } = options;
+  const copier = new Copier(lane, layout, share, { dryRun, skip, record });
+  const tolerance = { source: skip !== undefined, destination: !dryRun };
   let position = share.range.first;
   const advance = () => {
     const done = Math.min(copier.lowest ?? position, position);
     source.advance(done);
     destination.advance(done);
   };
-  for await (const verdict of lane.compare(source, destination, share.range)) {
+  for await (const verdict of lane.compare(source, destination, share.range, tolerance)) {
     if (verdict.kind === "match") {
       share.blocksMatching += verdict.count;
       if (verdict.zero) share.blocksZero += verdict.count;
+      if (verdict.hashes !== undefined) record?.set(verdict.first, verdict.hashes);
       position = verdict.first + verdict.count;
+    } else if (verdict.kind === "unreadable") {
+      copier.defer(verdict.index);
+      position = verdict.index + 1;
     } else {
       await copier.start(verdict, advance);
       position = verdict.index + 1;

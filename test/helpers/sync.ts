@@ -3,9 +3,10 @@ import fs from "node:fs";
 import { compareBytes } from "../../src/local/bytes.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { type Compare, compareHashes } from "../../src/sync/compare.ts";
+import type { SkipOptions } from "../../src/sync/copy.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
-import { checkPair, type Lane, layoutOf, synchronize } from "../../src/sync/sync.ts";
+import { checkPair, type Lane, layoutOf, type SyncOptions, synchronize } from "../../src/sync/sync.ts";
 import { type OpenEndpoint, openLocal, openRemote } from "./endpoints.ts";
 
 export interface SyncResult {
@@ -29,6 +30,16 @@ export const ROADS: readonly Road[] = [
   { name: "remote to remote", source: openRemote, destination: openRemote },
 ];
 
+export const OPTIONS: SyncOptions = {
+  blockSize: 1 << 20,
+  exact: false,
+  dryRun: false,
+  pauseMs: 0,
+  skip: undefined,
+  verify: false,
+  onVerify: () => undefined,
+};
+
 /** For runs of one lane. */
 export function noLane(number: number): Promise<Lane> {
   return Promise.reject(new RangeError(`Lane ${number} was opened`));
@@ -36,7 +47,7 @@ export function noLane(number: number): Promise<Lane> {
 
 export function laneOf(source: Endpoint, destination: Endpoint): Lane {
   const bothLocal = source instanceof LocalEndpoint && destination instanceof LocalEndpoint;
-  const compare: Compare = bothLocal ? (_a, _b, range) => compareBytes(source, destination, range) : compareHashes;
+  const compare: Compare = bothLocal ? (_a, _b, ...rest) => compareBytes(source, destination, ...rest) : compareHashes;
   return { source, destination, compare };
 }
 
@@ -49,6 +60,8 @@ export async function syncFiles(
     readonly exact?: boolean;
     readonly dryRun?: boolean;
     readonly lanes?: number;
+    readonly verify?: boolean;
+    readonly skip?: SkipOptions;
   },
 ): Promise<SyncResult> {
   const { blockSize, exact = false, dryRun = false } = options;
@@ -66,7 +79,12 @@ export async function syncFiles(
     const from = first.source.description;
     const notices = checkPair(from, first.destination.description, { exact });
     const statistics = new Statistics(layoutOf(from, blockSize), options.lanes ?? 1);
-    await synchronize(first, { blockSize, exact, dryRun, pauseMs: 0 }, statistics, openLane);
+    await synchronize(
+      first,
+      { ...OPTIONS, blockSize, exact, dryRun, verify: options.verify ?? false, skip: options.skip },
+      statistics,
+      openLane,
+    );
     const counters = await Promise.all(opened.map((lane) => lane.destination.counters()));
     return { statistics, notices, bytesWritten: counters.reduce((sum, one) => sum + one.bytesWritten, 0) };
   } finally {

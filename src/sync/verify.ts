@@ -1,0 +1,82 @@
+/** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
+import { VerificationError } from "../errors.ts";
+import { addRange, type BlockLayout, type BlockRange, type ByteRange, equalBytes } from "./blocks.ts";
+import { hashAt, pairRuns, type RunPair } from "./compare.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { BlockRecord } from "./record.ts";
+
+/** Bytes of whole blocks, neighbours joined. */
+export interface Findings {
+  /** Where the destination does not hold what both sides agreed on. */
+  readonly wrong: ByteRange[];
+  /** Where the source does not. */
+  readonly changed: ByteRange[];
+}
+
+/** Compares a range of blocks by hashes; what the source cannot give was proved when it was salvaged, and is left out. */
+export async function verifyRange(
+  source: Endpoint,
+  destination: Endpoint,
+  layout: BlockLayout,
+  range: BlockRange,
+  record: BlockRecord,
+): Promise<Findings> {
+  const findings: Findings = { wrong: [], changed: [] };
+  const options = { hashed: true, tolerant: true };
+  for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
+    if (pair.source.kind !== "unreadable" && (pair.source.kind !== "hole" || pair.destination.kind !== "hole"))
+      checkPart(pair, source.description.zeroHash, layout, record, findings);
+    source.advance(pair.first + pair.count);
+    destination.advance(pair.first + pair.count);
+  }
+  return findings;
+}
+
+function checkPart(
+  pair: RunPair,
+  zeroHash: Uint8Array,
+  layout: BlockLayout,
+  record: BlockRecord,
+  findings: Findings,
+): void {
+  for (let index = pair.first; index < pair.first + pair.count; index++) {
+    const there = pair.destination.kind === "unreadable" ? undefined : hashAt(pair.destination, index, zeroHash);
+    const here = hashAt(pair.source, index, zeroHash);
+    if (there !== undefined && equalBytes(here, there)) continue;
+    const place = { offset: layout.offsetOf(index), length: layout.lengthOf(index) };
+    const sourceChanged = !record.holds(index, here);
+    if (sourceChanged) addRange(findings.changed, place);
+    if (!sourceChanged || there === undefined || !record.holds(index, there)) addRange(findings.wrong, place);
+  }
+}
+
+/** Ranges that a message lists; a broken disk may have millions. */
+const LISTED = 10;
+
+function listed(ranges: readonly ByteRange[]): string {
+  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
+  const places = ranges.slice(0, LISTED).map(({ offset, length }) => `${length} at offset ${offset}`);
+  const more = ranges.length > LISTED ? `, and ${ranges.length - LISTED} more places` : "";
+  return `${bytes} bytes (${places.join(", ")}${more})`;
+}
+
+/** @throws {VerificationError} that says which side is to blame, unless nothing was found. */
+export function checkFindings(parts: readonly Findings[], source: string, destination: string): void {
+  const wrong = parts.flatMap((part) => part.wrong);
+  const changed = parts.flatMap((part) => part.changed);
+  const sourceChanged = `the source ${JSON.stringify(source)} changed during the run: ${listed(changed)}`;
+  if (wrong.length > 0) {
+    const also = changed.length > 0 ? `; moreover ${sourceChanged}` : "";
+    throw new VerificationError(
+      `Verification failed: ${JSON.stringify(destination)} does not hold what was written: ${listed(wrong)}${also}`,
+      {
+        hint: "the device, or what lies below it, loses data: look at the kernel's messages (dmesg), and do not rely on it",
+      },
+    );
+  }
+  if (changed.length > 0) {
+    throw new VerificationError(`Verification failed: ${sourceChanged}`, {
+      hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again",
+    });
+  }
+}

@@ -1,0 +1,316 @@
+/** Disks that fail: what may and may not come out. Rows of the project's fault matrix are named by their number. */
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs";
+import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
+import { bytes, changeLeaves } from "./helpers/bytes.ts";
+import { attachLoop } from "./helpers/loop.ts";
+import { type Area, badDisk, failingDisk, flippingDisk, lyingDisk, mapOf, weakDisk } from "./helpers/nbd.ts";
+import { testWith } from "./helpers/requirements.ts";
+import { type TempDir, tempDir } from "./helpers/temp.ts";
+
+const MIB = 1 << 20;
+const SIZE = 8 * MIB;
+const onFaulty = testWith("nbd");
+
+function file(dir: TempDir, name: string, data: Buffer): string {
+  fs.writeFileSync(dir.file(name), data);
+  return dir.file(name);
+}
+
+/** The words that make a path the far end of a connection. */
+function farWords(dir: TempDir): string[] {
+  return [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
+}
+
+/** `data` with the areas as they are in `other`. */
+function mixed(data: Buffer, other: Buffer, areas: readonly Area[]): Buffer {
+  const result = Buffer.from(data);
+  for (const { offset, length } of areas) other.copy(result, offset, offset, offset + length);
+  return result;
+}
+
+describe("--verify", () => {
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    test(`reads both sides again ${where} and says how`, async () => {
+      using dir = tempDir();
+      const data = bytes(11, SIZE + 777);
+      data.fill(0, MIB, 3 * MIB);
+      const from = file(dir, "s", data);
+      const words = [
+        "--verify",
+        "--json",
+        ...(far ? farWords(dir) : []),
+        from,
+        `${far ? "host:" : ""}${dir.file("d")}`,
+      ];
+      const first = await run(words);
+      expect(first.stderr).toContain("Verifying: reading both sides again");
+      expect(first.stderr).toMatch(/equal, verified (around the page cache|after the page cache was emptied), /);
+      expect(summaryOf(first)).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 7 });
+      fs.writeFileSync(dir.file("d"), changeLeaves(data, [5, 1000]));
+      const again = summaryOf(await run([...words, "-w", "3", "-l", "0"]));
+      expect(again).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 2, bytesWritten: 8192 });
+      expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+      expect(summaryOf(await run(words.filter((word) => word !== "--verify")))).toMatchObject({ verified: false });
+    });
+
+    onFaulty(`D1.3 a disk that stores nothing is found out ${where}, with the places`, async () => {
+      using dir = tempDir();
+      const before = bytes(12, SIZE);
+      const image = file(dir, "image", before);
+      await using disk = await lyingDisk(image);
+      const from = file(dir, "s", changeLeaves(before, [3, 4, 1500]));
+      const words = [
+        "-f",
+        "--verify",
+        "--json",
+        ...(far ? farWords(dir) : []),
+        from,
+        `${far ? "host:" : ""}${disk.path}`,
+      ];
+      const result = await run(words);
+      expect(result.exitCode).toBe(7);
+      expect(result.stderr).toContain("Verification failed: ");
+      expect(result.stderr).toContain(
+        `does not hold what was written: ${2 * MIB} bytes (${MIB} at offset 0, ${MIB} at offset ${5 * MIB})`,
+      );
+      expect(result.stderr).not.toContain("the source");
+      expect(summaryOf(result)).toMatchObject({ exitCode: 7, verified: false });
+      expect(fs.readFileSync(image).equals(before)).toBe(true);
+    });
+  }
+
+  onFaulty("D1.8 a bit that flips when it is read back is a failed verification", async () => {
+    using dir = tempDir();
+    const data = bytes(13, SIZE);
+    const image = file(dir, "image", data);
+    await using disk = await flippingDisk(image, 3 * MIB + 5, { once: false });
+    const from = file(dir, "s", data);
+    disk.fail(true);
+    const result = await run(["-f", "--verify", from, disk.path]);
+    expect(result.exitCode).toBe(7);
+    expect(result.stderr).toContain(`at offset ${3 * MIB}`);
+  });
+
+  test("D2.11 a source that changes after it was copied is told apart from a destination that is wrong", async () => {
+    using dir = tempDir();
+    const data = bytes(14, SIZE);
+    const from = file(dir, "s", data);
+    const to = file(dir, "d", changeLeaves(data, [1000]));
+    // The far end is slow to flush, and in the meantime someone writes to the source.
+    const ssh = dir.file("meddling-ssh");
+    const script = `printf X | dd of="${from}" bs=1 seek=${2 * MIB} conv=notrunc status=none`;
+    fs.writeFileSync(
+      ssh,
+      `#!/bin/sh\nshift\nexec strace -f -o /dev/null -P "${to}" -e trace=fsync -e inject=fsync:delay_enter=1500000 sh -c "$*"\n`,
+      { mode: 0o755 },
+    );
+    const words = ["--verify", "-e", JSON.stringify(ssh), "-S", BINARY, from, `host:${to}`];
+    const child = Bun.spawn([BINARY, ...words], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    // Once the destination holds what it should, all blocks of the source were compared.
+    const equal = async () => {
+      while (!fs.readFileSync(to).equals(data)) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await equal();
+    Bun.spawnSync(["sh", "-c", script]);
+    const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+    expect(stderr).toContain(`the source ${JSON.stringify(from)} changed during the run`);
+    expect(stderr).toContain(`${MIB} at offset ${2 * MIB}`);
+    expect(stderr).not.toContain("does not hold what was written");
+    expect(exitCode).toBe(7);
+  });
+});
+
+describe("destinations that fail", () => {
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    onFaulty(`D1.1 EIO on every write is exit 4 with the first offset ${where}, never success`, async () => {
+      using dir = tempDir();
+      const data = bytes(15, SIZE);
+      const image = file(dir, "image", changeLeaves(data, [513]));
+      await using disk = await failingDisk(image, "write", "EIO");
+      disk.fail(true);
+      const words = [
+        "-f",
+        "--json",
+        ...(far ? farWords(dir) : []),
+        file(dir, "s", data),
+        `${far ? "host:" : ""}${disk.path}`,
+      ];
+      const result = await run(words);
+      expect(result.exitCode).toBe(4);
+      expect(result.stderr).toContain("input/output error");
+      expect(result.stderr).toContain("hint: ");
+      disk.fail(false);
+      expect((await run(words)).exitCode).toBe(0);
+    });
+
+    onFaulty(`D1.7 a place of the destination that cannot be read is written anew and proved ${where}`, async () => {
+      using dir = tempDir();
+      const data = bytes(16, SIZE);
+      const image = file(dir, "image", data);
+      await using disk = await weakDisk(image, [{ offset: 2 * MIB + 8192, length: 4096 }]);
+      const words = [
+        "-f",
+        "--json",
+        ...(far ? farWords(dir) : []),
+        file(dir, "s", data),
+        `${far ? "host:" : ""}${disk.path}`,
+      ];
+      const result = await run(words);
+      expect(result.stderr).not.toContain("hint");
+      expect(summaryOf(result)).toMatchObject({ exitCode: 0, blocksDiffering: 1, bytesWritten: MIB });
+      expect(fs.readFileSync(image).equals(data)).toBe(true);
+      expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, blocksDiffering: 0 });
+    });
+  }
+
+  onFaulty("D1.5 a device that says it is full is exit 4, and a rerun makes it equal", async () => {
+    using dir = tempDir();
+    const data = bytes(17, SIZE);
+    const image = file(dir, "image", bytes(18, SIZE));
+    await using disk = await failingDisk(image, "write", "ENOSPC");
+    disk.fail(true);
+    const from = file(dir, "s", data);
+    const result = await run(["-f", from, disk.path]);
+    expect(result.exitCode).toBe(4);
+    disk.fail(false);
+    expect((await run(["-f", from, disk.path])).exitCode).toBe(0);
+    expect(fs.readFileSync(image).equals(data)).toBe(true);
+  });
+});
+
+describe("--on-read-error", () => {
+  /** A sector, a leaf, something across a block border, and the end. */
+  const BAD: readonly Area[] = [
+    { offset: MIB + 512, length: 512 },
+    { offset: 3 * MIB + 8192, length: 4096 },
+    { offset: 5 * MIB - 1024, length: 3072 },
+    { offset: SIZE - 512, length: 512 },
+  ];
+  const bytesBad = BAD.reduce((sum, { length }) => sum + length, 0);
+
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    onFaulty(`D2.9 stop names the offset ${where}`, async () => {
+      using dir = tempDir();
+      await using disk = await badDisk(file(dir, "image", bytes(19, SIZE)), BAD);
+      const words = [...(far ? farWords(dir) : []), `${far ? "host:" : ""}${disk.path}`, dir.file("d")];
+      const result = await run(words);
+      expect(result.exitCode).toBe(4);
+      const [, offset] = /Cannot read 4096 bytes at offset (\d+) of .*: input\/output error/.exec(result.stderr) ?? [];
+      const page = Number(offset);
+      expect(BAD.some((area) => area.offset < page + 4096 && page < area.offset + area.length)).toBe(true);
+      expect(result.stderr).toContain("--on-read-error skip");
+    });
+
+    onFaulty(
+      `D2.9 skip copies all but the bad sectors and leaves the destination under them alone ${where}`,
+      async () => {
+        using dir = tempDir();
+        const data = bytes(20, SIZE);
+        const other = bytes(21, SIZE);
+        await using disk = await badDisk(file(dir, "image", data), BAD);
+        const from = `${far ? "host:" : ""}${disk.path}`;
+        const words = [
+          "--on-read-error",
+          "skip",
+          "--json",
+          ...(far ? farWords(dir) : []),
+          "--mapfile",
+          dir.file("map"),
+          from,
+        ];
+        const expected = mixed(data, other, BAD);
+        const result = await run([...words, file(dir, "d", other)]);
+        expect(result.exitCode).toBe(8);
+        expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+        expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: bytesBad });
+        for (const { offset, length } of BAD)
+          expect(result.stderr).toContain(`Unreadable: ${length} bytes at offset ${offset} of the source`);
+        const areas = (map: string) =>
+          map
+            .split("\n")
+            .filter((line) => /^0x\S+ +0x/.test(line))
+            .map((line) => line.split(/ +/).map((word) => (word.startsWith("0x") ? Number(word) : word)));
+        expect(areas(fs.readFileSync(dir.file("map"), "utf8"))).toEqual(areas(mapOf(BAD, SIZE)));
+        // A second run changes nothing, and with the map tries no bad sector again.
+        const again = await run([...words, "--verify", dir.file("d")]);
+        expect(summaryOf(again)).toMatchObject({
+          exitCode: 8,
+          bytesWritten: 0,
+          sourceUnreadableBytes: bytesBad,
+          verified: true,
+        });
+        expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+        // A new destination gets all there is, with zeros under what is bad.
+        expect((await run([...words, dir.file("new")])).exitCode).toBe(8);
+        expect(fs.readFileSync(dir.file("new")).equals(mixed(data, Buffer.alloc(SIZE), BAD))).toBe(true);
+      },
+    );
+  }
+
+  onFaulty("D2.9 a good destination is not made worse", async () => {
+    using dir = tempDir();
+    const data = bytes(22, SIZE);
+    await using disk = await badDisk(file(dir, "image", data), BAD);
+    const result = await run(["--on-read-error", "skip", "--json", disk.path, file(dir, "d", data)]);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 8, bytesWritten: 0 });
+    expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  });
+
+  onFaulty("D2.10 a thousand bad sectors are each tried so often and no more", async () => {
+    using dir = tempDir();
+    const areas = Array.from({ length: 1000 }, (_, i) => ({ offset: i * 8192, length: 512 }));
+    const data = bytes(23, SIZE);
+    await using disk = await badDisk(file(dir, "image", data), areas);
+    const words = ["--on-read-error", "skip", "--retries", "2", "--json", disk.path, dir.file("d")];
+    const result = await run(words);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 512_000 });
+    expect(fs.readFileSync(dir.file("d")).equals(mixed(data, Buffer.alloc(SIZE), areas))).toBe(true);
+  });
+
+  onFaulty("what ddrescue has read meanwhile counts as done, and its map is taken over", async () => {
+    using dir = tempDir();
+    const data = bytes(24, SIZE);
+    await using disk = await badDisk(file(dir, "image", data), BAD);
+    // Another tool got the first bad sector out of the disk, into the destination.
+    const rest = BAD.slice(1);
+    const expected = mixed(data, Buffer.alloc(SIZE), rest);
+    fs.writeFileSync(dir.file("map"), mapOf(rest, SIZE));
+    const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), disk.path, file(dir, "d", expected)];
+    const result = await run(words);
+    expect(result.exitCode).toBe(8);
+    expect(result.stderr).not.toContain(`at offset ${BAD[0]?.offset} of`);
+    expect(result.stderr).toContain(`at offset ${BAD[1]?.offset} of`);
+    expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+  });
+
+  test("a map of another source is refused, and one that is none, before anything is written", async () => {
+    using dir = tempDir();
+    const from = file(dir, "s", bytes(25, MIB));
+    fs.writeFileSync(dir.file("other"), mapOf([], 2 * MIB));
+    fs.writeFileSync(dir.file("none"), "0x0 + 1\n0x0 0x10 !\n");
+    for (const [name, text] of [
+      ["other", "it belongs to another source"],
+      ["none", "line 2 is none of a GNU ddrescue mapfile"],
+    ] as const) {
+      const before = fs.readFileSync(dir.file(name), "utf8");
+      const result = await run(["--on-read-error", "skip", "--mapfile", dir.file(name), from, dir.file("d")]);
+      expect(result.exitCode).toBe(2);
+      expect(result.stderr).toContain(text);
+      expect(fs.existsSync(dir.file("d"))).toBe(false);
+      expect(fs.readFileSync(dir.file(name), "utf8")).toBe(before);
+    }
+  });
+
+  testWith("loop")("a healthy device is read as ever, and its map says so", async () => {
+    using dir = tempDir();
+    using loop = attachLoop(file(dir, "image", bytes(26, MIB)));
+    const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), loop.path, dir.file("d")];
+    expect((await run(words)).exitCode).toBe(0);
+    expect(fs.readFileSync(dir.file("map"), "utf8")).toContain("0x00000000  0x00100000  +\n");
+    expect(fs.readdirSync(dir.path).sort()).toEqual(["d", "image", "map"]);
+  });
+});
