@@ -29,6 +29,23 @@ function mixed(data: Buffer, other: Buffer, areas: readonly Area[]): Buffer {
   return result;
 }
 
+/** Runs slowly, and does something once the first blocks are done. */
+async function meddle(words: readonly string[], action: () => void): Promise<{ exitCode: number; stderr: string }> {
+  const child = Bun.spawn([BINARY, "-p", "50", "-t", "0.05", ...words], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const decoder = new TextDecoder();
+  let [stderr, done] = ["", false];
+  for await (const piece of child.stderr) {
+    stderr += decoder.decode(piece, { stream: true });
+    if (!done && stderr.includes("remaining)")) action();
+    done ||= stderr.includes("remaining)");
+  }
+  return { exitCode: await child.exited, stderr };
+}
+
 describe("--verify", () => {
   for (const far of [false, true]) {
     const where = far ? "over a connection" : "here";
@@ -122,6 +139,27 @@ describe("--verify", () => {
   });
 });
 
+describe("a source that is not left alone", () => {
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    for (const [name, size, message] of [
+      ["grows", 2 * SIZE, "changed during the run"],
+      ["shrinks", MIB, "it became shorter during the run"],
+    ] as const) {
+      test(`D2.11 a source that ${name} during the run is exit 7 ${where}, and no broken rule`, async () => {
+        using dir = tempDir();
+        const from = file(dir, "s", bytes(33, SIZE));
+        const to = file(dir, "d", bytes(34, SIZE));
+        const words = far ? [...farWords(dir), `host:${from}`, to] : [from, to];
+        const result = await meddle(words, () => fs.truncateSync(from, size));
+        expect(result.stderr).toContain(message);
+        expect(result.stderr).toContain("hint: ");
+        expect(result.exitCode).toBe(7);
+      });
+    }
+  }
+});
+
 describe("destinations that fail", () => {
   for (const far of [false, true]) {
     const where = far ? "over a connection" : "here";
@@ -165,6 +203,76 @@ describe("destinations that fail", () => {
       expect(summaryOf(await run(words))).toMatchObject({ exitCode: 0, blocksDiffering: 0 });
     });
   }
+
+  for (const [often, suffix] of [
+    ["once", ""],
+    ["from then on", "+"],
+  ] as const) {
+    testWith("strace")(
+      `D1.1 the Nth write fails ${often}, for every N there is: exit 4, and a rerun makes it equal`,
+      async () => {
+        using dir = tempDir();
+        const data = bytes(27, 12 << 16);
+        const from = file(dir, "s", data);
+        const to = dir.file("d");
+        const trace = dir.file("trace");
+        for (let n = 1; ; n++) {
+          file(dir, "d", bytes(28, data.length));
+          const inject = `inject=pwrite64:error=EIO:when=${n}${suffix}`;
+          const argv0 = ["strace", "-f", "-o", trace, "-P", to, "-e", "trace=pwrite64", "-e", inject];
+          const result = await run(["-b", "64K", from, to], { argv0 });
+          // A thread counts its own writes, so at last there is none that comes so far.
+          if (!fs.readFileSync(trace, "utf8").includes("(INJECTED)")) {
+            expect(n).toBeGreaterThan(1);
+            expect(result.exitCode).toBe(0);
+            break;
+          }
+          expect(result.exitCode).toBe(4);
+          expect(result.stderr).toMatch(/Cannot write 65536 bytes at offset \d+ of ".*": input\/output error\n/);
+          expect(result.stderr).toContain("hint: the destination is a mixture of old and new until a run succeeds");
+          expect((await run(["-b", "64K", from, to])).exitCode).toBe(0);
+          expect(fs.readFileSync(to).equals(data)).toBe(true);
+        }
+      },
+    );
+  }
+
+  testWith("strace")("D1.2 a flush that failed is not tried again until it succeeds", async () => {
+    using dir = tempDir();
+    const [from, to, trace] = [file(dir, "s", bytes(29, MIB)), dir.file("d"), dir.file("trace")];
+    const argv0 = ["strace", "-f", "-o", trace, "-P", to, "-e", "trace=fsync,fdatasync"];
+    const result = await run([from, to], { argv0: [...argv0, "-e", "inject=fsync:error=EIO:when=1"] });
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain("some of what was written is lost");
+    expect(fs.readFileSync(trace, "utf8").match(/fsync\(/g)).toHaveLength(1);
+  });
+
+  onFaulty("D1.6 a device that goes away in the middle is exit 4", async () => {
+    using dir = tempDir();
+    const data = bytes(30, SIZE);
+    const image = file(dir, "image", bytes(31, SIZE));
+    await using disk = await failingDisk(image, "write", "EIO");
+    const result = await meddle(["-f", file(dir, "s", data), disk.path], () => disk.fail(true));
+    expect(result.exitCode).toBe(4);
+    disk.fail(false);
+    expect((await run(["-f", dir.file("s"), disk.path])).exitCode).toBe(0);
+    expect(fs.readFileSync(image).equals(data)).toBe(true);
+  });
+
+  testWith("loop")("D1.5 a file system that is full is exit 4 and says so", async () => {
+    using dir = tempDir();
+    const from = file(dir, "s", bytes(32, SIZE));
+    fs.mkdirSync(dir.file("small"));
+    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", dir.file("small")]).exitCode).toBe(0);
+    try {
+      const result = await run(["-b", "64K", from, dir.file("small/d")]);
+      expect(result.exitCode).toBe(4);
+      expect(result.stderr).toMatch(/Cannot write \d+ bytes at offset \d+ of ".*": no space left on device/);
+      expect(result.stderr).toContain("hint: ");
+    } finally {
+      Bun.spawnSync(["umount", dir.file("small")]);
+    }
+  });
 
   onFaulty("D1.5 a device that says it is full is exit 4, and a rerun makes it equal", async () => {
     using dir = tempDir();

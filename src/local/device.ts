@@ -339,7 +339,8 @@ export class Device {
     const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`;
     if (action === "read" && isMediumError(cause))
       return new ReadError(text, { cause, hint: "--on-read-error skip copies what can be read around such places" });
-    return new IoError(text, { cause });
+    const hint = "the destination is a mixture of old and new until a run succeeds: mend the cause and run again";
+    return new IoError(text, action === "write" ? { cause, hint } : { cause });
   }
 }
 
