@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { type ArgsDef, parseArgs } from "citty";
 import { checkArguments } from "../src/cli/arguments.ts";
 import { helpText } from "../src/cli/help.ts";
-import { compareOptions, syncOptions } from "../src/cli/table.ts";
+import { compareOptions, serveOptions, syncOptions } from "../src/cli/table.ts";
 import { ExitCode } from "../src/errors.ts";
 import { HASH_NAMES } from "../src/local/hash.ts";
 import { VERSION } from "../src/version.ts";
@@ -75,6 +75,14 @@ test("helpText() lists the options of compare before those that only sync has", 
   expect(border).toBeGreaterThan(0);
   const shared = new Set(Object.keys(compareOptions));
   for (const name of Object.keys(syncOptions)) expect(index(name) < border).toBe(shared.has(name));
+});
+
+test("helpText() lists what only serve has after all else", () => {
+  const border = LINES.indexOf("Options of serve:");
+  const own = Object.keys(serveOptions).filter((name) => !(name in compareOptions));
+  expect(own).toEqual(["only", "read-only"]);
+  for (const name of own) expect(LINES.indexOf(lineOf(name))).toBeGreaterThan(border);
+  expect(border).toBeGreaterThan(LINES.indexOf("Options of sync:"));
 });
 
 test("helpText() lists every hash and every exit code", () => {

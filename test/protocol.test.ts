@@ -15,6 +15,7 @@ import {
   FieldWriter,
   type Frame,
   HEADER_SIZE,
+  isPreamble,
   MAX_BODY_LENGTH,
   MAX_HEAD_LENGTH,
   MessageType,
@@ -434,7 +435,17 @@ test("checkPreamble() says how to get the same build there", () => {
   } catch (error) {
     if (error instanceof ProtocolError) hint = error.hint;
   }
-  expect(hint).toBe("leave --script out to let blocksync bring its own copy along, or install the same build there");
+  expect(hint).toBe(
+    "install the same build there; without --script, and without a forced command there, blocksync brings its own copy along",
+  );
+});
+
+test("isPreamble() knows the line of any build, and no other line", () => {
+  expect(isPreamble("blocksync 1 0.1.0 bbbb")).toBe(true);
+  expect(isPreamble("blocksync 17 9.9.9-rc.1 cccc")).toBe(true);
+  for (const line of ["", "blocksync", "blocksync-1 ready", "blocksync is installed here", "x blocksync 1 0.1.0 b"]) {
+    expect(isPreamble(line)).toBe(false);
+  }
 });
 
 test("checkPreamble() refuses a line that is none", () => {

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
-import { compareOptions, syncOptions } from "../src/cli/table.ts";
+import { compareOptions, serveOptions, syncOptions } from "../src/cli/table.ts";
 import { ExitCode } from "../src/errors.ts";
 
 const root = join(import.meta.dir, "..");
@@ -25,7 +25,7 @@ test("README names only make targets that exist, and every target stands in .PHO
 test("README names only options that exist", () => {
   const known = new Set(["version"]);
   const letters = new Set(["V"]);
-  for (const [name, option] of Object.entries({ ...syncOptions, ...compareOptions })) {
+  for (const [name, option] of Object.entries({ ...syncOptions, ...compareOptions, ...serveOptions })) {
     known.add(name).add(`no-${name}`);
     for (const alias of "alias" in option ? option.alias : []) (alias.length === 1 ? letters : known).add(alias);
   }

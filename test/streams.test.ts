@@ -112,3 +112,13 @@ test("ByteReader.bytesRead counts what came from the source, used or not", async
   await filled(reader, 9);
   expect(reader.bytesRead).toBe(5);
 });
+
+test("ByteReader.putBack() makes a line the next to be read, before what follows it", async () => {
+  const reader = new ByteReader(sourceOf([1, 2, 10, 3], [4, 10, 5]));
+  const { bytes } = await reader.until(10, 100);
+  reader.putBack(bytes);
+  expect(await line(reader, 100)).toEqual({ bytes: [1, 2, 10], complete: true });
+  expect(await line(reader, 100)).toEqual({ bytes: [3, 4, 10], complete: true });
+  expect(await filled(reader, 2)).toEqual({ got: 1, bytes: [5, 0xee] });
+  expect(reader.bytesRead).toBe(7);
+});

@@ -41,9 +41,12 @@ const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
   serve: {
     options: serveOptions,
     run: (rawArgs, signal) =>
-      runCommand(defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args._, signal) }), {
-        rawArgs,
-      }),
+      runCommand(
+        defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args, args._, signal) }),
+        {
+          rawArgs,
+        },
+      ),
   },
 };
 

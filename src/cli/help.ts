@@ -1,14 +1,14 @@
 /** The text of --help, made from the option table. */
 import type { ArgDef, ArgsDef } from "citty";
 import { VERSION } from "../version.ts";
-import { compareOptions, syncOptions } from "./table.ts";
+import { compareOptions, serveOptions, syncOptions } from "./table.ts";
 
 const USAGE = `blocksync ${VERSION}: makes a block device or large file equal to another, sending and writing only what differs
 
     blocksync [sync] [OPTIONS] SOURCE DESTINATION
     blocksync [sync] [OPTIONS] SOURCE [USER@]HOST [PATH]      blocksync.py's form, HOST may be localhost
     blocksync compare [OPTIONS] A B                           reads only; prints the differing ranges
-    blocksync serve                                           what runs at the far end
+    blocksync serve [--only PATH [--read-only]]               what runs at the far end
 
 Location: PATH, [USER@]HOST:PATH, [USER@][IPV6]:PATH or ssh://[USER@]HOST[:PORT]/PATH. A colon before the first slash
 means a host; ./a:b is a file. Both sides may be remote. HOST: alone takes the source's path.
@@ -39,9 +39,12 @@ function optionList(table: ArgsDef): string {
     .join("\n");
 }
 
+/** The options of `table` that `listed` does not have. */
+function without(table: ArgsDef, listed: ArgsDef): ArgsDef {
+  return Object.fromEntries(Object.entries(table).filter(([name]) => !(name in listed)));
+}
+
 export function helpText(): string {
-  const shared = new Set(Object.keys(compareOptions));
-  const own = Object.fromEntries(Object.entries(syncOptions).filter(([name]) => !shared.has(name)));
   return [
     USAGE,
     "Options of sync and compare, with their defaults:",
@@ -49,7 +52,10 @@ export function helpText(): string {
     "    -V, --version                   print version and build",
     "",
     "Options of sync:",
-    optionList(own),
+    optionList(without(syncOptions, compareOptions)),
+    "",
+    "Options of serve:",
+    optionList(without(serveOptions, compareOptions)),
     "",
     EXIT_CODES,
   ].join("\n");

@@ -1,34 +1,47 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
 import { asFailure, ExitCode, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
+import type { Permission } from "../local/permission.ts";
 import { Channel } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
-import { Server } from "../remote/serve.ts";
+import { expandHome, Server } from "../remote/serve.ts";
 import { ByteReader } from "../remote/streams.ts";
 import { BUILD, VERSION } from "../version.ts";
+import type { Values } from "./options.ts";
 
 /** How long a device may take to be let go of. */
 const CLOSE_WAIT_MS = 5000;
 
+/** What --only and --read-only say. @throws {UsageError} */
+function permissionOf(values: Values, home: string | undefined): Permission | undefined {
+  const { only, "read-only": readOnly } = values;
+  if (typeof only === "string") return { path: expandHome(only, home), readOnly: readOnly === true };
+  if (readOnly === true) throw new UsageError("--read-only of serve belongs to --only PATH");
+  return undefined;
+}
+
 /** Returns the exit code, when the input has ended. @throws {ProtocolError} when the other side is no blocksync. */
-export async function runServe(words: readonly string[], signal: AbortSignal): Promise<number> {
+export async function runServe(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
-  // The bootstrap script starts us from the program's own folder; relative paths begin where the login did.
+  const home = process.env["HOME"];
+  const permission = permissionOf(values, home);
+  // The bootstrap script starts us from the program's own folder; relative paths begin where the login did. As a forced
+  // command we are there already, and the variable could only come from a client that wants to be elsewhere.
   const directory = process.env["BLOCKSYNC_CWD"];
-  if (directory !== undefined) process.chdir(directory);
+  if (directory !== undefined && permission === undefined) process.chdir(directory);
   setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);
   const reader = new ByteReader(descriptorSource(0));
   const sink = descriptorSink(1);
-  const server = new Server(new Channel(reader, sink), process.env["HOME"]);
+  const server = new Server(new Channel(reader, sink), home, permission);
   const interrupted = new Promise<number>((resolve) => {
     signal.addEventListener("abort", () => resolve(asFailure(signal.reason).exitCode), { once: true });
   });
   const serve = async () => {
     const own = { version: VERSION, build: BUILD };
     await sendPreamble(sink, own);
-    if (!(await receivePreamble(reader, own))) return ExitCode.protocol;
+    if (!(await receivePreamble(reader, own, permission !== undefined))) return ExitCode.protocol;
     await server.run();
     return ExitCode.ok;
   };

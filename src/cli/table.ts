@@ -124,4 +124,8 @@ export const syncOptions = {
 
 export const compareOptions = sharedOptions;
 
-export const serveOptions = { help: sharedOptions.help } as const satisfies ArgsDef;
+export const serveOptions = {
+  help: sharedOptions.help,
+  only: { type: "string", valueHint: "PATH", description: "open this path and no other, for a key's forced command" },
+  "read-only": { type: "boolean", description: "with --only: never write to it" },
+} as const satisfies ArgsDef;

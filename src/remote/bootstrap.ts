@@ -13,9 +13,13 @@
  *     we send   CODEC LENGTH, a line, then exactly LENGTH bytes
  *     it says   MARKER ready                 and becomes the program; or
  *     it says   MARKER failed REASON
+ *
+ * Where the key has a forced command (serve --only), sshd runs that instead of the script. Its preamble of protocol.ts in
+ * the place of the first marked line says so: then the program is running already.
  */
 import { ProtocolError, UnreachableError } from "../errors.ts";
 import type { Program } from "./program.ts";
+import { isPreamble } from "./protocol.ts";
 import { quoteWord } from "./quote.ts";
 import type { ByteReader, ByteSink } from "./streams.ts";
 
@@ -92,7 +96,10 @@ class MarkedLines {
     return this.#noise;
   }
 
-  /** The words after the next marker; undefined when the stream ended before one. */
+  /**
+   * The words after the next marker; "ready" when a blocksync speaks instead of the script, its line still to be read;
+   * undefined when the stream ended before either.
+   */
   async next(): Promise<string | undefined> {
     let skipped = 0;
     for (;;) {
@@ -103,6 +110,10 @@ class MarkedLines {
       if (complete && line.startsWith(prefix)) {
         this.#started = true;
         return line.slice(prefix.length, -1);
+      }
+      if (complete && !this.#started && isPreamble(line.slice(0, -1))) {
+        this.#reader.putBack(bytes);
+        return "ready";
       }
       if (this.#started)
         throw new ProtocolError(
@@ -121,7 +132,7 @@ export interface BootstrapResult {
   readonly bytesBootstrapped: number;
 }
 
-/** Waits for the "ready" of scriptCommand(). Returns false when the stream ended instead. */
+/** Waits for the "ready" of scriptCommand(), or of a forced command. Returns false when the stream ended instead. */
 export async function awaitReady(reader: ByteReader, marker: string): Promise<boolean> {
   return (await new MarkedLines(reader, marker).next()) === "ready";
 }
@@ -144,6 +155,7 @@ export async function bootstrap(
   await sendLine(sink, await program.sha256());
   const probe = await lines.next();
   if (probe === undefined) return undefined;
+  if (probe === "ready") return { bytesBootstrapped: 0 };
   const platform = probe.replace(/^probe /, "");
   if (platform !== program.platform) {
     throw new UnreachableError(

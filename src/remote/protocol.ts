@@ -8,6 +8,10 @@
  *
  * All three values must be equal on both sides; BUILD is a digest of the sources, so there is no version skew.
  *
+ * A serve that sshd starts as a forced command (serve --only) sits where the controller expects the script that finds the
+ * program: before the controller's line it leaves out one line of 64 hexadecimal digits, which was meant for that script,
+ * and the controller takes serve's line as the sign that no script is needed.
+ *
  * FRAMES follow in both directions until the end. Integers are little-endian. A frame is a header of HEADER_SIZE bytes,
  * a head (the message's fields) and a body (bulk bytes, may be empty):
  *
@@ -69,6 +73,7 @@ import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const PREAMBLE_LIMIT = 256;
+const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)$/;
 export const HEADER_SIZE = 24;
 /** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
 export const MAX_HEAD_LENGTH = 64 << 10;
@@ -299,18 +304,25 @@ export class FieldReader {
   }
 }
 
+/** Whether a line, without its newline, is a preamble, of whatever version and build. */
+export function isPreamble(line: string): boolean {
+  return PREAMBLE.test(line);
+}
+
 export function encodePreamble(version: string, build: string): Uint8Array {
   return new TextEncoder().encode(`blocksync ${PROTOCOL_VERSION} ${version} ${build}\n`);
 }
 
 /** Checks the peer's line, without its newline. @throws {ProtocolError} unless it is the same blocksync. */
 export function checkPreamble(line: string, version: string, build: string): void {
-  const match = /^blocksync (\d+) (\S+) (\S+)$/.exec(line);
+  const match = PREAMBLE.exec(line);
   if (match === null) throw new ProtocolError(`Cannot talk to the far side: it does not answer as blocksync does`);
   const [, protocol, theirVersion, theirBuild] = match;
   if (protocol === String(PROTOCOL_VERSION) && theirVersion === version && theirBuild === build) return;
   throw new ProtocolError(
     `Cannot talk to the far side: it is blocksync ${theirVersion} (build ${theirBuild}, protocol ${protocol}), this is ${version} (build ${build}, protocol ${PROTOCOL_VERSION})`,
-    { hint: "leave --script out to let blocksync bring its own copy along, or install the same build there" },
+    {
+      hint: "install the same build there; without --script, and without a forced command there, blocksync brings its own copy along",
+    },
   );
 }

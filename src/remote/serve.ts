@@ -5,6 +5,7 @@
 import { asFailure, ProtocolError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
+import { type Permission, permitted } from "../local/permission.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import type { Channel, Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
@@ -19,7 +20,7 @@ function hashName(name: string): HashName {
 }
 
 /** `~/x` is in the home directory, as a shell at the far end would have it. */
-function expandHome(path: string, home: string | undefined): string {
+export function expandHome(path: string, home: string | undefined): string {
   if (home === undefined || home === "") return path;
   if (path === "~") return home;
   return path.startsWith("~/") ? home + path.slice(1) : path;
@@ -50,6 +51,7 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
 export class Server {
   readonly #channel: Channel;
   readonly #home: string | undefined;
+  readonly #permission: Permission | undefined;
   #compression: Compression = noCompression();
   #request: OpenRequest | undefined;
   #endpoint: LocalEndpoint | undefined;
@@ -58,9 +60,11 @@ export class Server {
   #advanced = 0;
   #onAdvance: (() => void) | undefined;
 
-  constructor(channel: Channel, home: string | undefined) {
+  /** With a permission the controller gets that path or none. */
+  constructor(channel: Channel, home: string | undefined, permission?: Permission) {
     this.#channel = channel;
     this.#home = home;
+    this.#permission = permission;
   }
 
   /** Serves until the input ends, then lets go of the device. */
@@ -147,7 +151,8 @@ export class Server {
     if (this.#request !== undefined) throw new ProtocolError("Received a second open");
     this.#request = decode.open(frame);
     if (this.#request.compress) this.#compression = zstdCompression();
-    this.#endpoint = await LocalEndpoint.open(localOptions(this.#request, this.#home));
+    const options = localOptions(this.#request, this.#home);
+    this.#endpoint = await LocalEndpoint.open(permitted(options, this.#permission));
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }
 

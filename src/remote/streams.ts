@@ -45,6 +45,12 @@ export class ByteReader {
     return done;
   }
 
+  /** Makes these bytes the next to be read, as if they had not been read yet. */
+  putBack(bytes: Uint8Array): void {
+    this.#chunk = Buffer.concat([bytes, this.#chunk.subarray(this.#start)]);
+    this.#start = 0;
+  }
+
   /** Reads up to and with `end` (one byte value), at most `limit` bytes; returns what came, with it only if complete. */
   async until(end: number, limit: number): Promise<{ readonly bytes: Uint8Array; readonly complete: boolean }> {
     const bytes: number[] = [];

@@ -1,0 +1,55 @@
+/**
+ * The one path that a far end started with --only may open. The peer's path is only compared with it: what is opened is
+ * the path of the permission, so no words of a peer ever reach the file system's open call.
+ */
+import fs from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { RefusedError } from "../errors.ts";
+import type { LocalOptions } from "./endpoint.ts";
+
+export interface Permission {
+  /** A relative one begins in the working directory. */
+  readonly path: string;
+  /** As a source only. */
+  readonly readOnly: boolean;
+}
+
+/**
+ * What a path leads to: symbolic links are followed, the last one too, because names such as /dev/vg0/data and
+ * /dev/disk/by-id/x are links. What does not exist yet is its name in the directory that its directory leads to.
+ * Undefined when not even that directory can be found.
+ */
+function targetOf(path: string): string | undefined {
+  const full = resolve(path);
+  for (const find of [() => fs.realpathSync(full), () => join(fs.realpathSync(dirname(full)), basename(full))]) {
+    try {
+      return find();
+    } catch {
+      // A file that is still to be created, or a link into nothing.
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Returns the options with the path that may be opened in place of the one that was asked for; as they are without a
+ * permission. The refusal says the same whether or not the other path exists.
+ * @throws {RefusedError} when another path was asked for, or a destination where only reading is allowed.
+ */
+export function permitted(options: LocalOptions, permission: Permission | undefined): LocalOptions {
+  if (permission === undefined) return options;
+  const name = JSON.stringify(options.label);
+  const allowed = targetOf(permission.path);
+  if (allowed === undefined || allowed !== targetOf(options.path)) {
+    throw new RefusedError(
+      `Refused to open ${name}: the far end was started for ${JSON.stringify(permission.path)} and nothing else (only)`,
+      { hint: "name that path, or use another key: this one has a forced command in authorized_keys there" },
+    );
+  }
+  if (permission.readOnly && options.role === "destination") {
+    throw new RefusedError(`Refused to write to ${name}: the far end was started to be read from (only)`, {
+      hint: "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
+    });
+  }
+  return { ...options, path: allowed };
+}
