@@ -7,7 +7,7 @@ BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bi
 SOURCES = $(shell find src -name '*.ts') scripts/build.ts package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check format test bench profile readme clean
+.PHONY: all demo check format test kill faults bench profile readme clean
 
 # The binary for this machine.
 all: dist/blocksync
@@ -44,6 +44,15 @@ format: node_modules/.installed
 # Every test, on the compiled binary where it matters; ends with "N passed, N failed".
 test: dist/blocksync
 	@$(BUN) scripts/test.ts
+
+# Kills RUNS syncs (300) at random moments, here and over ssh, runs each again and checks what both left; SEED repeats a
+# series. As root.
+kill: dist/blocksync
+	@RUNS=$(RUNS) SEED=$(SEED) $(BUN) scripts/kill.ts
+
+# Shows what rsync and blocksync do about four faults of disks, side by side. As root, with rsync, nbdkit and nbdfuse.
+faults: dist/blocksync
+	@$(BUN) scripts/faults.ts
 
 # Sets blocksync against its peers and its goals, in turns, and prints ratios of medians; many minutes, not part of the
 # tests. BENCH holds its options, such as BENCH="--only lanes --runs 3"; BENCH=--help lists them.

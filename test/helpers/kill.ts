@@ -1,0 +1,197 @@
+/**
+ * Kills syncs and looks at what they leave: one side or the other, at a random moment or at an exact write, on every road
+ * and kind of destination. What differed may be old or new afterwards, leaf by leaf; everything else must be as it was,
+ * no process may be left, and the same command must then make the destination equal.
+ */
+import fs from "node:fs";
+import { BINARY, fakeSsh, run, start, until } from "./binary.ts";
+import { bytes, changeLeaves, random } from "./bytes.ts";
+import { attachLoop } from "./loop.ts";
+import { type Sshd, startSshd } from "./sshd.ts";
+import { type TempDir, tempDir } from "./temp.ts";
+
+const ROADS = ["local", "stand-in push", "stand-in pull", "sshd push", "sshd pull"] as const;
+const KINDS = ["file", "device"] as const;
+const MOMENTS = ["any moment", "a write"] as const;
+
+export interface Round {
+  readonly road: (typeof ROADS)[number];
+  readonly kind: (typeof KINDS)[number];
+  /** Which side gets the SIGKILL. */
+  readonly victim: "this side" | "far side";
+  readonly moment: (typeof MOMENTS)[number];
+  readonly seed: number;
+}
+
+export interface Outcome {
+  /** False when the run had ended by itself before the moment came. */
+  readonly killed: boolean;
+  /** Leaves that were new when the run was killed, of those that differed. */
+  readonly leavesWritten: number;
+  readonly leavesDiffering: number;
+}
+
+const LEAF = 4096;
+const SOURCE_LENGTH = (4 << 20) + 777;
+/** Longer than the source, a multiple of the sector size: what lies beyond is to be kept. */
+const DESTINATION_LENGTH = (5 << 20) + 512;
+/** 65 blocks, so that a rest of 1 ms after each makes the run long enough to be hit in the middle. */
+const WORDS = ["-f", "--progress", "none", "-b", "64K"];
+const REST = ["-p", "1"];
+/** A write this often in one thread; strace counts each thread by itself, and a run has many. */
+const MOST_WRITES = 4;
+/** What every process of a round has in its environment: ssh and sshd of the tests let it through. */
+const MARK = "BLOCKSYNC_KILL_ROUND";
+
+/** Round `number` of a series: all roads, kinds, sides and moments take their turns, the rest comes from the seed. */
+export function roundOf(number: number, seed: number): Round {
+  const road = ROADS[number % ROADS.length] ?? "local";
+  const turn = Math.floor(number / ROADS.length);
+  const pull = road === "sshd pull" || road === "stand-in pull";
+  const moment = MOMENTS[Math.floor(turn / 2) % 2] ?? "any moment";
+  // Only the side that has the destination writes.
+  const farSide = road !== "local" && (moment === "a write" ? !pull : (Math.floor(turn / 4) + number) % 2 === 0);
+  return {
+    road,
+    kind: KINDS[turn % 2] ?? "file",
+    victim: farSide ? "far side" : "this side",
+    moment,
+    seed: seed + number,
+  };
+}
+
+export function describeRound({ road, kind, victim, moment, seed }: Round): string {
+  return `${road} to a ${kind}, ${victim} killed at ${moment} (seed ${seed})`;
+}
+
+/** Ids of the processes that have the mark in their environment; zombies have none. */
+function marked(mark: string): number[] {
+  return fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${MARK}=${mark}\0`);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+function isServe(pid: number): boolean {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith(`${BINARY}\0serve`);
+  } catch {
+    return false;
+  }
+}
+
+/** The server and the time that whole runs take are shared by the rounds of a series. */
+export class Killer implements AsyncDisposable {
+  readonly #sshd: Sshd;
+  readonly #durations = new Map<Round["road"], number>();
+
+  private constructor(sshd: Sshd) {
+    this.#sshd = sshd;
+  }
+
+  static async start(): Promise<Killer> {
+    return new Killer(await startSshd());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sshd[Symbol.asyncDispose]();
+  }
+
+  /** @throws {Error} when the round left anything behind that it should not. */
+  async play(round: Round): Promise<Outcome> {
+    const next = random(round.seed);
+    using dir = tempDir();
+    const source = bytes(round.seed, SOURCE_LENGTH);
+    const differing = new Set(
+      Array.from({ length: 1 + (next() % 400) }, () => next() % Math.ceil(SOURCE_LENGTH / LEAF)),
+    );
+    const before = Buffer.concat([
+      changeLeaves(source, differing),
+      bytes(round.seed + 1, DESTINATION_LENGTH - SOURCE_LENGTH),
+    ]);
+    fs.writeFileSync(dir.file("source"), source);
+    fs.writeFileSync(dir.file("destination"), before);
+    using loop = round.kind === "device" ? attachLoop(dir.file("destination")) : undefined;
+    const destination = loop?.path ?? dir.file("destination");
+    const mark = `${process.pid}-${round.seed}`;
+    const env = { [MARK]: mark };
+
+    const atWrite = 1 + (next() % MOST_WRITES);
+    const share = next() / 2 ** 32;
+    const duration = await this.#duration(round.road, dir);
+    const strace = ["strace", "-f", "-o", "/dev/null", "-P", destination, "-e", "trace=pwrite64"];
+    const inject = [...strace, "-e", `inject=pwrite64:signal=KILL:when=${atWrite}`];
+    const straced = round.moment === "a write";
+    const words = this.#words(round.road, dir, destination, straced && round.victim === "far side" ? inject : []);
+    const child = start([...REST, ...words], { env, argv0: straced && round.victim === "this side" ? inject : [] });
+    const said = child.stderr.text();
+    if (!straced) {
+      let victim: number | undefined = child.pid;
+      if (round.victim === "far side") {
+        await until("the far side runs, or nothing does", () => {
+          victim = marked(mark).find(isServe);
+          return victim !== undefined || child.exitCode !== null;
+        });
+      }
+      await Bun.sleep(share * duration);
+      if (victim !== undefined && marked(mark).includes(victim)) process.kill(victim, "SIGKILL");
+    }
+    const exitCode = await child.exited;
+    const expected = round.victim === "this side" ? [0, 137] : [0, 5];
+    if (!expected.includes(exitCode)) throw new Error(`exit code ${exitCode}: ${await said}`);
+    await until("no process of the round is left", () => marked(mark).length === 0);
+
+    const after = fs.readFileSync(destination);
+    if (after.length !== before.length) throw new Error(`${after.length} bytes are left of ${before.length}`);
+    let leavesWritten = 0;
+    for (let leaf = 0; leaf * LEAF < before.length; leaf++) {
+      const part = (data: Buffer) => data.subarray(leaf * LEAF, (leaf + 1) * LEAF);
+      if (part(after).equals(part(before))) continue;
+      const wanted = Buffer.concat([part(source), part(before).subarray(part(source).length)]);
+      if (!differing.has(leaf)) throw new Error(`leaf ${leaf} was changed, which did not differ`);
+      if (!part(after).equals(wanted)) throw new Error(`leaf ${leaf} is neither old nor new`);
+      leavesWritten++;
+    }
+
+    const again = await run(this.#words(round.road, dir, destination, []), { env });
+    if (again.exitCode !== 0) throw new Error(`the second run ended with ${again.exitCode}: ${again.stderr}`);
+    const equal = Buffer.concat([source, before.subarray(SOURCE_LENGTH)]);
+    if (!fs.readFileSync(destination).equals(equal)) throw new Error("the second run did not make them equal");
+    await until("no process of the second run is left", () => marked(mark).length === 0);
+    return { killed: exitCode !== 0, leavesWritten, leavesDiffering: differing.size };
+  }
+
+  /** The command line of a run, with `farPrefix` before the program at the far end. */
+  #words(road: Round["road"], dir: TempDir, destination: string, farPrefix: readonly string[]): string[] {
+    const source = dir.file("source");
+    if (road === "local") return [...WORDS, source, destination];
+    const program = dir.file("program");
+    const quoted = [...farPrefix, BINARY].map((word) => `'${word}'`).join(" ");
+    fs.writeFileSync(program, `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
+    const host = "127.0.0.1";
+    const reach = road.startsWith("sshd") ? this.#sshd.words : fakeSsh(dir.file("rsh"));
+    const pair = road.endsWith("push") ? [source, `${host}:${destination}`] : [`${host}:${source}`, destination];
+    return [...WORDS, ...reach, "-S", program, ...pair];
+  }
+
+  /** How long a run on this road takes when it is left alone, in ms. */
+  async #duration(road: Round["road"], dir: TempDir): Promise<number> {
+    const known = this.#durations.get(road);
+    if (known !== undefined) return known;
+    const copy = dir.file("copy");
+    fs.copyFileSync(dir.file("destination"), copy);
+    const begin = performance.now();
+    const { exitCode, stderr } = await run([...REST, ...this.#words(road, dir, copy, [])]);
+    if (exitCode !== 0) throw new Error(`a run that nobody disturbed ended with ${exitCode}: ${stderr}`);
+    const duration = performance.now() - begin;
+    this.#durations.set(road, duration);
+    return duration;
+  }
+}
