@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { ExitCode, UsageError } from "../errors.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
+import { areasWith, type MapArea, mapAfter } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkPair, layoutOf, sizeDiffers, synchronize } from "../sync/sync.ts";
 import { confirmOverwrite } from "./confirm.ts";
@@ -35,26 +35,28 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const map = mapFile === undefined ? [] : loadMap(mapFile);
       checkMap(map, from);
       const known = options.retries === undefined ? areasWith(map, "-") : [];
-      const skip = options.skip ? { retries: options.retries ?? 0, known } : undefined;
+      const rescued = areasWith(map, "+");
+      const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
       const onVerify = () => report.notice("Verifying: reading both sides again");
       const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, onVerify };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);
       };
-      const finish = (complete: boolean) => {
-        const bad = without(statistics.unreadable, areasWith(map, "+"));
-        if (mapFile !== undefined && !dryRun) saveMap(mapFile, mapAfter(from.sizeBytes, bad, map, complete));
-        return bad;
+      const save = (complete: boolean) => {
+        if (mapFile === undefined || dryRun) return;
+        saveMap(mapFile, mapAfter(from.sizeBytes, statistics.unreadable, map, complete));
       };
       try {
         await synchronize(first, syncOptions, statistics, openLane);
       } catch (error) {
-        finish(false);
+        // What is known by then is worth keeping, but what went wrong first is what must be said.
+        await Promise.try(save, false).catch(() => undefined);
         throw error;
       }
-      const bad = finish(true);
+      save(true);
       report.stop();
+      const bad = statistics.unreadable;
       for (const { offset, length } of bad) report.unreadable(offset, length);
       if (!dryRun) {
         report.completed(syncResult(context, statistics));

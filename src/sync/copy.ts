@@ -15,6 +15,7 @@ import {
 import type { Verdict } from "./compare.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
+import { without } from "./mapfile.ts";
 import type { BlockRecord } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
@@ -38,6 +39,8 @@ export interface SkipOptions {
   readonly retries: number;
   /** Areas that are known to be bad and not to be tried, in ascending order. */
   readonly known: readonly ByteRange[];
+  /** Areas that the destination has already, by whatever means, if they cannot be read now. */
+  readonly rescued: readonly ByteRange[];
 }
 
 export interface CopyOptions {
@@ -144,8 +147,8 @@ export class Copier {
       return;
     }
     if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
-    if (!(await this.#write(index, data))) await this.#copyAgain(index);
-    this.#record?.set(index, data.hash);
+    const hash = (await this.#write(index, data)) ? data.hash : await this.#copyAgain(index);
+    this.#record?.set(index, hash);
     this.#statistics.blocksDiffering++;
   }
 
@@ -192,19 +195,21 @@ export class Copier {
       if (start < end) addSectors(known, { offset: start, length: end - start });
     }
     const salvage = await this.#source.salvage(index, known, this.#skip.retries);
-    const missing = salvage.sectors.map((bits) => ~bits);
-    for (const run of sectorRuns(missing, length)) {
-      addRange(this.#statistics.unreadable, { offset: offset + run.offset, length: run.length });
-    }
+    const missing = sectorRuns(
+      salvage.sectors.map((bits) => ~bits),
+      length,
+    ).map((run) => ({ offset: offset + run.offset, length: run.length }));
+    for (const run of without([...missing], this.#skip.rescued)) addRange(this.#statistics.unreadable, run);
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
     this.#statistics.bytesWritten += written;
     this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
     this.#statistics.blocksDiffering++;
   }
 
-  /** The whole block once more: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
-  async #copyAgain(index: number): Promise<void> {
-    if (await this.#write(index, await this.#source.read(index, { kind: "all" }))) return;
+  /** The whole block once more, returning its hash: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
+  async #copyAgain(index: number): Promise<Uint8Array> {
+    const data = await this.#source.read(index, { kind: "all" });
+    if (await this.#write(index, data)) return data.hash;
     const offset = this.#layout.offsetOf(index);
     const label = JSON.stringify(this.#destination.description.label);
     throw new VerificationError(

@@ -61,7 +61,10 @@ export function without(ranges: readonly ByteRange[], others: readonly ByteRange
   });
 }
 
-/** What is known of a source at the end of a run: everything was read but `bad`, if it was `complete`. */
+/**
+ * What is known of a source at the end of a run that found `bad` areas: all else was read if the run was `complete`, and is
+ * as it was in the `old` map if not.
+ */
 export function mapAfter(
   sizeBytes: number,
   bad: readonly ByteRange[],
@@ -69,15 +72,13 @@ export function mapAfter(
   complete: boolean,
 ): MapArea[] {
   const rest = without([{ offset: 0, length: sizeBytes }], bad);
-  const done = areasWith(old, "+");
-  const areas: MapArea[] = bad.map((range) => ({ ...range, status: "-" }));
-  if (complete) areas.push(...rest.map((range): MapArea => ({ ...range, status: "+" })));
-  else {
-    const untried = without(rest, done);
-    areas.push(...untried.map((range): MapArea => ({ ...range, status: "?" })));
-    areas.push(...without(rest, untried).map((range): MapArea => ({ ...range, status: "+" })));
-  }
-  return areas.sort((a, b) => a.offset - b.offset);
+  const known = complete ? [] : old.flatMap((area) => withStatus(without([area], bad), area.status));
+  const unknown = withStatus(without(rest, known), complete ? "+" : "?");
+  return [...withStatus(bad, "-"), ...known, ...unknown].sort((a, b) => a.offset - b.offset);
+}
+
+function withStatus(ranges: readonly ByteRange[], status: Status): MapArea[] {
+  return ranges.map(({ offset, length }) => ({ offset, length, status }));
 }
 
 function hexadecimal(value: number): string {
