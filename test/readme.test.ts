@@ -47,6 +47,27 @@ test("README names only options that exist", () => {
   expect(short.filter((letter) => !letters.has(letter))).toEqual([]);
 });
 
+test("README names a test for every guarantee, and each is the beginning of a test's title in that file", () => {
+  const section = readme.split("## What is guaranteed\n")[1]?.split("\n### ")[0] ?? "";
+  const guarantees = section.split(/^- /m).slice(1);
+  expect(guarantees.length).toBeGreaterThan(10);
+  const wrong: string[] = [];
+  for (const guarantee of guarantees) {
+    let file = "";
+    let named = 0;
+    for (const [, path, title] of guarantee.replaceAll(/\s+/g, " ").matchAll(/`(test\/[^`]+)`|"([^"]+)"/g)) {
+      if (path !== undefined) {
+        file = fs.readFileSync(join(root, path), "utf8");
+        continue;
+      }
+      named++;
+      if (!['"', "`"].some((quote) => file.includes(`${quote}${title}`))) wrong.push(title ?? "");
+    }
+    if (named === 0) wrong.push(guarantee);
+  }
+  expect(wrong).toEqual([]);
+});
+
 test("README lists every exit code", () => {
   for (const code of Object.values(ExitCode))
     expect(readme).toMatch(new RegExp(`^\\| (130, )?${code}(, 143)? \\|`, "m"));
