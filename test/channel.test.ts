@@ -131,65 +131,93 @@ describe("Channel", () => {
 
 describe("Server", () => {
   const BLOCK = 64 << 10;
+  const MAX = Number.MAX_SAFE_INTEGER;
+  const NO_LEAVES = new Uint8Array(2);
 
-  test("answers nonsense with protocol errors, and writes nothing", async () => {
-    using dir = tempDir();
-    fs.writeFileSync(dir.file("d"), bytes(3, 3 * BLOCK));
-    const { endpoint, channel } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    const before = channel.request(encode.leafHashes(0, 4), MessageType.leaves);
-    await expect(before).rejects.toThrow("before the size was fixed");
-    await endpoint.prepare(3 * BLOCK, { exact: false, dryRun: false });
+  const write = (index: number, data: object, body: Uint8Array) => {
     const leaves = Uint8Array.of(1, 0);
-    const none = new Uint8Array(2);
-    const write = (index: number, data: object, body: Uint8Array) => {
-      const whole = { hash: new Uint8Array(16), leaves, zeros: none, bytes: body, release: () => undefined, ...data };
-      return channel.request(encode.write(index, whole, body), MessageType.written);
-    };
-    const nonsense = [
-      channel.request(encode.leafHashes(3, 4), MessageType.leaves),
-      channel.request(encode.read(2 ** 40, { kind: "all" }), MessageType.block),
-      channel.request(encode.read(0, { kind: "differing", hashes: bytes(1, 63) }), MessageType.block),
-      channel.request(encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false }), MessageType.run),
-      channel.request(encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false }), MessageType.run),
-      channel.request({ type: MessageType.done, head: NO_BYTES, body: NO_BYTES }, MessageType.done),
-      channel.request(
-        encode.open({
-          role: "source",
-          readOnly: true,
-          joins: false,
-          discard: false,
-          dropCache: false,
-          compress: false,
-          blockSize: BLOCK,
-          path: "/etc/passwd",
-          label: "x",
-          hash: "md5",
-          additionalHash: "",
-          seed: new Uint8Array(12),
-        }),
-        MessageType.opened,
-      ),
-      write(3, {}, bytes(4, 4096)),
-      write(0, {}, bytes(4, 4095)),
-      write(0, { leaves: Uint8Array.of(1, 0, 0) }, bytes(4, 4096)),
-      write(0, { zeros: leaves }, bytes(4, 4096)),
-      write(0, { leaves: none }, bytes(4, 4096)),
-      write(0, { bytes: bytes(4, 8192) }, bytes(4, 4096)),
-    ];
-    for (const outcome of await Promise.allSettled(nonsense)) {
-      expect(outcome).toMatchObject({ status: "rejected", reason: { kind: "protocol", exitCode: 6 } });
-    }
-    expect(await endpoint.counters()).toMatchObject({ bytesWritten: 0 });
+    const zeros = new Uint8Array(2);
+    const whole = { hash: new Uint8Array(16), leaves, zeros, bytes: body, release: () => undefined, ...data };
+    return encode.write(index, whole, body);
+  };
+
+  test.each([
+    ["leaf hashes of a block beyond the end", encode.leafHashes(3, 4)],
+    ["a read far beyond the end", encode.read(2 ** 40, { kind: "all" })],
+    ["leaf hashes of another length", encode.read(0, { kind: "differing", hashes: bytes(1, 63) })],
+    ["a scan beyond the end", encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false })],
+    ["a scan of nothing beyond the end", encode.scan({ first: 4, count: 0, window: 1, hashed: true, tolerant: false })],
+    [
+      "a scan with numbers that overflow",
+      encode.scan({ first: MAX, count: MAX, window: 1, hashed: true, tolerant: false }),
+    ],
+    ["a scan without a window", encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false })],
+    ["an advance beyond the end", encode.advance(4)],
+    ["a reply", { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }],
+    ["a second prepare", encode.prepare(4 * BLOCK, false, false)],
+    ["a write beyond the end", write(3, {}, bytes(4, 4096))],
+    ["a write of a part of a leaf", write(0, {}, bytes(4, 4095))],
+    ["a leaf set that is too long", write(0, { leaves: Uint8Array.of(1, 0, 0) }, bytes(4, 4096))],
+    ["a leaf beyond the end of a short block", write(2, { leaves: Uint8Array.of(0, 128) }, bytes(4, 4096))],
+    ["a leaf that is both data and zero", write(0, { zeros: Uint8Array.of(1, 0) }, bytes(4, 4096))],
+    ["data without a leaf", write(0, { leaves: NO_LEAVES }, bytes(4, 4096))],
+    ["data that does not expand", write(0, { bytes: bytes(4, 8192) }, bytes(4, 4096))],
+    ["a hash of another length", write(0, { hash: new Uint8Array(17) }, bytes(4, 4096))],
+  ])("D4.19 answers %s with a protocol error, ends, and writes nothing", async (_name, message) => {
+    using dir = tempDir();
+    const size = 3 * BLOCK - 4097;
+    fs.writeFileSync(dir.file("d"), bytes(3, size));
+    const { endpoint, channel, served } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    await endpoint.prepare(size, { exact: false, dryRun: false });
+    const refused = channel.request(message, MessageType.done);
+    await expect(refused).rejects.toMatchObject({ kind: "protocol", exitCode: 6 });
+    expect(await served).toBeInstanceOf(ProtocolError);
+    await expect(endpoint.flush()).rejects.toBeInstanceOf(UnreachableError);
     await endpoint.close();
-    expect(fs.readFileSync(dir.file("d")).equals(bytes(3, 3 * BLOCK))).toBe(true);
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(3, size))).toBe(true);
+  });
+
+  test("D4.19 refuses what comes before its time, and a second open", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("d"), bytes(3, BLOCK));
+    const open = encode.open({
+      role: "source",
+      readOnly: true,
+      joins: false,
+      discard: false,
+      dropCache: false,
+      compress: false,
+      blockSize: BLOCK,
+      path: "/etc/passwd",
+      label: "x",
+      hash: "md5",
+      additionalHash: "",
+      seed: new Uint8Array(12),
+    });
+    for (const [message, reason] of [
+      [encode.leafHashes(0, 4), "before the size was fixed"],
+      [encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false }), "before the size was fixed"],
+      [write(0, {}, bytes(4, 4096)), "before its size was fixed"],
+      [open, "Received a second open"],
+    ] as const) {
+      const { endpoint, channel, served } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      await expect(channel.request(message, MessageType.done)).rejects.toThrow(reason);
+      expect(await served).toBeInstanceOf(ProtocolError);
+      await endpoint.close();
+    }
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(3, BLOCK))).toBe(true);
   });
 
   test("writes nothing to what was opened as a source or for a dry run", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("d"), bytes(5, BLOCK));
-    for (const options of [{ role: "source" }, { role: "destination", readOnly: true }] as const) {
+    for (const options of [
+      { role: "source", dryRun: false },
+      { role: "destination", readOnly: true, dryRun: true },
+      { role: "destination", readOnly: false, dryRun: true },
+    ] as const) {
       const { endpoint } = await openServed(dir.file("d"), { ...options, blockSize: BLOCK });
-      await endpoint.prepare(BLOCK, { exact: false, dryRun: false }).catch(() => undefined);
+      await endpoint.prepare(BLOCK, { exact: false, dryRun: options.dryRun });
       const data = {
         hash: new Uint8Array(16),
         leaves: Uint8Array.of(1, 0),

@@ -241,6 +241,12 @@ const CASES: readonly Case[] = [
   { name: "patched", message: encode.patched(4608), decode: decode.patched, value: 4608 },
   nothing("bypass"),
   { name: "bypassed", message: encode.bypassed("dropped"), decode: decode.bypassed, value: "dropped" },
+  {
+    name: "alive",
+    message: encode.alive(60),
+    decode: (received) => decode.alive({ ...received, id: 0 }),
+    value: 60,
+  },
 ];
 
 /** Messages whose body is data of a length that the head or the request determines. */

@@ -55,6 +55,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     shell: { rsh: undefined, identityFile: undefined, cipher: undefined, extraParameters: [], password: false },
     passwordVariable: undefined,
     script: undefined,
+    timeoutSeconds: 60,
     remoteDirectory: "",
     intervalMs: 1000,
     outputFile: undefined,

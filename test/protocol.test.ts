@@ -59,6 +59,8 @@ const NOWHERE: ByteSink = { write: () => Promise.resolve(), end: () => Promise.r
 
 interface Delivery {
   readonly frames: Received[];
+  /** Timeouts of the signs of life, which are the channel's own business. */
+  readonly alive: number[];
   /** What the channel failed with; the end of the stream is an UnreachableError. */
   readonly failure: unknown;
   /** Chunks that were asked for. */
@@ -75,7 +77,8 @@ async function receive(...chunks: readonly Uint8Array[]): Promise<Delivery> {
       return Promise.resolve(queue.shift());
     },
   };
-  const channel = new Channel(new ByteReader(source), NOWHERE);
+  const alive: number[] = [];
+  const channel = new Channel(new ByteReader(source), NOWHERE, (seconds) => alive.push(seconds));
   const frames: Received[] = [];
   await channel.run(
     (frame) => frames.push(frame),
@@ -85,7 +88,7 @@ async function receive(...chunks: readonly Uint8Array[]): Promise<Delivery> {
   await channel.send(1, { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }).catch((cause: unknown) => {
     failure = cause;
   });
-  return { frames, failure, reads };
+  return { frames, alive, failure, reads };
 }
 
 /** The kind and message of what the channel failed with. */
@@ -124,6 +127,7 @@ test("MessageType has the numbers of the specification", () => {
     counters: 8,
     confirm: 9,
     flush: 10,
+    alive: 11,
     salvage: 12,
     patch: 13,
     bypass: 14,
@@ -163,12 +167,11 @@ for (const { name, frame, wire } of FRAMES) {
   });
 
   test(`Channel delivers the golden frame "${name}" however the stream is cut into chunks`, async () => {
-    const whole = await receive(wire);
-    expect(whole.frames.map(plain)).toEqual([plain(frame)]);
-    const bytewise = await receive(...Array.from(wire, (_, i) => wire.subarray(i, i + 1)));
-    expect(bytewise.frames.map(plain)).toEqual([plain(frame)]);
-    const twice = await receive(Buffer.concat([wire, wire]));
-    expect(twice.frames.map(plain)).toEqual([plain(frame), plain(frame)]);
+    const delivered = ({ frames, alive }: Delivery) => [...frames.map(plain), ...alive];
+    const due = frame.type === MessageType.alive ? 60 : plain(frame);
+    expect(delivered(await receive(wire))).toEqual([due]);
+    expect(delivered(await receive(...Array.from(wire, (_, i) => wire.subarray(i, i + 1))))).toEqual([due]);
+    expect(delivered(await receive(Buffer.concat([wire, wire])))).toEqual([due, due]);
   });
 
   test(`Channel delivers nothing of any truncation of the golden frame "${name}"`, async () => {
@@ -252,13 +255,20 @@ test("encodeFrame() refuses what the other side would refuse", () => {
 
 test("decodeHeader() refuses lengths over the limits, whatever the checksum says", () => {
   const head = (length: number) => refusal(() => decodeHeader(header({ head: length })));
-  const body = (length: number) => refusal(() => decodeHeader(header({ body: length })));
+  const body = (length: number, type: MessageType) => refusal(() => decodeHeader(header({ body: length, type })));
   expect(head(65536)).toBe("nothing thrown");
   expect(head(65537)).toBe("Cannot read a frame: a head of 65537 bytes exceeds 65536");
   expect(head(0xffff_ffff)).toBe("Cannot read a frame: a head of 4294967295 bytes exceeds 65536");
-  expect(body(16777216)).toBe("nothing thrown");
-  expect(body(16777217)).toBe("Cannot read a frame: a body of 16777217 bytes exceeds 16777216");
-  expect(body(0xffff_ffff)).toBe("Cannot read a frame: a body of 4294967295 bytes exceeds 16777216");
+  for (const [type, most] of [
+    [MessageType.write, 16777216],
+    [MessageType.block, 16777216],
+    [MessageType.run, 65536],
+    [MessageType.flush, 65536],
+  ] as const) {
+    expect(body(most, type)).toBe("nothing thrown");
+    for (const length of [most + 1, 2 ** 31, 0xffff_ffff])
+      expect(body(length, type)).toBe(`Cannot read a frame: a body of ${length} bytes exceeds ${most}`);
+  }
 });
 
 test("Channel refuses lengths over the limits before it allocates or reads on", async () => {

@@ -17,9 +17,17 @@ import { countReads, type Lane } from "../sync/sync.ts";
 import { BUILD, VERSION } from "../version.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
+import { hasTerminal } from "./terminal.ts";
 
 /** The variable by which this program, started by ssh to ask for a password, knows which one holds it. */
 export const ASKPASS_VARIABLE = "BLOCKSYNC_ASKPASS";
+
+/**
+ * How long a login may say nothing where there is no terminal: sshd itself waits 2 minutes for one (LoginGraceTime), and
+ * a key that must be touched, or a host that wakes up, needs some of that. On a terminal a person may be asked for a
+ * password, so there is no limit, and Ctrl-C.
+ */
+const LOGIN_LIMIT_MS = 180_000;
 
 export interface LaneOptions extends CommonOptions {
   /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
@@ -128,7 +136,7 @@ export class Lanes {
   }
 
   #connectOptions(): ConnectOptions {
-    const { shell, sudo, script, remoteDirectory, passwordVariable } = this.#options;
+    const { shell, sudo, script, remoteDirectory, passwordVariable, timeoutSeconds } = this.#options;
     return {
       shell,
       sudo,
@@ -138,6 +146,8 @@ export class Lanes {
       own: { version: VERSION, build: BUILD },
       createPipe,
       limits: this.#limits,
+      timeoutSeconds,
+      loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
       signal: this.#signal,
       onNote: (text, detail) => (detail ? this.#report.detail(text) : this.#report.notice(text)),
     };

@@ -1,6 +1,7 @@
 /** The command line's values, converted and checked once; nothing behind this file sees strings. */
 import { UsageError } from "../errors.ts";
 import { HASH_NAMES, type HashName } from "../local/hash.ts";
+import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
 import { isBlockSize } from "../sync/blocks.ts";
@@ -20,6 +21,8 @@ export interface CommonOptions {
   /** Name of the environment variable that holds the ssh password. */
   readonly passwordVariable: string | undefined;
   readonly script: string | undefined;
+  /** --timeout: how long the far side may be silent. */
+  readonly timeoutSeconds: number;
   /** Where a remote keeps its copy of the program, before the usual places; "" for none. */
   readonly remoteDirectory: string;
   readonly intervalMs: number;
@@ -140,6 +143,7 @@ export function commonOptions(values: Values): CommonOptions {
     shell: shellOptions(values),
     passwordVariable,
     script: shellWord(text(values, "script"), "--script"),
+    timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
     remoteDirectory: shellWord(process.env["BLOCKSYNC_REMOTE_DIR"], "BLOCKSYNC_REMOTE_DIR") ?? "",
     intervalMs: interval * 1000,
     outputFile: text(values, "output"),

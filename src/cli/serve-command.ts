@@ -1,12 +1,14 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
-import { asFailure, ExitCode, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, UnreachableError, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import type { Permission } from "../local/permission.ts";
 import { Channel } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
+import { DEFAULT_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { expandHome, Server } from "../remote/serve.ts";
 import { ByteReader } from "../remote/streams.ts";
+import { Watch } from "../remote/watch.ts";
 import { BUILD, VERSION } from "../version.ts";
 import type { Values } from "./options.ts";
 
@@ -21,7 +23,11 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
   return undefined;
 }
 
-/** Returns the exit code, when the input has ended. @throws {ProtocolError} when the other side is no blocksync. */
+/**
+ * Returns the exit code, when the input has ended.
+ * @throws {ProtocolError} when the other side is no blocksync, or breaks the rules; {UnreachableError} when it is silent
+ *   for the timeout it told us, so that nobody stays behind a connection that stalls without closing.
+ */
 export async function runServe(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
   const home = process.env["HOME"];
@@ -32,9 +38,23 @@ export async function runServe(values: Values, words: readonly string[], signal:
   if (directory !== undefined && permission === undefined) process.chdir(directory);
   setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);
-  const reader = new ByteReader(descriptorSource(0));
-  const sink = descriptorSink(1);
-  const server = new Server(new Channel(reader, sink), home, permission);
+  const watch = new Watch();
+  const allowSilence = (seconds: number) =>
+    watch.expect(
+      seconds * 1000,
+      () => new UnreachableError(`Lost the connection: the controlling blocksync was silent for ${seconds} s`),
+    );
+  allowSilence(DEFAULT_TIMEOUT_SECONDS);
+  const reader = new ByteReader(watch.source(descriptorSource(0)));
+  const sink = watch.sink(descriptorSink(1));
+  let timeoutSeconds = 0;
+  const channel = new Channel(reader, sink, (seconds) => {
+    if (seconds === timeoutSeconds) return;
+    timeoutSeconds = seconds;
+    allowSilence(seconds);
+    channel.keepAlive(seconds);
+  });
+  const server = new Server(channel, home, permission);
   const interrupted = new Promise<number>((resolve) => {
     signal.addEventListener("abort", () => resolve(asFailure(signal.reason).exitCode), { once: true });
   });
@@ -45,7 +65,9 @@ export async function runServe(values: Values, words: readonly string[], signal:
     await server.run();
     return ExitCode.ok;
   };
-  const exitCode = await Promise.race([serve(), interrupted]);
-  await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
-  return exitCode;
+  try {
+    return await Promise.race([serve(), interrupted]);
+  } finally {
+    await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+  }
 }

@@ -66,6 +66,12 @@ const sharedOptions = {
     valueHint: "PATH",
     description: "run the blocksync already at PATH on the remote; copy nothing",
   },
+  timeout: {
+    type: "string",
+    valueHint: "SECONDS",
+    default: "60",
+    description: "give up when the far side is silent for so long: 1 to 3600",
+  },
   interpreter: {
     type: "string",
     alias: ["I"],

@@ -27,6 +27,8 @@ import type { ByteReader, ByteSink } from "./streams.ts";
 const NOISE_LIMIT = 4 << 20;
 const LINE_LIMIT = 8 << 10;
 const NEWLINE = 10;
+/** What is handed over at once of the program: at the default timeout a line of 1 KB/s still shows progress. */
+const UPLOAD_STEP = 64 << 10;
 
 /** Variables that would change what the program does, or run something else first. */
 const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH BLOCKSYNC_ASKPASS";
@@ -132,6 +134,16 @@ export interface BootstrapResult {
   readonly bytesBootstrapped: number;
 }
 
+/** What bootstrap() tells while it goes on. */
+export interface BootstrapListener {
+  /** The far shell has begun: the login is over. */
+  onBegun(): void;
+  onUpload(directory: string): void;
+  /** All was handed over in so many milliseconds; what lies in buffers on the way may take as long again. */
+  onUploaded(elapsedMs: number): void;
+  onReady(): void;
+}
+
 /** Waits for the "ready" of scriptCommand(), or of a forced command. Returns false when the stream ended instead. */
 export async function awaitReady(reader: ByteReader, marker: string): Promise<boolean> {
   return (await new MarkedLines(reader, marker).next()) === "ready";
@@ -147,7 +159,7 @@ export async function bootstrap(
   marker: string,
   host: string,
   program: Program,
-  onUpload: (directory: string) => void,
+  listener: BootstrapListener,
 ): Promise<BootstrapResult | undefined> {
   const lines = new MarkedLines(reader, marker);
   const name = JSON.stringify(host);
@@ -155,7 +167,11 @@ export async function bootstrap(
   await sendLine(sink, await program.sha256());
   const probe = await lines.next();
   if (probe === undefined) return undefined;
-  if (probe === "ready") return { bytesBootstrapped: 0 };
+  listener.onBegun();
+  if (probe === "ready") {
+    listener.onReady();
+    return { bytesBootstrapped: 0 };
+  }
   const platform = probe.replace(/^probe /, "");
   if (platform !== program.platform) {
     throw new UnreachableError(
@@ -167,18 +183,24 @@ export async function bootstrap(
   }
   const answer = await lines.next();
   if (answer === undefined) return undefined;
-  if (answer === "ready") return { bytesBootstrapped: 0 };
+  if (answer === "ready") {
+    listener.onReady();
+    return { bytesBootstrapped: 0 };
+  }
   const offer = /^send ([a-z,]+) (.+)$/.exec(answer);
   if (offer === null) throw refusal(name, answer);
   const [, codecs = "", directory = ""] = offer;
-  onUpload(directory);
+  listener.onUpload(directory);
   const { codec, bytes } = await program.packed(codecs.split(","));
+  const begun = performance.now();
   await sendLine(sink, `${codec} ${bytes.length}`);
-  const step = 1 << 20;
-  for (let sent = 0; sent < bytes.length; sent += step) await sink.write(bytes.subarray(sent, sent + step));
+  for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
+    await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
+  listener.onUploaded(performance.now() - begun);
   const outcome = await lines.next();
   if (outcome === undefined) return undefined;
   if (outcome !== "ready") throw refusal(name, outcome);
+  listener.onReady();
   return { bytesBootstrapped: bytes.length };
 }
 

@@ -3,10 +3,10 @@
  * yet released is at most INBOUND_BYTES of bulk data, what waits to be sent is what callers hold anyway. The first
  * failure ends the channel and fails everything pending with it.
  */
-import { type Failure, ProtocolError } from "../errors.ts";
+import { Failure, ProtocolError, reason, UnreachableError } from "../errors.ts";
 import { Window } from "../sync/window.ts";
-import { decode, type Outgoing } from "./messages.ts";
-import { checkContent, decodeHeader, encodeFrame, type Frame, HEADER_SIZE, MessageType } from "./protocol.ts";
+import { decode, encode, type Outgoing } from "./messages.ts";
+import { checkContent, decodeHeader, encodeFrame, type Frame, HEADER_SIZE, isBulk, MessageType } from "./protocol.ts";
 import type { ByteReader, ByteSink } from "./streams.ts";
 
 /** Bulk data received and not yet used: twice the largest block, 32 blocks of the default size. */
@@ -18,12 +18,12 @@ const JOIN_BYTES = 64 << 10;
 const POOLED_LENGTH = 64 << 10;
 const MAX_SPARE = 8;
 
-const BULK: ReadonlySet<MessageType> = new Set([
-  MessageType.block,
-  MessageType.write,
-  MessageType.salvaged,
-  MessageType.patch,
-]);
+/** Runs of a scan that wait for their consumer: 65,536 of a hole or a block each, the most a scan's window allows. */
+const STREAM_BYTES = 32 << 20;
+/** What a waiting frame costs besides its bytes. */
+const FRAME_OVERHEAD = 256;
+/** A side that has sent nothing for this share of the timeout sends a sign of life; two of them are the promised quarter. */
+const ALIVE_SHARE = 1 / 8;
 
 /** A frame with bulk data holds a part of the channel's memory until release() is called; more calls do no harm. */
 export interface Received extends Frame {
@@ -52,50 +52,96 @@ export class Channel {
   readonly #outgoing: Outbound[] = [];
   #sending = false;
   #nextId = 1;
+  readonly #onAlive: (timeoutSeconds: number) => void;
+  #aliveTimer: Timer | undefined;
   #failure: { readonly cause: unknown } | undefined;
+  /** Resolves when the channel has failed. */
+  readonly #ended: Promise<void>;
+  #end: () => void = () => undefined;
   bytesSent = 0;
   bytesReceived = 0;
 
-  constructor(reader: ByteReader, sink: ByteSink) {
+  /** `onAlive` is told the far side's timeout with each of its signs of life. */
+  constructor(reader: ByteReader, sink: ByteSink, onAlive: (timeoutSeconds: number) => void = () => undefined) {
     this.#reader = reader;
     this.#sink = sink;
+    this.#onAlive = onAlive;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
   }
 
   /**
-   * Receives until the streams end. Frames that answer no request go to `onRequest`; without one they are an error.
-   * `explainEnd` puts the end of the stream into words; without one the end is orderly and run() just returns.
+   * Receives until the streams end or the channel fails. Frames that answer no request go to `onRequest`; without one
+   * they are an error. `explainEnd` puts the end of the stream into words, and the failure goes to whoever waits for a
+   * reply. Without one an end between two frames is orderly, and run() returns.
+   * @throws what the channel failed with, when there is no `explainEnd`.
    */
   async run(onRequest?: RequestHandler, explainEnd?: () => Promise<Failure>): Promise<void> {
+    // A read cannot be taken back, so a channel that has failed does not wait for its end.
+    await Promise.race([this.#receiveAll(onRequest, explainEnd), this.#ended]);
+    if (explainEnd === undefined && this.#failure !== undefined) throw this.#failure.cause;
+    clearInterval(this.#aliveTimer);
+  }
+
+  async #receiveAll(onRequest?: RequestHandler, explainEnd?: () => Promise<Failure>): Promise<void> {
     try {
       for (;;) {
         const frame = await this.#receive();
-        if (frame === undefined) break;
-        const pending = this.#pending.get(frame.id);
-        if (pending !== undefined) pending.receive(frame);
-        else if (onRequest !== undefined) onRequest(frame);
-        else throw new ProtocolError(`Received a message of type ${frame.type} that answers nothing`);
+        if (frame === undefined || this.#failure !== undefined) break;
+        this.#deliver(frame, onRequest);
       }
     } catch (cause) {
-      // A stream that breaks is the end of the other side too; a broken rule is the failure itself.
-      if (cause instanceof ProtocolError || explainEnd === undefined) {
-        this.fail(cause);
-        return;
-      }
+      // A stream that breaks is the end of the other side too; a broken rule, or silence, is the failure itself.
+      if (cause instanceof Failure) this.fail(cause);
+      else if (explainEnd === undefined)
+        this.fail(new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause }));
     }
     if (this.#failure === undefined && explainEnd !== undefined) this.fail(await explainEnd());
   }
 
+  #deliver(frame: Received, onRequest: RequestHandler | undefined): void {
+    const pending = this.#pending.get(frame.id);
+    if (frame.type === MessageType.alive) this.#onAlive(decode.alive(frame));
+    else if (pending !== undefined) pending.receive(frame);
+    else if (onRequest !== undefined) onRequest(frame);
+    // What was no request of ours but broke a rule there: an advance, a sign of life.
+    else if (frame.type === MessageType.failed && frame.id === 0) throw decode.failed(frame);
+    else throw new ProtocolError(`Received a message of type ${frame.type} that answers nothing`);
+  }
+
+  /**
+   * Sends a sign of life at once, and from now on whenever nothing else was sent for a while, so that the far side can
+   * tell silence by `timeoutSeconds`. What is being sent is a sign of life too, as far as the far side reads it.
+   */
+  keepAlive(timeoutSeconds: number): void {
+    clearInterval(this.#aliveTimer);
+    if (this.#failure !== undefined) return;
+    const send = () => void this.send(0, encode.alive(timeoutSeconds)).catch(() => undefined);
+    let sentBefore = this.bytesSent;
+    this.#aliveTimer = setInterval(
+      () => {
+        if (this.bytesSent === sentBefore && !this.#sending) send();
+        sentBefore = this.bytesSent;
+      },
+      timeoutSeconds * 1000 * ALIVE_SHARE,
+    ).unref();
+    send();
+  }
+
+  /** Returns undefined at the end of the stream. */
   async #receive(): Promise<Received | undefined> {
     const bytes = new Uint8Array(HEADER_SIZE);
-    if ((await this.#reader.fill(bytes)) < HEADER_SIZE) return undefined;
+    const length = await this.#reader.fill(bytes);
+    if (length === 0) return undefined;
+    if (length < HEADER_SIZE) throw new Error(WITHIN_A_MESSAGE);
     const header = decodeHeader(bytes);
-    const bulk = BULK.has(header.type);
-    const held = bulk && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
+    const held = isBulk(header.type) && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
     const head = new Uint8Array(header.headLength);
     const memory = held > 0 ? this.#bulkMemory(header.bodyLength) : Buffer.allocUnsafeSlow(header.bodyLength);
     const body = memory.subarray(0, header.bodyLength);
     if ((await this.#reader.fill(head)) < head.length || (await this.#reader.fill(body)) < body.length)
-      return undefined;
+      throw new Error(WITHIN_A_MESSAGE);
     checkContent(header, head, body);
     this.bytesReceived += HEADER_SIZE + head.length + body.length;
     let unreleased = held;
@@ -145,6 +191,7 @@ export class Channel {
         } catch (cause) {
           // The reading side learns why the other end went away, and fails the channel with that.
           for (const entry of batch.entries) entry.fail(cause);
+          if (cause instanceof Failure) this.fail(cause);
           return;
         }
       }
@@ -203,10 +250,13 @@ export class Channel {
   async *stream(message: Outgoing, type: MessageType): AsyncGenerator<Received> {
     const id = this.#newId();
     const queue: Received[] = [];
+    let queuedBytes = 0;
     let wake: (() => void) | undefined;
     let failure: { readonly cause: unknown } | undefined;
     this.#expect(id, {
       receive: (frame) => {
+        queuedBytes += costOf(frame);
+        if (queuedBytes > STREAM_BYTES) throw new ProtocolError("Received more of a scan than was asked for");
         queue.push(frame);
         wake?.();
       },
@@ -219,6 +269,7 @@ export class Channel {
     for (;;) {
       const frame = queue.shift();
       if (frame !== undefined) {
+        queuedBytes -= costOf(frame);
         if (frame.type === MessageType.done) {
           decode.empty(frame);
           this.#pending.delete(id);
@@ -249,12 +300,20 @@ export class Channel {
   fail(cause: unknown): void {
     if (this.#failure !== undefined) return;
     this.#failure = { cause };
+    clearInterval(this.#aliveTimer);
     this.#inbound.fail(cause);
     for (const pending of this.#pending.values()) pending.fail(cause);
     this.#pending.clear();
     for (const entry of this.#outgoing.splice(0)) entry.fail(cause);
     this.#sink.end().catch(() => undefined);
+    this.#end();
   }
+}
+
+const WITHIN_A_MESSAGE = "it ended within a message";
+
+function costOf(frame: Frame): number {
+  return FRAME_OVERHEAD + frame.head.length + frame.body.length;
 }
 
 function checkReply(frame: Received, type: MessageType): Received {

@@ -8,6 +8,7 @@ import { ownProgram } from "./program.ts";
 import { limitSink, limitSource, type RateLimit } from "./rate.ts";
 import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
+import { Watch } from "./watch.ts";
 
 export interface ConnectOptions {
   readonly shell: ShellOptions;
@@ -22,6 +23,10 @@ export interface ConnectOptions {
   readonly createPipe: ChildOptions["createPipe"];
   /** What all connections of a run may carry together, each direction by itself. */
   readonly limits: { readonly sent: RateLimit; readonly received: RateLimit } | undefined;
+  /** How long the far side may be silent once it has begun. */
+  readonly timeoutSeconds: number;
+  /** How long it may be silent before that, while somebody may be asked for a password; undefined for no limit. */
+  readonly loginLimitMs: number | undefined;
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
   /** Tells what is going on, for -v and for stages that take time. */
@@ -44,12 +49,20 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
   const argv = shellCommand(remote, options.shell, command);
   options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
   const program = options.script === undefined ? ownProgram() : undefined;
-  const child = start(argv, options);
-  return await startOver(child, remote.host, argv[0] ?? "ssh", options, async (reader) => {
-    if (program === undefined) return (await awaitReady(reader, marker)) ? { bytesBootstrapped: 0 } : undefined;
-    const onUpload = (directory: string) =>
-      options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false);
-    return await bootstrap(reader, child.sink, marker, remote.host, program, onUpload);
+  const started = start(argv, remote.host, options);
+  return await startOver(started, async (reader) => {
+    const { child, patience } = started;
+    if (program === undefined) {
+      if (!(await awaitReady(reader, marker))) return undefined;
+      patience.start();
+      return { bytesBootstrapped: 0 };
+    }
+    return await bootstrap(reader, child.sink, marker, remote.host, program, {
+      onBegun: () => patience.start(),
+      onUpload: (directory) => options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false),
+      onUploaded: (elapsedMs) => patience.start(elapsedMs),
+      onReady: () => patience.start(),
+    });
   });
 }
 
@@ -57,25 +70,81 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
 export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
   const argv = ["sudo", "--", options.script ?? process.execPath, "serve"];
   options.onNote(`Running: ${argv.join(" ")}`, true);
-  const child = start(argv, options);
-  return await startOver(child, "localhost", "sudo", options, () => Promise.resolve({ bytesBootstrapped: 0 }));
+  // sudo asks for as long as it likes, so the login lasts until the first line of blocksync itself.
+  return await startOver(start(argv, "localhost", options), () => Promise.resolve({ bytesBootstrapped: 0 }));
 }
 
-/** Starts the command with the run's limits on its pipes. */
-function start(argv: readonly string[], options: ConnectOptions): Child {
-  const { env, createPipe, signal, limits } = options;
-  const child = startChild(argv, { env, createPipe, signal, onLine: (line) => options.onNote(line, true) });
-  if (limits === undefined) return child;
-  return { ...child, sink: limitSink(child.sink, limits.sent), source: limitSource(child.source, limits.received) };
+/** What the far side may take for each stage of a connection. */
+interface Patience {
+  /** It has begun to answer: nothing may stand still longer than the timeout and `extraMs`. */
+  start(extraMs?: number): void;
+  /** It has become blocksync, and sends signs of life. */
+  run(): void;
+  stop(): void;
+}
+
+interface Started {
+  readonly child: Child;
+  readonly host: string;
+  /** The name of what reaches it: "ssh". */
+  readonly command: string;
+  readonly options: ConnectOptions;
+  readonly patience: Patience;
+}
+
+/** Starts the command, with watch and the run's limits on its pipes. */
+function start(argv: readonly string[], host: string, options: ConnectOptions): Started {
+  const { env, createPipe, signal, limits, timeoutSeconds, loginLimitMs } = options;
+  const command = argv[0] ?? "ssh";
+  const name = JSON.stringify(host);
+  const watch = new Watch();
+  let loggingIn = true;
+  const child = startChild(argv, {
+    env,
+    createPipe,
+    signal,
+    onLine: (line) => {
+      // A banner, or the question of a key; later ssh may have things to say of a line that is dead.
+      if (loggingIn) watch.heard();
+      options.onNote(line, true);
+    },
+  });
+  const notStartedFor = (limitMs: number) =>
+    new UnreachableError(
+      `Cannot start blocksync on ${name}: ${command} was silent for ${Math.round(limitMs / 1000)} s`,
+      { hint: "try the same login by hand: ssh HOST true; on a slow line --timeout allows more" },
+    );
+  if (loginLimitMs !== undefined) watch.expect(loginLimitMs, () => notStartedFor(loginLimitMs));
+  const patience = {
+    start: (extraMs = 0) => {
+      loggingIn = false;
+      const limitMs = timeoutSeconds * 1000 + extraMs;
+      watch.expect(limitMs, () => notStartedFor(limitMs));
+    },
+    run: () => {
+      loggingIn = false;
+      watch.expect(
+        timeoutSeconds * 1000,
+        () =>
+          new UnreachableError(`Lost the connection to ${name}: the far side was silent for ${timeoutSeconds} s`, {
+            hint: "what was written so far stays written; run again, it goes on where it differs; --timeout allows more",
+          }),
+      );
+    },
+    stop: () => watch.stop(),
+  };
+  const watched = { ...child, sink: watch.sink(child.sink), source: watch.source(child.source) };
+  if (limits === undefined) return { child: watched, host, command, options, patience };
+  const sink = limitSink(watched.sink, limits.sent);
+  const source = limitSource(watched.source, limits.received);
+  return { child: { ...watched, sink, source }, host, command, options, patience };
 }
 
 async function startOver(
-  child: Child,
-  host: string,
-  command: string,
-  options: ConnectOptions,
+  started: Started,
   begin: (reader: ByteReader) => Promise<{ readonly bytesBootstrapped: number } | undefined>,
 ): Promise<Connection> {
+  const { child, host, command, options, patience } = started;
   const reader = new ByteReader(child.source);
   try {
     const begun = await begin(reader);
@@ -83,7 +152,8 @@ async function startOver(
     await sendPreamble(child.sink, options.own);
     const channel = new Channel(reader, child.sink);
     // The first request goes out before the peer's line is in, which spares a round trip.
-    const running = receiveAll(channel, reader, child, host, command, options.own);
+    const running = receiveAll(channel, reader, started);
+    channel.keepAlive(options.timeoutSeconds);
     return {
       channel,
       bytesBootstrapped: begun.bytesBootstrapped,
@@ -91,27 +161,24 @@ async function startOver(
         channel.fail(new UnreachableError(`The connection to ${JSON.stringify(host)} is closed`));
         await child.stop();
         await running;
+        patience.stop();
       },
     };
   } catch (error) {
     // A broken pipe says less than the command that broke it.
     const failure = isBrokenPipe(error) ? await notStarted(child, host, command) : error;
     await child.stop();
+    patience.stop();
     throw failure;
   }
 }
 
 /** Checks the peer's line, then receives until the end; whatever goes wrong is the channel's failure. Never throws. */
-async function receiveAll(
-  channel: Channel,
-  reader: ByteReader,
-  child: Child,
-  host: string,
-  command: string,
-  own: Build,
-): Promise<void> {
+async function receiveAll(channel: Channel, reader: ByteReader, started: Started): Promise<void> {
+  const { child, host, command, options, patience } = started;
   try {
-    if (!(await receivePreamble(reader, own))) throw await notStarted(child, host, command);
+    if (!(await receivePreamble(reader, options.own))) throw await notStarted(child, host, command);
+    patience.run();
   } catch (error) {
     channel.fail(error);
     return;

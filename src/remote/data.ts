@@ -4,7 +4,7 @@ import { leafSetProblem } from "../sync/blocks.ts";
 import type { BlockData } from "../sync/endpoint.ts";
 import type { Received } from "./channel.ts";
 import type { Compression } from "./compression.ts";
-import type { PackedData } from "./messages.ts";
+import type { PackedData } from "./packed.ts";
 
 /**
  * Expands and checks the data of `frame`, which is released with the data, or here when something is wrong.

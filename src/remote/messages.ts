@@ -1,14 +1,6 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
 import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../errors.ts";
-import {
-  type BlockLayout,
-  isBlockSize,
-  leafCount,
-  MAX_BLOCK_SIZE,
-  type SectorSet,
-  sectorRuns,
-  sectorSetProblem,
-} from "../sync/blocks.ts";
+import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
 import {
   type BlockData,
   type CacheBypass,
@@ -23,7 +15,8 @@ import {
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
-import { FieldReader, FieldWriter, type Frame, MessageType, NO_BYTES } from "./protocol.ts";
+import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
+import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
 
 export interface OpenRequest {
   readonly role: EndpointRole;
@@ -117,6 +110,7 @@ export const encode = {
         .bool(request.tolerant),
     ),
   advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
+  alive: (timeoutSeconds: number) => message(MessageType.alive, new FieldWriter().u32(timeoutSeconds)),
   leafHashes: (index: number, size: LeafHashSize) =>
     message(MessageType.leafHashes, new FieldWriter().u64(index).u8(size)),
   read: (index: number, filter: LeafFilter) =>
@@ -170,52 +164,15 @@ export const encode = {
     ),
 };
 
-function writeData(writer: FieldWriter, data: BlockData): FieldWriter {
-  return writer.bytes(data.hash).bytes(data.leaves).bytes(data.zeros).u32(data.bytes.length);
-}
-
-/** Block data as it came off the wire: the body is still packed. */
-export interface PackedData {
-  readonly hash: Uint8Array;
-  readonly leaves: Uint8Array;
-  readonly zeros: Uint8Array;
-  readonly expandedLength: number;
-  readonly body: Uint8Array;
-}
-
-function readData(reader: FieldReader, body: Uint8Array): PackedData {
-  const data = {
-    hash: reader.bytes(),
-    leaves: reader.bytes(),
-    zeros: reader.bytes(),
-    expandedLength: reader.u32(),
-    body,
-  };
-  if (data.expandedLength > MAX_BLOCK_SIZE || body.length > data.expandedLength) {
-    throw new ProtocolError(`Cannot read a message: ${body.length} bytes that expand to ${data.expandedLength}`);
-  }
-  return data;
-}
-
 export interface SalvageRequest {
   readonly index: number;
   readonly retries: number;
   readonly known: SectorSet;
 }
 
-function sectorSet(set: Uint8Array, blockLength: number): SectorSet {
-  const problem = sectorSetProblem(set, blockLength);
-  if (problem !== undefined) throw new ProtocolError(`Cannot read a message: ${problem}`);
-  return set;
-}
-
-function salvaged(set: Uint8Array, bytes: Uint8Array, blockLength: number): Salvage {
-  const sectors = sectorSet(set, blockLength);
-  const wanted = sectorRuns(sectors, blockLength).reduce((sum, { length }) => sum + length, 0);
-  if (bytes.length !== wanted) {
-    throw new ProtocolError(`Cannot read a message: ${bytes.length} bytes of sectors instead of ${wanted}`);
-  }
-  return { sectors, bytes };
+/** What a far side says goes to a terminal, which must not obey it. Names in messages are quoted, so have none of these. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "\u{fffd}");
 }
 
 function noBody(frame: Frame): void {
@@ -260,6 +217,14 @@ export const decode = {
   advance: (frame: Frame): number => {
     noBody(frame);
     return fields(frame, (reader) => reader.u64());
+  },
+  /** The sender's timeout in seconds. */
+  alive: (frame: Frame): number => {
+    noBody(frame);
+    const seconds = fields(frame, (reader) => reader.u32());
+    if (frame.id !== 0 || seconds < 1 || seconds > MAX_TIMEOUT_SECONDS)
+      throw new ProtocolError(`Cannot read a sign of life: a timeout of ${seconds} s under the id ${frame.id}`);
+    return seconds;
   },
   leafHashes: (frame: Frame): { index: number; size: LeafHashSize } => {
     noBody(frame);
@@ -336,16 +301,16 @@ export const decode = {
     return fields(frame, (reader) => {
       const index = reader.u64();
       const retries = reader.u32();
-      return { index, retries, known: sectorSet(reader.bytes(), lengthOf(index)) };
+      return { index, retries, known: readSectorSet(reader.bytes(), lengthOf(index)) };
     });
   },
   patch: (frame: Frame, lengthOf: (index: number) => number): { index: number; salvage: Salvage } =>
     fields(frame, (reader) => {
       const index = reader.u64();
-      return { index, salvage: salvaged(reader.bytes(), frame.body, lengthOf(index)) };
+      return { index, salvage: readSalvage(reader.bytes(), frame.body, lengthOf(index)) };
     }),
   salvaged: (frame: Frame, blockLength: number): Salvage =>
-    fields(frame, (reader) => salvaged(reader.bytes(), frame.body, blockLength)),
+    fields(frame, (reader) => readSalvage(reader.bytes(), frame.body, blockLength)),
   patched: (frame: Frame): number => {
     noBody(frame);
     return fields(frame, (reader) => reader.u64());
@@ -379,8 +344,8 @@ export const decode = {
       const name = reader.text();
       const kind = FAILURE_KINDS.find((known) => known === name);
       if (kind === undefined) throw new ProtocolError("Cannot read a failure: its kind is unknown");
-      const text = reader.text();
-      const hint = reader.text();
+      const text = printable(reader.text());
+      const hint = printable(reader.text());
       return failureOfKind(kind, text, hint === "" ? undefined : hint);
     });
   },

@@ -50,7 +50,7 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
   options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
   const lastLines: string[] = [];
   const errors = collectLines(child.stderr, (line) => {
-    lastLines.push(line.slice(0, KEPT_LINE_LENGTH));
+    lastLines.push(line.slice(0, KEPT_LINE_LENGTH).replaceAll(/\p{Cc}/gu, "\u{fffd}"));
     if (lastLines.length > KEPT_LINES) lastLines.shift();
     options.onLine(line);
   });

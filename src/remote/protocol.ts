@@ -23,18 +23,30 @@
  *           17  u8   three zero bytes
  *           20  u32  content checksum  low half of XXH64(head, seed 0) XOR low half of XXH3-64(body, seed 0)
  *
- * The header's checksum is verified before any of its lengths is used, and the content's before a field is read.
+ * The header's checksum is verified before any of its lengths is used, and the content's before a field is read. Only
+ * write and block may have a body longer than MAX_HASHES_LENGTH.
  *
  * FIELDS in a head follow each other without padding: u8; u32; u64 (at most 2^53 - 1); bytes (u32 length, then they);
  * text (bytes holding UTF-8); bool (u8, 0 or 1). A head with bytes left over is an error.
  *
- * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap:
+ * EITHER WAY, with the id 0:
+ *
+ *     alive       timeout u32, seconds, 1 to MAX_TIMEOUT_SECONDS; no reply
+ *
+ * The controller sends one at once, and serve takes over its timeout; DEFAULT_TIMEOUT_SECONDS apply until then. From then
+ * on each side sends one when it has sent nothing else for a quarter of the timeout. A side that waits to read, and gets
+ * no byte for the timeout, gives up.
+ *
+ * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap, with at most
+ * MAX_UNANSWERED of them unanswered, whose heads and bodies (those of write apart) have at most MAX_UNANSWERED_BYTES
+ * together. A request that breaks these rules is answered by a last `failed`, and serve ends.
  *
  *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
  *                 compress bool, block size u32, path text, label text, hash text, additional hash text ("" for none),
  *                 seed bytes                                                               → opened
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → prepared
+ *                 Once, before any request that names a block. After a dry run nothing may be written.
  *     scan        first u64, count u64, window u64, hashed bool, tolerant bool             → run …, then done
  *                 Runs go at most `window` blocks beyond the last `advance`.
  *     advance     index u64; no reply
@@ -75,9 +87,17 @@ export const PROTOCOL_VERSION = 1;
 export const PREAMBLE_LIMIT = 256;
 const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)$/;
 export const HEADER_SIZE = 24;
+export const DEFAULT_TIMEOUT_SECONDS = 60;
+export const MAX_TIMEOUT_SECONDS = 3600;
+/** Twice what a controller has under way: 4096 blocks (sync/copy.ts). */
+export const MAX_UNANSWERED = 8192;
+/** 4096 reads with the leaf hashes of a 16 MiB block are 64 MiB. */
+export const MAX_UNANSWERED_BYTES = 96 << 20;
 /** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
 export const MAX_HEAD_LENGTH = 64 << 10;
 export const MAX_BODY_LENGTH = MAX_BLOCK_SIZE;
+/** 256 hashes of 128 bytes, or 4096 leaf hashes of 8, are 32 KiB. */
+export const MAX_HASHES_LENGTH = 64 << 10;
 
 export const MessageType = {
   open: 1,
@@ -90,6 +110,7 @@ export const MessageType = {
   counters: 8,
   confirm: 9,
   flush: 10,
+  alive: 11,
   salvage: 12,
   patch: 13,
   bypass: 14,
@@ -108,10 +129,21 @@ export const MessageType = {
 } as const;
 export type MessageType = (typeof MessageType)[keyof typeof MessageType];
 
+const BULK: ReadonlySet<MessageType> = new Set([
+  MessageType.block,
+  MessageType.write,
+  MessageType.salvaged,
+  MessageType.patch,
+]);
 const TYPES: ReadonlySet<number> = new Set(Object.values(MessageType));
 
 function isMessageType(value: number): value is MessageType {
   return TYPES.has(value);
+}
+
+/** Whether messages of this type carry the data of a block. */
+export function isBulk(type: MessageType): boolean {
+  return BULK.has(type);
 }
 
 export interface Frame {
@@ -142,7 +174,8 @@ function contentChecksum(head: Uint8Array, body: Uint8Array): number {
 /** Returns header and head in one piece; the body is sent right after it as it is. */
 export function encodeFrame(frame: Frame): Uint8Array {
   if (frame.head.length > MAX_HEAD_LENGTH) throw new RangeError(`Invalid head of ${frame.head.length} bytes`);
-  if (frame.body.length > MAX_BODY_LENGTH) throw new RangeError(`Invalid body of ${frame.body.length} bytes`);
+  const maxBodyLength = isBulk(frame.type) ? MAX_BODY_LENGTH : MAX_HASHES_LENGTH;
+  if (frame.body.length > maxBodyLength) throw new RangeError(`Invalid body of ${frame.body.length} bytes`);
   const bytes = new Uint8Array(HEADER_SIZE + frame.head.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(4, frame.head.length, true);
@@ -171,8 +204,9 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
   if (headLength > MAX_HEAD_LENGTH) {
     throw new ProtocolError(`Cannot read a frame: a head of ${headLength} bytes exceeds ${MAX_HEAD_LENGTH}`);
   }
-  if (bodyLength > MAX_BODY_LENGTH) {
-    throw new ProtocolError(`Cannot read a frame: a body of ${bodyLength} bytes exceeds ${MAX_BODY_LENGTH}`);
+  const maxBodyLength = isBulk(type) ? MAX_BODY_LENGTH : MAX_HASHES_LENGTH;
+  if (bodyLength > maxBodyLength) {
+    throw new ProtocolError(`Cannot read a frame: a body of ${bodyLength} bytes exceeds ${maxBodyLength}`);
   }
   return { type, id: view.getUint32(12, true), headLength, bodyLength, contentChecksum: view.getUint32(20, true) };
 }

@@ -1,8 +1,9 @@
 /**
  * Puts a local endpoint behind a channel: what runs at the far end. It opens one path, once, on the controller's word,
- * and touches nothing else. It ends when its input ends.
+ * and touches nothing else. It ends when its input ends, and after the first request that breaks the rules.
  */
-import { asFailure, ProtocolError } from "../errors.ts";
+import { setTimeout } from "node:timers/promises";
+import { asFailure, ProtocolError, reason, UnreachableError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import { type Permission, permitted } from "../local/permission.ts";
@@ -11,7 +12,10 @@ import type { Channel, Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
-import { MessageType } from "./protocol.ts";
+import { MAX_UNANSWERED, MAX_UNANSWERED_BYTES, MessageType } from "./protocol.ts";
+
+/** How long a controller that broke a rule is given to read the answer. */
+const LAST_WORDS_MS = 1000;
 
 function hashName(name: string): HashName {
   const known = HASH_NAMES.find((candidate) => candidate === name);
@@ -56,6 +60,11 @@ export class Server {
   #request: OpenRequest | undefined;
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
+  #prepared = false;
+  #mayWrite = false;
+  #unanswered = 0;
+  #unansweredBytes = 0;
+  #broken = false;
   #scanning = false;
   #advanced = 0;
   #onAdvance: (() => void) | undefined;
@@ -67,7 +76,7 @@ export class Server {
     this.#permission = permission;
   }
 
-  /** Serves until the input ends, then lets go of the device. */
+  /** Serves until the input ends, then lets go of the device. @throws {ProtocolError} {UnreachableError} */
   async run(): Promise<void> {
     try {
       await this.#channel.run((frame) => void this.#answer(frame));
@@ -82,12 +91,37 @@ export class Server {
   }
 
   async #answer(frame: Received): Promise<void> {
+    if (this.#broken) {
+      frame.release();
+      return;
+    }
+    // The data of a write is bounded by the channel.
+    const bytes = frame.type === MessageType.write ? 0 : frame.head.length + frame.body.length;
+    this.#unanswered++;
+    this.#unansweredBytes += bytes;
     try {
+      if (this.#unanswered > MAX_UNANSWERED || this.#unansweredBytes > MAX_UNANSWERED_BYTES)
+        throw new ProtocolError(`Received more than ${MAX_UNANSWERED} requests at once`);
       await this.#dispatch(frame);
     } catch (error) {
       frame.release();
-      await this.#reply(frame, encode.failed(asFailure(error))).catch(() => undefined);
+      await this.#refuse(frame, error);
+    } finally {
+      this.#unanswered--;
+      this.#unansweredBytes -= bytes;
     }
+  }
+
+  /** Answers with a failure; one that breaks the rules of the wire is the last answer there is. */
+  async #refuse(frame: Received, error: unknown): Promise<void> {
+    const breaksRules = error instanceof ProtocolError;
+    if (breaksRules) this.#broken = true;
+    const answered = this.#reply(frame, encode.failed(asFailure(error))).catch((cause: unknown) => {
+      this.#channel.fail(new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause }));
+    });
+    if (!breaksRules) return await answered;
+    await Promise.race([answered, setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
+    this.#channel.fail(error);
   }
 
   #reply(frame: Received, message: Outgoing): Promise<void> {
@@ -98,12 +132,8 @@ export class Server {
     switch (frame.type) {
       case MessageType.open:
         return await this.#open(frame);
-      case MessageType.prepare: {
-        const { sizeBytes, exact, dryRun } = decode.prepare(frame);
-        const identity = await this.#opened.prepare(sizeBytes, { exact, dryRun });
-        this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-        return await this.#reply(frame, encode.prepared(identity));
-      }
+      case MessageType.prepare:
+        return await this.#prepare(frame);
       case MessageType.scan:
         return await this.#scan(frame, decode.scan(frame));
       case MessageType.advance:
@@ -122,7 +152,7 @@ export class Server {
         return await this.#reply(frame, encode.salvaged(await this.#opened.salvage(index, known, retries)));
       }
       case MessageType.patch: {
-        this.#mayWrite();
+        this.#checkMayWrite();
         const { index, salvage } = decode.patch(frame, (block) => this.#lengthOf(block));
         const written = await this.#opened.patch(index, salvage);
         frame.release();
@@ -156,6 +186,17 @@ export class Server {
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }
 
+  async #prepare(frame: Received): Promise<void> {
+    const { sizeBytes, exact, dryRun } = decode.prepare(frame);
+    const endpoint = this.#opened;
+    if (this.#prepared) throw new ProtocolError("Received a second prepare");
+    this.#prepared = true;
+    const identity = await endpoint.prepare(sizeBytes, { exact, dryRun });
+    this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
+    this.#mayWrite = this.#request?.role === "destination" && !this.#request.readOnly && !dryRun;
+    await this.#reply(frame, encode.prepared(identity));
+  }
+
   get #opened(): LocalEndpoint {
     if (this.#endpoint === undefined) throw new ProtocolError("Received a request before anything was opened");
     return this.#endpoint;
@@ -177,13 +218,15 @@ export class Server {
   async #scan(frame: Received, request: ScanRequest): Promise<void> {
     const { first, count, window, hashed, tolerant } = request;
     if (this.#scanning) throw new ProtocolError("Received a second scan while one is running");
-    if (count > 0) this.#lengthOf(first + count - 1);
+    if (this.#layout === undefined) throw new ProtocolError("Received a scan before the size was fixed");
+    if (first > this.#layout.blockCount || count > this.#layout.blockCount - first)
+      throw new ProtocolError(`Received a scan of ${count} blocks from ${first} of ${this.#layout.blockCount}`);
     if (window === 0) throw new ProtocolError("Received a scan with a window of 0 blocks");
     this.#scanning = true;
     this.#advanced = first;
     try {
       for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant })) {
-        while ((run.kind === "hashed" || run.kind === "unreadable") && run.first >= this.#advanced + window) {
+        while (run.first >= this.#advanced + window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;
           });
@@ -216,13 +259,15 @@ export class Server {
     }
   }
 
-  #mayWrite(): void {
-    if (this.#request?.role !== "destination" || this.#request.readOnly)
-      throw new ProtocolError("Received a write for a source");
+  #checkMayWrite(): void {
+    if (this.#mayWrite) return;
+    throw new ProtocolError(
+      "Received a write for what is a source, or only for a dry run, or before its size was fixed",
+    );
   }
 
   async #write(frame: Received): Promise<void> {
-    this.#mayWrite();
+    this.#checkMayWrite();
     const { index, data: packed } = decode.write(frame);
     const length = this.#lengthOf(index);
     const hashSize = this.#opened.description.zeroHash.length;

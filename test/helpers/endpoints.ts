@@ -43,16 +43,22 @@ export interface Wire {
   readonly toClient: Pipe;
 }
 
-/** Opens an endpoint behind serve; `pieceLength` cuts the streams into small reads. */
+/**
+ * Opens an endpoint behind serve; `pieceLength` cuts the streams into small reads. `served` resolves when serve has
+ * ended, with its failure or undefined.
+ */
 export async function openServed(
   path: string,
   options: OpenOptions,
   pieceLength?: number,
-): Promise<{ endpoint: RemoteEndpoint; wire: Wire; channel: Channel }> {
+): Promise<{ endpoint: RemoteEndpoint; wire: Wire; channel: Channel; served: Promise<unknown> }> {
   const toServer = pipe(pieceLength);
   const toClient = pipe(pieceLength);
   const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), undefined);
-  const served = server.run().finally(() => toClient.sink.end());
+  const served: Promise<unknown> = server
+    .run()
+    .catch((failure: unknown) => failure)
+    .finally(() => toClient.sink.end());
   const channel = new Channel(new ByteReader(toClient.source), toServer.sink);
   void channel.run(undefined, () => Promise.resolve(new UnreachableError("The stream ended")));
   const local = localOptions(path, options);
@@ -76,7 +82,7 @@ export async function openServed(
   };
   try {
     const endpoint = await RemoteEndpoint.open(channel, request, zstdCompression(), shutDown);
-    return { endpoint, wire: { toServer, toClient }, channel };
+    return { endpoint, wire: { toServer, toClient }, channel, served };
   } catch (error) {
     await shutDown();
     throw error;
