@@ -100,10 +100,9 @@ describe("a key with serve --only", () => {
       fs.symlinkSync(dir.file("other"), dir.file("link to other"));
       const names = ["other", "hard link", "link to other", "missing", "no/such/folder", "allowed.bak", "."];
       for (const path of [...names.map((name) => dir.file(name)), "/etc/passwd", "allowed", "~/allowed", "~"]) {
-        for (const pair of [
-          [dir.file("s"), `${HOST}:${path}`],
-          [`${HOST}:${path}`, dir.file("got")],
-        ]) {
+        const push = [dir.file("s"), `${HOST}:${path}`];
+        const pull = [`${HOST}:${path}`, dir.file("got")];
+        for (const pair of path === dir.file("other") ? [push, pull] : [push]) {
           const result = await run([...writing.words, "-f", ...pair]);
           expect(result.stderr).toBe(
             `blocksync: Refused to open ${JSON.stringify(`${HOST}:${path}`)}: the far end was started for ${JSON.stringify(allowed)} and nothing else (only)\n` +

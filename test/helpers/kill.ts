@@ -40,8 +40,8 @@ const WORDS = ["-f", "--progress", "none", "-b", "64K"];
 const REST = ["-p", "1"];
 /** A write this often in one thread; strace counts each thread by itself, and a run has many. */
 const MOST_WRITES = 4;
-/** What every process of a round has in its environment: ssh and sshd of the tests let it through. */
-const MARK = "BLOCKSYNC_KILL_ROUND";
+/** What every process of a run has in its environment, at either end: ssh and sshd of the tests let it through. */
+export const MARK = "BLOCKSYNC_TEST_MARK";
 
 /** Round `number` of a series: all roads, kinds, sides and moments take their turns, the rest comes from the seed. */
 export function roundOf(number: number, seed: number): Round {
@@ -64,8 +64,8 @@ export function describeRound({ road, kind, victim, moment, seed }: Round): stri
   return `${road} to a ${kind}, ${victim} killed at ${moment} (seed ${seed})`;
 }
 
-/** Ids of the processes that have the mark in their environment; zombies have none. */
-function marked(mark: string): number[] {
+/** Ids of the processes that have this mark in their environment; zombies have none. */
+export function marked(mark: string): number[] {
   return fs
     .readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
