@@ -241,6 +241,21 @@ describe("serve --only", () => {
     expect(result.exitCode).toBe(6);
   });
 
+  test("of a path that cannot be opened says why, as it is said here", async () => {
+    fs.writeFileSync(dir.file("s"), "x");
+    const [option = "", rsh = ""] = fakeSsh(dir.file("rsh"));
+    for (const [path, message, exitCode] of [
+      [dir.file("no/such/folder"), "no such file or directory", 4],
+      [dir.path, "it is a directory (not-a-disk)", 3],
+      ["/dev/blocksync-none", "there is no such device (missing-device)", 3],
+    ] as const) {
+      fs.writeFileSync(JSON.parse(rsh), `#!/bin/sh\nexec '${BINARY}' serve --only '${path}'\n`);
+      const result = await run([option, rsh, dir.file("s"), `h:${path}`]);
+      expect(result.stderr).toContain(message);
+      expect(result.exitCode).toBe(exitCode);
+    }
+  });
+
   test.each([
     [["--read-only"], "--read-only of serve belongs to --only PATH"],
     [["--only"], "The option --only needs a value"],

@@ -17,9 +17,9 @@ export interface Permission {
 /**
  * What a path leads to: symbolic links are followed, the last one too, because names such as /dev/vg0/data and
  * /dev/disk/by-id/x are links. What does not exist yet is its name in the directory that its directory leads to.
- * Undefined when not even that directory can be found.
+ * Where not even that directory can be found, opening will fail, and the path stays as it is to be named then.
  */
-function targetOf(path: string): string | undefined {
+function targetOf(path: string): string {
   const full = resolve(path);
   for (const find of [() => fs.realpathSync(full), () => join(fs.realpathSync(dirname(full)), basename(full))]) {
     try {
@@ -28,7 +28,7 @@ function targetOf(path: string): string | undefined {
       // A file that is still to be created, or a link into nothing.
     }
   }
-  return undefined;
+  return full;
 }
 
 /**
@@ -40,7 +40,7 @@ export function permitted(options: LocalOptions, permission: Permission | undefi
   if (permission === undefined) return options;
   const name = JSON.stringify(options.label);
   const allowed = targetOf(permission.path);
-  if (allowed === undefined || allowed !== targetOf(options.path)) {
+  if (allowed !== targetOf(options.path)) {
     throw new RefusedError(
       `Refused to open ${name}: the far end was started for ${JSON.stringify(permission.path)} and nothing else (only)`,
       { hint: "name that path, or use another key: this one has a forced command in authorized_keys there" },
