@@ -57,6 +57,23 @@ export class RefusedError extends Failure {
   readonly exitCode = ExitCode.refused;
 }
 
+/** Refusals that --allow overrides, for a person who knows better. No other one is ever overridden. */
+export const OVERRIDABLE = ["mounted", "held", "in-use", "locked"] as const;
+export type Overridable = (typeof OVERRIDABLE)[number];
+
+export function isOverridable(name: string): name is Overridable {
+  return OVERRIDABLE.some((one) => one === name);
+}
+
+/** The refusal called `name` to write to `label`; the hint says how to override it where that is possible. */
+export function refusedDestination(label: string, name: string, why: string, hint?: string): RefusedError {
+  const override = isOverridable(name) ? `--allow ${name} writes to it all the same` : undefined;
+  const parts = [hint, override].filter((part) => part !== undefined);
+  return new RefusedError(`Refused to write to ${JSON.stringify(label)}: ${why} (${name})`, {
+    hint: parts.length === 0 ? undefined : parts.join("; "),
+  });
+}
+
 /** The refusal of a destination device that the source does not fit into; planned against, and checked where it is. */
 export function tooSmall(label: string, sourceBytes: number, deviceBytes: number): RefusedError {
   return new RefusedError(
@@ -145,6 +162,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EFBIG: "the file would be too large for this file system",
   ELOOP: "too many symbolic links",
   ETXTBSY: "it is a running program",
+  EEXIST: "it exists already",
   EINVAL: "invalid argument",
 };
 

@@ -193,6 +193,8 @@ describe("Server", () => {
       hash: "md5",
       additionalHash: "",
       seed: new Uint8Array(12),
+      allowed: [],
+      examine: false,
     });
     for (const [message, reason] of [
       [encode.leafHashes(0, 4), "before the size was fixed"],

@@ -134,7 +134,7 @@ describe("block devices", () => {
         const before = contents(dir.file("disk"));
         const result = await run(["-f", dir.file("s"), loop.path]);
         expect(result.exitCode).toBe(3);
-        expect(result.stderr).toContain("the device is mounted or in use (in-use)");
+        expect(result.stderr).toContain(`it is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`);
         expect((await run(["-n", dir.file("s"), loop.path])).exitCode).toBe(1);
         expect(contents(dir.file("disk")).equals(before)).toBe(true);
       } finally {
@@ -180,7 +180,7 @@ describe("block devices", () => {
           [partition, dir.file("disk"), "contains"],
           [dir.file("disk"), loop.path, "lies within"],
         ] as const) {
-          const result = await run(["-f", from, to]);
+          const result = await run(["-f", "--allow", "held", from, to]);
           expect(result.stderr).toContain(`it ${relation} the source ${JSON.stringify(from)} (overlap)`);
           expect(result.exitCode).toBe(3);
         }

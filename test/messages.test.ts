@@ -15,6 +15,7 @@ import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/m
 import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
 import { BlockLayout, MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData } from "../src/sync/endpoint.ts";
+import { type Facts, MAX_CONTENTS, MAX_FACT_LENGTH, MAX_SIGNATURES } from "../src/sync/facts.ts";
 import { refusal } from "./helpers/refusal.ts";
 import golden from "./testdata/frames-v1.json" with { type: "json" };
 
@@ -56,6 +57,20 @@ const OPEN: OpenRequest = {
   hash: "xxh3-xxh64",
   additionalHash: "",
   seed: sequence(0, 12),
+  allowed: ["mounted", "in-use"],
+  examine: true,
+};
+
+const FACTS: Facts = {
+  name: "sdb",
+  model: "Ultra Fit",
+  serial: "4C53ß",
+  transport: "usb",
+  contents: [
+    { name: "sdb", sizeBytes: 0x12_3456_789a, signatures: [{ type: "gpt", label: "", uuid: "a-b", note: "" }] },
+    { name: "sdb1", sizeBytes: 512, signatures: [] },
+    { name: "sdb2", sizeBytes: 0, signatures: undefined },
+  ],
 };
 
 function blockData(hashFrom: number, leaves: number, zeros: number, text: string): BlockData {
@@ -170,6 +185,7 @@ const CASES: readonly Case[] = [
       within: ["boot:8:0"],
       blank: false,
       zeroHash: sequence(0x30, 16),
+      facts: FACTS,
     }),
     decode: (received) => decode.opened(received, "host:/dev/sdb"),
     value: {
@@ -180,6 +196,7 @@ const CASES: readonly Case[] = [
       within: ["boot:8:0"],
       blank: false,
       zeroHash: sequence(0x30, 16),
+      facts: FACTS,
     },
   },
   run("run hashed", encode.run(HASHED), 2, HASHED),
@@ -323,6 +340,8 @@ test("decode.open() gives back every field, the other way round too", () => {
     hash: "sha256",
     additionalHash: "md5",
     seed: NO_BYTES,
+    allowed: [],
+    examine: false,
   };
   expect(plain(decode.open(frameOf(encode.open(other))))).toEqual(plain(other));
 });
@@ -481,7 +500,52 @@ test("decode.opened() copies the zero hash, which outlives the frame", () => {
     within: [],
     blank: true,
     zeroHash: "01020304",
+    facts: undefined,
   });
+});
+
+test("decode.open() refuses to override what never is", () => {
+  for (const name of ["swap", "same-file", "", "mounted "]) {
+    const { head } = encode.open({ ...OPEN, allowed: [] });
+    const text = new FieldWriter().text(`${name}\n`).finish();
+    const changed = Buffer.concat([head.subarray(0, -5), text, head.subarray(-1)]);
+    expect(refusal(() => decode.open({ type: MessageType.open, id: 1, head: changed, body: NO_BYTES }))).toBe(
+      `Cannot open: ${JSON.stringify(name)} cannot be overridden`,
+    );
+  }
+});
+
+/** A message `opened` with these facts. */
+function openedWith(facts: Facts) {
+  const described = { label: "", kind: "device", sizeBytes: 1, identity: "i", within: [], blank: false } as const;
+  return encode.opened({ ...described, zeroHash: NO_BYTES, facts });
+}
+
+test("decode.opened() refuses more facts than there may be, and takes that many of the longest", () => {
+  const long = "\u{ffee}".repeat(MAX_FACT_LENGTH);
+  const signature = { type: long, label: long, uuid: long, note: long };
+  const content = { name: long, sizeBytes: MAX, signatures: Array.from({ length: MAX_SIGNATURES }, () => signature) };
+  const facts = { ...FACTS, contents: Array.from({ length: MAX_CONTENTS }, () => content) };
+  const message = openedWith(facts);
+  expect(message.head.length).toBeLessThan(MAX_HEAD_LENGTH);
+  expect(decode.opened(frameOf(message), "").facts).toEqual(facts);
+  const signatures = [...content.signatures, signature];
+  for (const [tooMany, count] of [
+    [{ ...facts, contents: [...facts.contents, content] }, MAX_CONTENTS],
+    [{ ...facts, contents: [{ ...content, signatures }] }, MAX_SIGNATURES],
+  ] as const) {
+    expect(refusal(() => decode.opened(frameOf(openedWith(tooMany)), ""))).toBe(
+      `Cannot read a message: ${count + 1} items where at most ${count} are allowed`,
+    );
+  }
+});
+
+test("decode.opened() refuses control characters in facts, which go to a terminal", () => {
+  for (const model of ["\u001b[2J", "a\nb", "\u202e", "\u0000"]) {
+    expect(refusal(() => decode.opened(frameOf(openedWith({ ...FACTS, model })), ""))).toBe(
+      "Cannot read a message: control characters among the facts",
+    );
+  }
 });
 
 test("decode.run() refuses runs that do not continue where the last one ended", () => {

@@ -76,6 +76,9 @@ test("syncCommandOptions() without options gives the defaults", () => {
     dryRun: false,
     createDestination: false,
     force: false,
+    allowed: [],
+    expectSize: undefined,
+    expectSerial: undefined,
   });
 });
 
@@ -93,8 +96,10 @@ test("commonOptions() gives compare the same defaults", () => {
     dryRun,
     createDestination,
     force,
-    ...common
+    ...others
   } = sync();
+  const { allowed, expectSize, expectSerial, ...common } = others;
+  expect([allowed, expectSize, expectSerial]).toEqual([[], undefined, undefined]);
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
@@ -240,10 +245,7 @@ test("syncCommandOptions() reads dry run, create-dest and force", () => {
 
 test("syncCommandOptions() answers what this version does not have with a usage error that says so", () => {
   expect(ExitCode.usage).toBe(2);
-  const cases: [words: string[], what: string][] = [
-    [["--allow", "mounted"], "--allow mounted"],
-    [["--progress", "bar"], "--progress bar"],
-  ];
+  const cases: [words: string[], what: string][] = [[["--progress", "bar"], "--progress bar"]];
   for (const [words, what] of cases) {
     expect(refusal(...words)).toEqual({
       message: `${what} is not available yet`,
@@ -298,4 +300,22 @@ test("syncCommandOptions() compresses unless told not to", () => {
 test("syncCommandOptions() reads --bwlimit as bytes a second, not less than 1K", () => {
   expect([sync("--bwlimit", "10M").bytesPerSecond, sync("--bwlimit", "1K").bytesPerSecond]).toEqual([10 << 20, 1024]);
   expect(said("--bwlimit", "1023")).toContain("less than 1K");
+});
+
+test("syncCommandOptions() takes the refusals to override, and names them when another is given", () => {
+  expect(sync("--allow", "mounted").allowed).toEqual(["mounted"]);
+  expect(sync("--allow", "held, in-use,locked").allowed).toEqual(["held", "in-use", "locked"]);
+  for (const name of ["swap", "same-file", "too-small", "read-only", "root-disk", "nonsense", ""]) {
+    expect(said("--allow", `mounted,${name}`)).toBe(
+      `--allow ${JSON.stringify(name)} is none of mounted, held, in-use, locked`,
+    );
+  }
+});
+
+test("syncCommandOptions() reads what destination to expect", () => {
+  expect(sync("--expect-size", "4M", "--expect-serial", "S 1")).toMatchObject({
+    expectSize: 4 << 20,
+    expectSerial: "S 1",
+  });
+  expect(said("--expect-size", "big")).toBe('--expect-size "big" is no size, such as 4096, 64K or 1M');
 });

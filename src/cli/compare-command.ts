@@ -22,7 +22,16 @@ export async function runCompare(values: Values, words: readonly string[], signa
   return await runPair(
     a,
     b,
-    { ...options, second: "source", compress: false, discard: false, bytesPerSecond: undefined, lanes: 1 },
+    {
+      ...options,
+      second: "source",
+      compress: false,
+      discard: false,
+      allowed: [],
+      examine: false,
+      bytesPerSecond: undefined,
+      lanes: 1,
+    },
     signal,
     async ({ first: lane, report }) => {
       const { source, destination, compare } = lane;

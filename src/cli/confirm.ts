@@ -1,16 +1,23 @@
-/** Asks before a block device is overwritten. */
+/** Asks before a block device is overwritten, and shows what that is. */
 import { createInterface } from "node:readline";
 import { RefusedError } from "../errors.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
+import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
+
+/** Whether there is a terminal to ask on. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY;
+}
 
 /**
- * Returns once the user typed "yes" on the terminal.
+ * Returns once the user agreed on the terminal: by typing "yes", or the device's short name when it carries something
+ * that is not the source's.
  * @throws {RefusedError} for any other answer, and without a terminal.
  */
 export async function confirmOverwrite(source: Description, destination: Description): Promise<void> {
   const name = JSON.stringify(destination.label);
-  if (!process.stdin.isTTY) {
+  if (!canAsk()) {
     throw new RefusedError(
       `Refused to write to ${name}: it is a block device and there is no terminal to ask on (unconfirmed)`,
       {
@@ -18,14 +25,40 @@ export async function confirmOverwrite(source: Description, destination: Descrip
       },
     );
   }
+  const { facts } = destination;
+  const isForeign = foreignContents(source.facts, facts).length > 0;
+  const answer = isForeign && facts !== undefined && facts.name !== "" ? facts.name : "yes";
   const question = [
     `The block device ${name} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
     `to equal ${JSON.stringify(source.label)} (${formatBytes(source.sizeBytes)}).`,
-    'Type "yes" to go on: ',
+    ...(facts === undefined ? [] : factLines(facts)),
+    ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
+    `Type "${answer}" to go on: `,
   ].join("\n");
-  if ((await ask(question)) !== "yes") {
+  if ((await ask(question)) !== answer) {
     throw new RefusedError(`Refused to write to ${name}: not confirmed (unconfirmed)`, { hint: "nothing was written" });
   }
+}
+
+/** What is known of a device, a line for itself and one for each thing on it. */
+export function factLines(facts: Facts): string[] {
+  const { name, model, serial, transport, contents } = facts;
+  const hardware = [model, serial === "" ? "" : `serial ${serial}`, transport].filter((text) => text !== "").join(", ");
+  const lines = [`    ${[name, hardware].filter((text) => text !== "").join(": ")}`];
+  return [...lines, ...contents.map(contentLine)];
+}
+
+function contentLine({ name, sizeBytes, signatures }: Content): string {
+  const carried =
+    signatures === undefined
+      ? "unknown, it cannot be read"
+      : signatures.map(signatureText).join("; ") || "nothing that is known";
+  return `    ${name} (${formatBytes(sizeBytes)}): ${carried}`;
+}
+
+function signatureText({ type, label, uuid, note }: Signature): string {
+  const identity = label === "" ? uuid : JSON.stringify(label);
+  return [identity === "" ? type : `${type} ${identity}`, note].filter((text) => text !== "").join(", ");
 }
 
 function ask(question: string): Promise<string> {

@@ -1,6 +1,6 @@
 /** Turns two locations into lanes, each two endpoints and a way to compare them: the only place that knows which is where. */
 import { setTimeout } from "node:timers/promises";
-import { InterruptedError } from "../errors.ts";
+import { InterruptedError, type Overridable } from "../errors.ts";
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE } from "../local/hash.ts";
@@ -34,6 +34,9 @@ export interface LaneOptions extends CommonOptions {
   readonly second: "destination" | "dry run" | "source";
   readonly compress: boolean;
   readonly discard: boolean;
+  readonly allowed: readonly Overridable[];
+  /** Look for file systems and partition tables on both sides. */
+  readonly examine: boolean;
   readonly bytesPerSecond: number | undefined;
   /** Lanes that there may be at most. */
   readonly lanes: number;
@@ -112,13 +115,14 @@ export class Lanes {
 
   async #openSide(side: Side, number: number): Promise<Endpoint> {
     const { location, role, readOnly, dropCache, throughSudo } = side;
-    const { blockSize, discard, compress, hash, additionalHash } = this.#options;
+    const { blockSize, discard, allowed, examine, compress, hash, additionalHash } = this.#options;
     const { path, label } = location;
-    const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard };
+    const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard, allowed, examine };
     if (location.remote === undefined && !throughSudo) {
       const endpoint = await LocalEndpoint.open({
         ...common,
         hash: { name: hash, additional: additionalHash, seed: this.#seed },
+        onNote: (text) => this.#report.detail(text),
         sharers: this.#options.lanes,
       });
       await this.#keep(() => endpoint.close());

@@ -1,5 +1,5 @@
 /** The command line's values, converted and checked once; nothing behind this file sees strings. */
-import { UsageError } from "../errors.ts";
+import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
 import { HASH_NAMES, type HashName } from "../local/hash.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
@@ -56,6 +56,11 @@ export interface SyncCommandOptions extends CommonOptions {
   readonly dryRun: boolean;
   readonly createDestination: boolean;
   readonly force: boolean;
+  /** Refusals that are overridden. */
+  readonly allowed: readonly Overridable[];
+  /** In bytes; undefined where any will do. */
+  readonly expectSize: number | undefined;
+  readonly expectSerial: string | undefined;
 }
 
 /** The values as citty hands them over: by the option's long name. */
@@ -166,6 +171,10 @@ function rate(value: string | undefined): number | undefined {
   return bytesPerSecond;
 }
 
+function allowed(value: string | undefined): Overridable[] {
+  return value?.split(",").map((name) => parseChoice(name.trim(), "--allow", OVERRIDABLE)) ?? [];
+}
+
 const MAX_LANES = 64;
 const MAX_RETRIES = 1000;
 
@@ -182,8 +191,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
       "--verify and --dry-run contradict each other: a dry run writes nothing that could be verified",
     );
   const retries = text(values, "retries");
-  const allow = text(values, "allow");
-  if (allow !== undefined) throw notYet(`--allow ${allow}`);
+  const expectSize = text(values, "expect-size");
   return {
     ...options,
     lanes: parseInteger(required(values, "workers"), "--workers", 1, MAX_LANES),
@@ -198,5 +206,8 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),
+    allowed: allowed(text(values, "allow")),
+    expectSize: expectSize === undefined ? undefined : parseSize(expectSize, "--expect-size"),
+    expectSerial: text(values, "expect-serial"),
   };
 }

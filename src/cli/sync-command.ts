@@ -6,7 +6,8 @@ import type { Description } from "../sync/endpoint.ts";
 import { areasWith, type MapArea, mapAfter } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkPair, layoutOf, sizeDiffers, synchronize } from "../sync/sync.ts";
-import { confirmOverwrite } from "./confirm.ts";
+import { canAsk, confirmOverwrite } from "./confirm.ts";
+import { checkExpected } from "./expect.ts";
 import { parseLocations } from "./location.ts";
 import { loadMap, saveMap } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
@@ -16,17 +17,19 @@ import { type RunContext, runPair } from "./run.ts";
 export async function runSync(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, fs.existsSync);
+  const asks = !options.force && !options.dryRun;
   return await runPair(
     source,
     destination,
-    { ...options, second: options.dryRun ? "dry run" : "destination" },
+    { ...options, second: options.dryRun ? "dry run" : "destination", examine: asks && canAsk() },
     signal,
     async (context) => {
       const { first, lanes, report } = context;
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       for (const notice of checkPair(from, to, { exact })) report.notice(notice);
-      if (to.kind === "device" && !options.force && !options.dryRun) await confirmOverwrite(from, to);
+      checkExpected(to, options);
+      if (to.kind === "device" && asks) await confirmOverwrite(from, to);
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");

@@ -113,7 +113,17 @@ export const syncOptions = {
   },
   verify: { type: "boolean", description: "afterwards read both sides again, the destination past the page cache" },
   force: { type: "boolean", alias: ["f"], description: "do not ask for confirmation; overrides no refusal" },
-  allow: { type: "string", valueHint: "NAME,…", description: "override the named refusals" },
+  allow: {
+    type: "string",
+    valueHint: "NAME,…",
+    description: "override these refusals: mounted held in-use locked",
+  },
+  "expect-size": { type: "string", valueHint: "SIZE", description: "refuse a destination of any other size" },
+  "expect-serial": {
+    type: "string",
+    valueHint: "TEXT",
+    description: "refuse a destination device with any other serial number",
+  },
   "on-read-error": {
     type: "string",
     valueHint: "ACTION",

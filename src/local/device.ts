@@ -5,14 +5,34 @@
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
-import { IoError, isMediumError, ReadError, RefusedError, reason, systemCode, VerificationError } from "../errors.ts";
+import {
+  IoError,
+  isMediumError,
+  ReadError,
+  RefusedError,
+  reason,
+  refusedDestination,
+  systemCode,
+  VerificationError,
+} from "../errors.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DIRECT_LENGTH } from "./direct.ts";
-import { deviceSize, dropBuffers, dropCache, isReadOnlyDevice, nextData, punchHole, zeroDevice } from "./kernel.ts";
+import {
+  deviceSize,
+  dropBuffers,
+  dropCache,
+  isReadOnlyDevice,
+  nextData,
+  punchHole,
+  rereadPartitions,
+  tryLock,
+  zeroDevice,
+} from "./kernel.ts";
 import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
+import { deviceNumber, SysDevice } from "./sysfs.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
@@ -53,7 +73,7 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
   return { unusable: "neither a regular file nor a block device" };
 }
 
-/** "join": as "write", for a device that this run has claimed already. */
+/** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */
 export type OpenMode = "read" | "write" | "join" | "create";
 
 export class Device {
@@ -63,6 +83,8 @@ export class Device {
   readonly identity: string;
   /** See Description.within. */
   readonly within: readonly string[];
+  /** "MAJOR:MINOR" of a block device. */
+  readonly number: string | undefined;
   readonly #file: Descriptor;
   #sizeBytes: number;
   readonly #modifiedNs: bigint;
@@ -91,6 +113,7 @@ export class Device {
     this.#modifiedNs = stat.mtimeNs;
     this.identity = identityOf(stat);
     this.within = layersOf(stat);
+    this.number = kind === "device" ? deviceNumber(stat.rdev) : undefined;
   }
 
   /**
@@ -115,10 +138,8 @@ export class Device {
     } catch (error) {
       const action = mode === "create" ? "create" : "open";
       if (claim && systemCode(error) === "EBUSY") {
-        throw new RefusedError(`Refused to write to ${quote(label)}: the device is mounted or in use (in-use)`, {
-          cause: error,
-          hint: "unmount it and whatever uses it (lsblk, swapon, dmsetup ls show what), then run again",
-        });
+        const hint = "stop what uses it (lsblk, swapon, dmsetup ls show what), then run again";
+        throw refusedDestination(label, "in-use", "the device is mounted or in use", hint);
       }
       if (
         expectedKind === "device" &&
@@ -137,7 +158,8 @@ export class Device {
       const stat = file.stat();
       const kind = kindOf(stat);
       if (typeof kind === "object") throw new Error(`it is ${kind.unusable}`);
-      if (expectedKind !== undefined && kind !== expectedKind) throw new Error("it was replaced while it was opened");
+      if (expected !== undefined && identityOf(stat) !== identityOf(expected))
+        throw new Error("it was replaced while it was opened");
       if (kind === "device" && mode !== "read" && isReadOnlyDevice(fd)) {
         throw new RefusedError(`Refused to write to ${quote(label)}: the device is read-only (read-only)`);
       }
@@ -321,6 +343,25 @@ export class Device {
     } finally {
       await folder?.close();
     }
+  }
+
+  get isWholeDisk(): boolean {
+    return this.number !== undefined && !new SysDevice(this.number).isPartition;
+  }
+
+  /** Takes the advisory lock without waiting; false when another has it. It ends with close(). */
+  tryLock(): boolean {
+    return tryLock(this.#file.fd);
+  }
+
+  /** As rereadPartitions() of kernel.ts. */
+  rereadPartitions(): "done" | "busy" | "impossible" {
+    return rereadPartitions(this.#file.fd);
+  }
+
+  /** True while the kernel gives a device the size it had when it was opened; a file may have any. */
+  hasItsSize(): boolean {
+    return this.kind === "file" || deviceSize(this.#file.fd) === this.#sizeBytes;
   }
 
   /** True while size and modification time are what they were when it was opened (devices have neither). */

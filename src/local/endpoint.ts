@@ -1,38 +1,30 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
-import { IoError, ReadError, tooSmall, VerificationError } from "../errors.ts";
-import {
-  addLeaf,
-  BlockLayout,
-  type BlockRange,
-  emptyLeafSet,
-  equalBytes,
-  LEAF_SIZE,
-  leafCount,
-  leafRuns,
-  type SectorSet,
-} from "../sync/blocks.ts";
-import {
-  type BlockData,
-  type CacheBypass,
-  type Counters,
-  type Description,
-  type Endpoint,
-  type EndpointRole,
-  LEAF_HASH_SIZE,
-  type LeafFilter,
-  type LeafHashSize,
-  type Run,
-  type Salvage,
-  type ScanOptions,
-  type WriteOutcome,
+import { IoError, type Overridable, ReadError, tooSmall, VerificationError } from "../errors.ts";
+import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
+import type {
+  BlockData,
+  CacheBypass,
+  Counters,
+  Description,
+  Endpoint,
+  EndpointRole,
+  LeafFilter,
+  LeafHashSize,
+  Run,
+  Salvage,
+  ScanOptions,
+  WriteOutcome,
 } from "../sync/endpoint.ts";
-import { Device, statPath } from "./device.ts";
-import { guardDestination } from "./guard.ts";
+import type { Facts } from "../sync/facts.ts";
+import { type Claim, checkStillThere, createDestination, openClaimed } from "./claim.ts";
+import type { Device } from "./device.ts";
+import { factsOf } from "./facts.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
+import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
-import { isZero } from "./zero.ts";
+import { selectLeaves } from "./select.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
 export const READ_LENGTH = 1 << 20;
@@ -65,6 +57,12 @@ export interface LocalOptions {
   readonly dropCache: boolean;
   /** Let a device forget what becomes zero (--discard). */
   readonly discard: boolean;
+  /** Refusals that the user overrides (--allow). */
+  readonly allowed: readonly Overridable[];
+  /** Look for file systems and partition tables, for Description.facts. */
+  readonly examine: boolean;
+  /** Tells what is worth knowing under -v. */
+  readonly onNote: (text: string) => void;
   /** Endpoints in this process that share the memory of one. */
   readonly sharers: number;
 }
@@ -82,16 +80,19 @@ export class LocalEndpoint implements Endpoint {
   readonly #pool: BufferPool;
   readonly #depth: number;
   #device: Device | undefined;
+  readonly #lock: Device | undefined;
   #layout: BlockLayout;
+  #tableWritten = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
 
-  private constructor(options: LocalOptions, hasher: Hasher, device: Device | undefined) {
+  private constructor(options: LocalOptions, hasher: Hasher, { device, lock }: Claim, facts: Facts | undefined) {
     this.#options = options;
     this.#hasher = hasher;
     this.#device = device;
+    this.#lock = lock;
     const bufferSize = Math.max(options.blockSize, READ_LENGTH);
     const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / options.sharers / bufferSize));
     this.#pool = new BufferPool(bufferSize, buffers);
@@ -106,20 +107,23 @@ export class LocalEndpoint implements Endpoint {
       within: device?.within ?? [],
       blank: device === undefined || device.nextData(0) === undefined,
       zeroHash: hasher.zeroHash(options.blockSize),
+      facts,
     };
   }
 
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} {UsageError} */
   static async open(options: LocalOptions): Promise<LocalEndpoint> {
     const hasher = await Hasher.create(options.hash);
-    if (options.role === "source") {
-      return new LocalEndpoint(options, hasher, await Device.open(options.path, options.label, "read"));
+    const claim = await openClaimed(options);
+    try {
+      const facts =
+        claim.device === undefined || options.joins ? undefined : await factsOf(claim.device, options.examine);
+      return new LocalEndpoint(options, hasher, claim, facts);
+    } catch (error) {
+      await claim.device?.close();
+      await claim.lock?.close();
+      throw error;
     }
-    guardDestination(options.path, options.label);
-    if (statPath(options.path, options.label) === undefined) return new LocalEndpoint(options, hasher, undefined);
-    const mode = options.readOnly ? "read" : options.joins ? "join" : "write";
-    const device = await Device.open(options.path, options.label, mode);
-    return new LocalEndpoint(options, hasher, device);
   }
 
   /** The open device. @throws {IoError} for a destination that does not exist (yet). */
@@ -163,7 +167,8 @@ export class LocalEndpoint implements Endpoint {
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
     if (this.#options.readOnly)
       throw new IoError(`Cannot write to ${JSON.stringify(this.#options.label)}: it is open for reading`);
-    this.#device ??= await Device.open(this.#options.path, this.#options.label, "create");
+    if (this.#device === undefined) this.#device = await createDestination(this.#options);
+    else checkStillThere(this.#device, this.#options);
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
       if (current < sizeBytes) throw tooSmall(this.#options.label, sizeBytes, current);
@@ -271,38 +276,17 @@ export class LocalEndpoint implements Endpoint {
     const { bytes, release } = await this.lend(index, 1);
     try {
       const hash = await hashBlocks(this.#hasher, bytes, bytes.length);
-      return this.#select(bytes, hash, filter, release);
+      return selectLeaves(bytes, hash, filter, this.#hasher, release);
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  /** Moves the wanted leaves together at the block's start. */
-  #select(block: Buffer, hash: Uint8Array, filter: LeafFilter, release: () => void): BlockData {
-    const count = leafCount(block.length);
-    const leaves = emptyLeafSet(count);
-    const zeros = emptyLeafSet(count);
-    const own = filter.kind === "differing" ? this.#hasher.leafHashes(block, LEAF_HASH_SIZE) : undefined;
-    let used = 0;
-    for (let leaf = 0; leaf < count; leaf++) {
-      if (own !== undefined && filter.kind === "differing" && sameLeafHash(own, filter.hashes, leaf)) continue;
-      const start = leaf * LEAF_SIZE;
-      const bytes = block.subarray(start, start + LEAF_SIZE);
-      if (isZero(bytes)) {
-        if (filter.kind !== "nonzero") addLeaf(zeros, leaf);
-        continue;
-      }
-      addLeaf(leaves, leaf);
-      if (used !== start) block.copyWithin(used, start, start + bytes.length);
-      used += bytes.length;
-    }
-    return { hash, leaves, zeros, bytes: block.subarray(0, used), release };
-  }
-
   async write(index: number, data: BlockData): Promise<WriteOutcome> {
     const offset = this.#layout.offsetOf(index);
     const length = this.#layout.lengthOf(index);
+    this.#tableWritten ||= offset < PARTITION_TABLE_LENGTH;
     let bytesWritten = 0;
     try {
       let position = 0;
@@ -369,16 +353,12 @@ export class LocalEndpoint implements Endpoint {
     await this.device.flush();
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
     if (this.#options.dropCache) this.device.dropCache(0, 0);
+    if (this.#tableWritten) rereadPartitions(this.device, this.#options.onNote);
   }
 
   async close(): Promise<void> {
     this.#pool.fail(new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it is closed`));
     await this.#device?.close();
+    await this.#lock?.close();
   }
-}
-
-function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {
-  const start = leaf * LEAF_HASH_SIZE;
-  for (let i = start; i < start + LEAF_HASH_SIZE; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -7,9 +7,10 @@ import { kindOf, statPath } from "./device.ts";
 /**
  * Refuses destinations that are neither a regular file nor a block device, and files that would come into being under
  * /dev: a mistyped device name would fill the memory behind /dev and look like success. /dev/shm is meant for files.
+ * Returns what stat says of it, undefined when nothing is there.
  * @throws {RefusedError} {IoError} when the path cannot be examined.
  */
-export function guardDestination(path: string, label: string): void {
+export function guardDestination(path: string, label: string): fs.BigIntStats | undefined {
   const name = JSON.stringify(label);
   const stat = statPath(path, label);
   if (stat === undefined) {
@@ -19,7 +20,7 @@ export function guardDestination(path: string, label: string): void {
         hint: "nothing is ever created under /dev; lsblk lists the block devices",
       });
     }
-    return;
+    return undefined;
   }
   const kind = kindOf(stat);
   if (typeof kind === "object") {
@@ -27,6 +28,7 @@ export function guardDestination(path: string, label: string): void {
       hint: "the destination is a regular file or a block device",
     });
   }
+  return stat;
 }
 
 function realTarget(path: string, label: string): string {

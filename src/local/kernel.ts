@@ -5,6 +5,7 @@
 import { dlopen, FFIType, read } from "bun:ffi";
 
 const BLKROGET = 0x125en; // linux/fs.h
+const BLKRRPART = 0x125fn; // linux/fs.h
 const BLKGETSIZE64 = 0x80081272n; // linux/fs.h
 const BLKZEROOUT = 0x127fn; // linux/fs.h
 const BLKFLSBUF = 0x1261n; // linux/fs.h
@@ -16,6 +17,10 @@ const FALLOC_FL_PUNCH_HOLE = 2;
 const O_CLOEXEC = 0o2000000; // asm-generic/fcntl.h
 const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
+const EAGAIN = 11;
+const EBUSY = 16;
+const LOCK_EX = 2; // linux/fcntl.h
+const LOCK_NB = 4;
 
 function openLibrary() {
   const symbols = {
@@ -26,6 +31,7 @@ function openLibrary() {
     fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
     pipe2: { args: ["ptr", "int"], returns: "int" },
     fcntl: { args: ["int", "int", "int"], returns: "int" },
+    flock: { args: ["int", "int"], returns: "int" },
     __errno_location: { args: [], returns: "ptr" },
   } as const;
   const names = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
@@ -125,4 +131,18 @@ export function zeroDevice(fd: number, offset: number, length: number): boolean 
 /** Makes a range of a regular file a hole. Returns false where the file system cannot. */
 export function punchHole(fd: number, offset: number, length: number): boolean {
   return libc().fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) === 0;
+}
+
+/**
+ * Takes the advisory lock of the open file behind `fd` without waiting; it ends when `fd` is closed. False when another
+ * has it. A file system that knows no locks counts as locked: there is nobody to agree with.
+ */
+export function tryLock(fd: number): boolean {
+  return libc().flock(fd, LOCK_EX | LOCK_NB) === 0 || errno() !== EAGAIN;
+}
+
+/** Has the kernel read the partition table of a whole disk anew: "busy" while a part of it is in use. */
+export function rereadPartitions(fd: number): "done" | "busy" | "impossible" {
+  if (libc().ioctl(fd, BLKRRPART, null) === 0) return "done";
+  return errno() === EBUSY ? "busy" : "impossible";
 }

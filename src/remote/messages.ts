@@ -1,5 +1,12 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
-import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../errors.ts";
+import {
+  type Failure,
+  type FailureKind,
+  failureOfKind,
+  OVERRIDABLE,
+  type Overridable,
+  ProtocolError,
+} from "../errors.ts";
 import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
 import {
   type BlockData,
@@ -15,6 +22,7 @@ import {
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
+import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
 import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
 
@@ -32,6 +40,10 @@ export interface OpenRequest {
   readonly hash: string;
   readonly additionalHash: string;
   readonly seed: Uint8Array;
+  /** Refusals that the user overrides. */
+  readonly allowed: readonly Overridable[];
+  /** Look for file systems and partition tables. */
+  readonly examine: boolean;
 }
 
 export interface ScanRequest {
@@ -95,7 +107,9 @@ export const encode = {
         .text(request.label)
         .text(request.hash)
         .text(request.additionalHash)
-        .bytes(request.seed),
+        .bytes(request.seed)
+        .text(request.allowed.map((name) => `${name}\n`).join(""))
+        .bool(request.examine),
     ),
   prepare: (sizeBytes: number, exact: boolean, dryRun: boolean) =>
     message(MessageType.prepare, new FieldWriter().u64(sizeBytes).bool(exact).bool(dryRun)),
@@ -134,13 +148,16 @@ export const encode = {
   opened: (description: Description) =>
     message(
       MessageType.opened,
-      new FieldWriter()
-        .u8(KINDS.indexOf(description.kind))
-        .u64(description.sizeBytes)
-        .text(description.identity)
-        .text(description.within.map((identity) => `${identity}\n`).join(""))
-        .bool(description.blank)
-        .bytes(description.zeroHash),
+      writeFacts(
+        new FieldWriter()
+          .u8(KINDS.indexOf(description.kind))
+          .u64(description.sizeBytes)
+          .text(description.identity)
+          .text(description.within.map((identity) => `${identity}\n`).join(""))
+          .bool(description.blank)
+          .bytes(description.zeroHash),
+        description.facts,
+      ),
     ),
   prepared: (identity: string) => message(MessageType.prepared, new FieldWriter().text(identity)),
   run: (run: Run) =>
@@ -175,6 +192,12 @@ function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, "\u{fffd}");
 }
 
+function overridable(name: string): Overridable {
+  const found = OVERRIDABLE.find((one) => one === name);
+  if (found === undefined) throw new ProtocolError(`Cannot open: ${JSON.stringify(name)} cannot be overridden`);
+  return found;
+}
+
 function noBody(frame: Frame): void {
   if (frame.body.length !== 0)
     throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
@@ -196,6 +219,8 @@ export const decode = {
       hash: reader.text(),
       additionalHash: reader.text(),
       seed: reader.bytes(),
+      allowed: reader.text().split("\n").slice(0, -1).map(overridable),
+      examine: reader.bool(),
     }));
     if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
     return request;
@@ -267,6 +292,7 @@ export const decode = {
       within: reader.text().split("\n").slice(0, -1),
       blank: reader.bool(),
       zeroHash: reader.bytes().slice(),
+      facts: readFacts(reader),
     }));
   },
   prepared: (frame: Frame): string => {

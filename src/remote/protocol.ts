@@ -43,7 +43,8 @@
  *
  *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
  *                 compress bool, block size u32, path text, label text, hash text, additional hash text ("" for none),
- *                 seed bytes                                                               → opened
+ *                 seed bytes, allowed text (names of refusals, each ended by a line feed),
+ *                 examine bool                                                             → opened
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → prepared
  *                 Once, before any request that names a block. After a dry run nothing may be written.
@@ -63,7 +64,7 @@
  * REPLIES, serve to controller:
  *
  *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (identities, each
- *                 ended by a line feed), blank bool, zero hash bytes
+ *                 ended by a line feed), blank bool, zero hash bytes, facts
  *     prepared    identity text ("" for what does not exist yet)
  *     run         kind u8 (0 hashed, 1 hole, 2 data, 3 unreadable), first u64, count u64, body: `count` hashes when hashed
  *     leaves      body: the hashes
@@ -76,7 +77,11 @@
  *     done        –
  *     failed      kind text (a FailureKind), message text, hint text ("" for none)
  *
- * where `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
+ * where `facts` is: known bool, and if so name text, model text, serial text, transport text, count u32 (at most
+ * MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most MAX_SIGNATURES), that
+ * many times: type text, label text, uuid text, note text;
+ *
+ * and `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that
  * expands to that length and says so in its header. Sector sets are like leaf sets, of sectors of 512 bytes.
  */

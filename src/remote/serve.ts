@@ -48,6 +48,10 @@ function localOptions(request: OpenRequest, home: string | undefined): LocalOpti
     },
     dropCache: request.dropCache,
     discard: request.discard,
+    allowed: request.allowed,
+    examine: request.examine,
+    // The controller shows under -v what comes this way.
+    onNote: (text) => process.stderr.write(`${text}\n`),
     sharers: 1,
   };
 }

@@ -32,6 +32,9 @@ function localOptions(path: string, options: OpenOptions): LocalOptions {
     joins: options.joins ?? false,
     dropCache: false,
     discard: false,
+    allowed: [],
+    examine: false,
+    onNote: () => undefined,
     sharers: 1,
   };
 }
@@ -75,6 +78,8 @@ export async function openServed(
     hash: local.hash.name,
     additionalHash: "",
     seed: SEED,
+    allowed: local.allowed,
+    examine: local.examine,
   };
   const shutDown = async () => {
     await toServer.sink.end();

@@ -1,0 +1,146 @@
+/**
+ * Opens a destination for a run and keeps others off it until the end: the reasons not to write to it are looked for,
+ * a device is claimed with O_EXCL, and the advisory lock is taken by which programs that only look (udev, above all)
+ * leave a disk alone (https://systemd.io/BLOCK_DEVICE_LOCKING/): that of the whole disk's node, or of the file itself.
+ */
+import type fs from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { IoError, type Overridable, type RefusedError, refusedDestination } from "../errors.ts";
+import type { EndpointRole } from "../sync/endpoint.ts";
+import { Device, statPath } from "./device.ts";
+import { guardDestination } from "./guard.ts";
+import { identityOf } from "./layers.ts";
+import { deviceNumber, look, SysDevice } from "./sysfs.ts";
+import { usesOf } from "./uses.ts";
+
+/** udev holds the lock while it looks at a disk, which is over in much less. */
+const LOCK_WAIT_MS = 3000;
+const LOCK_POLL_MS = 50;
+
+export interface ClaimOptions {
+  readonly path: string;
+  /** The name in messages. */
+  readonly label: string;
+  /** Refusals that the user overrides. */
+  readonly allowed: readonly Overridable[];
+}
+
+export interface Claim {
+  /** undefined: there is nothing at the path yet. */
+  readonly device: Device | undefined;
+  /** The whole disk, open for its lock; closed after the device. */
+  readonly lock: Device | undefined;
+}
+
+export interface OpenOptions extends ClaimOptions {
+  readonly role: EndpointRole;
+  readonly readOnly: boolean;
+  /** One more lane: the first one has the claim and the lock. */
+  readonly joins: boolean;
+}
+
+/**
+ * Opens what an endpoint is about, and claims it for the first lane of a run that writes.
+ * @throws {RefusedError} {IoError}
+ */
+export async function openClaimed(options: OpenOptions): Promise<Claim> {
+  const { path, label, role, readOnly, joins } = options;
+  if (role === "source") return { device: await Device.open(path, label, "read"), lock: undefined };
+  const stat = guardDestination(path, label);
+  if (stat === undefined) return { device: undefined, lock: undefined };
+  if (readOnly || joins) return { device: await Device.open(path, label, readOnly ? "read" : "join"), lock: undefined };
+  return await claim(stat, options);
+}
+
+async function claim(stat: fs.BigIntStats, options: ClaimOptions): Promise<Claim> {
+  const { path, label, allowed } = options;
+  const uses = usesOf(stat);
+  const reason = uses.find(({ name }) => !allowed.some((one) => one === name));
+  if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
+  // What is used with the user's consent cannot be claimed.
+  const shares = uses.length > 0 || allowed.includes("in-use");
+  const device = await Device.open(path, label, shares ? "join" : "write");
+  try {
+    if (device.identity !== identityOf(stat)) throw changed(label);
+    return { device, lock: await lockForRun(device, options) };
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+}
+
+function changed(label: string): RefusedError {
+  return refusedDestination(
+    label,
+    "changed",
+    "it is not what it was when it was opened",
+    "a device was plugged in, renamed or resized meanwhile: look again (lsblk) and run again; nothing was written",
+  );
+}
+
+/**
+ * Checks, right before the first write, that the path still leads to what was opened: whoever confirmed may have taken
+ * minutes, and meant the path.
+ * @throws {RefusedError}
+ */
+export function checkStillThere(device: Device, { path, label }: ClaimOptions): void {
+  const stat = statPath(path, label);
+  if (stat === undefined || identityOf(stat) !== device.identity || !device.hasItsSize()) throw changed(label);
+}
+
+/** Creates a destination that was not there when it was claimed, and locks it. @throws {RefusedError} {IoError} */
+export async function createDestination(options: ClaimOptions): Promise<Device> {
+  if (statPath(options.path, options.label) !== undefined) throw changed(options.label);
+  const device = await Device.open(options.path, options.label, "create");
+  try {
+    await takeLock(device, options);
+    return device;
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+}
+
+/** Locks; returns what has to stay open for that besides the device. */
+async function lockForRun(device: Device, options: ClaimOptions): Promise<Device | undefined> {
+  const disk = await wholeDisk(device);
+  try {
+    await takeLock(disk ?? device, options);
+    return disk;
+  } catch (error) {
+    await disk?.close();
+    throw error;
+  }
+}
+
+/** The node that others look for the lock at, where this machine has it and lets us. */
+async function wholeDisk(device: Device): Promise<Device | undefined> {
+  if (device.number === undefined) return undefined;
+  const number = new SysDevice(device.number).disk ?? device.number;
+  const node = `/dev/${new SysDevice(number).kernelName}`;
+  const stat = look(node);
+  if (stat?.isBlockDevice() !== true || deviceNumber(stat.rdev) !== number) return undefined;
+  try {
+    return await Device.open(node, node, "read");
+  } catch (error) {
+    if (error instanceof IoError) return undefined;
+    throw error;
+  }
+}
+
+async function takeLock(target: Device, { label, allowed }: ClaimOptions): Promise<void> {
+  const insists = !allowed.includes("locked");
+  const deadline = performance.now() + LOCK_WAIT_MS;
+  while (!target.tryLock()) {
+    if (!insists) return;
+    if (performance.now() > deadline) {
+      throw refusedDestination(
+        label,
+        "locked",
+        `another program has locked ${target.kind === "file" ? "it" : `the disk ${target.label}`}`,
+        "another blocksync or a partitioning tool is at work there: wait for it, then run again",
+      );
+    }
+    await setTimeout(LOCK_POLL_MS);
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Model, serial number and transport of a disk, from udev's database where there is one and from sysfs, and what the disk
+ * and its partitions carry.
+ */
+import { join } from "node:path";
+import { Failure } from "../errors.ts";
+import { type Content, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
+import type { Device } from "./device.ts";
+import { cleanText, Ends, HEAD_LENGTH, signaturesOf, TAIL_LENGTH } from "./signatures.ts";
+import { readLine, SysDevice } from "./sysfs.ts";
+
+/** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
+const SYSFS_SECTOR = 512;
+
+type Hardware = Pick<Facts, "model" | "serial" | "transport">;
+
+function clean(text: string | undefined): string {
+  return cleanText(Buffer.from(text ?? ""));
+}
+
+/** udev escapes in *_ENC what may not stand in its own fields, as \x20. */
+function unescapeHex(text: string): string {
+  return text.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+}
+
+/** The lines "E:KEY=VALUE" of udev's database, which systemd keeps below `folder` (/run/udev/data/bMAJOR:MINOR). */
+export function udevProperties(text: string): ReadonlyMap<string, string> {
+  const pairs = text.split("\n").map((line) => /^E:([^=]+)=(.*)$/.exec(line));
+  return new Map(pairs.flatMap((pair) => (pair === null ? [] : [[pair[1] ?? "", pair[2] ?? ""] as const])));
+}
+
+/** The nearest folder upwards from a device's that has `name` in it, down to /sys/devices; its content. */
+function upwards(folder: string | undefined, name: string): string | undefined {
+  let at = folder;
+  for (let step = 0; at?.startsWith("/sys/devices/") && step < 16; step++) {
+    const line = readLine(join(at, name));
+    if (line !== undefined) return line;
+    at = join(at, "..");
+  }
+  return undefined;
+}
+
+/** By the folders that the kernel's device tree puts a disk in. */
+function transportOf(folder: string): string {
+  const known = ["usb", "nvme", "mmc", "virtio", "ata", "firewire", "iscsi", "sas", "loop"];
+  const parts = folder.split("/");
+  const isOf = (name: string) =>
+    parts.some((part) => part.startsWith(name === "iscsi" ? "session" : name === "sas" ? "end_device-" : name));
+  return known.find(isOf) ?? "";
+}
+
+/** Of the whole disk that a device is, or is a part of. */
+export function hardwareOf(device: SysDevice): Hardware {
+  const disk = device.disk === undefined ? device : new SysDevice(device.disk);
+  const udev = udevProperties(readLine(`/run/udev/data/b${disk.number}`) ?? "");
+  const { folder = "" } = disk;
+  const escaped = udev.get("ID_MODEL_ENC");
+  const model = escaped === undefined ? undefined : unescapeHex(escaped);
+  const transport = transportOf(folder);
+  // Only a USB device's own descriptor has the serial number of the thing one holds in one's hand.
+  const usbSerial = transport === "usb" ? upwards(folder, "serial") : undefined;
+  return {
+    model: clean(model ?? udev.get("ID_MODEL") ?? disk.line("device/model") ?? disk.line("device/name")),
+    serial: clean(
+      udev.get("ID_SERIAL_SHORT") ?? usbSerial ?? disk.line("serial") ?? disk.line("device/serial") ?? pageSerial(disk),
+    ),
+    transport: clean(udev.get("ID_BUS")) || transport,
+  };
+}
+
+/** The unit serial number page of a SCSI disk: a header of 4 bytes, then the text (SPC-4, 7.8.15). */
+function pageSerial(disk: SysDevice): string | undefined {
+  const page = disk.line("device/vpd_pg80");
+  return page?.slice(4);
+}
+
+/** Both ends of `sizeBytes` bytes from `start` on; undefined where the device cannot be read. */
+async function endsOf(device: Device, start: number, sizeBytes: number): Promise<Ends | undefined> {
+  const head = Buffer.alloc(Math.min(HEAD_LENGTH, sizeBytes));
+  const tail = Buffer.alloc(Math.min(TAIL_LENGTH, sizeBytes));
+  try {
+    await device.read(head, start);
+    await device.read(tail, start + sizeBytes - tail.length);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+  return new Ends(sizeBytes, head, tail);
+}
+
+async function contentOf(device: Device, name: string, start: number, sizeBytes: number): Promise<Content> {
+  const ends = await endsOf(device, start, sizeBytes);
+  const signatures = ends === undefined ? undefined : signaturesOf(ends).slice(0, MAX_SIGNATURES);
+  return { name: clean(name), sizeBytes, signatures };
+}
+
+/** The device or file itself, then its partitions as the kernel knows them. */
+async function contentsOf(device: Device, system: SysDevice | undefined): Promise<Content[]> {
+  const contents = [await contentOf(device, system?.name ?? "", 0, device.sizeBytes)];
+  for (const number of system?.partitions.slice(0, MAX_CONTENTS - 1) ?? []) {
+    const partition = new SysDevice(number);
+    const start = Number(partition.line("start")) * SYSFS_SECTOR;
+    const sizeBytes = Number(partition.line("size")) * SYSFS_SECTOR;
+    if (!(start >= 0 && sizeBytes >= 0 && start + sizeBytes <= device.sizeBytes)) continue;
+    contents.push(await contentOf(device, partition.name, start, sizeBytes));
+  }
+  return contents;
+}
+
+/** With `examine` the beginning and the end of everything on it are read, 384 KiB each. */
+export async function factsOf(device: Device, examine: boolean): Promise<Facts> {
+  const system = device.number === undefined ? undefined : new SysDevice(device.number);
+  const hardware = system === undefined ? { model: "", serial: "", transport: "" } : hardwareOf(system);
+  const contents = examine ? await contentsOf(device, system) : [];
+  return { name: clean(system?.name), ...hardware, contents };
+}

@@ -1,0 +1,42 @@
+/** From a block that was read to the leaves that are wanted of it. */
+import { addLeaf, emptyLeafSet, LEAF_SIZE, leafCount } from "../sync/blocks.ts";
+import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../sync/endpoint.ts";
+import type { Hasher } from "./hash.ts";
+import { isZero } from "./zero.ts";
+
+function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {
+  const start = leaf * LEAF_HASH_SIZE;
+  for (let i = start; i < start + LEAF_HASH_SIZE; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/**
+ * Moves the wanted leaves together at the block's start; `hash` is that of the whole block. Takes over the block: what it
+ * holds besides is lost, and `release` gives it back.
+ */
+export function selectLeaves(
+  block: Buffer,
+  hash: Uint8Array,
+  filter: LeafFilter,
+  hasher: Hasher,
+  release: () => void,
+): BlockData {
+  const count = leafCount(block.length);
+  const leaves = emptyLeafSet(count);
+  const zeros = emptyLeafSet(count);
+  const own = filter.kind === "differing" ? hasher.leafHashes(block, LEAF_HASH_SIZE) : undefined;
+  let used = 0;
+  for (let leaf = 0; leaf < count; leaf++) {
+    if (own !== undefined && filter.kind === "differing" && sameLeafHash(own, filter.hashes, leaf)) continue;
+    const start = leaf * LEAF_SIZE;
+    const bytes = block.subarray(start, start + LEAF_SIZE);
+    if (isZero(bytes)) {
+      if (filter.kind !== "nonzero") addLeaf(zeros, leaf);
+      continue;
+    }
+    addLeaf(leaves, leaf);
+    if (used !== start) block.copyWithin(used, start, start + bytes.length);
+    used += bytes.length;
+  }
+  return { hash, leaves, zeros, bytes: block.subarray(0, used), release };
+}

@@ -1,0 +1,145 @@
+/**
+ * The block devices of this machine as sysfs tells them (Documentation/ABI/stable/sysfs-block of the kernel). Devices are
+ * named by number, "MAJOR:MINOR". Everything here is a look that may find nothing: sysfs may be absent, or change
+ * between two looks.
+ */
+import fs from "node:fs";
+import { basename, join } from "node:path";
+
+/** "MAJOR:MINOR" of a device number, as sysfs writes it (gnu_dev_major(3)). */
+export function deviceNumber(rdev: bigint): string {
+  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
+}
+
+/** The text of a file, trimmed; undefined when it cannot be read. */
+export function readLine(path: string): string | undefined {
+  try {
+    return fs.readFileSync(path, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a folder holds; nothing when it cannot be read. */
+export function namesIn(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What stat says of `path`; undefined when it says nothing. */
+export function look(path: string): fs.BigIntStats | undefined {
+  try {
+    return fs.statSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
+function known(values: readonly (string | undefined)[]): string[] {
+  return values.filter((value) => value !== undefined);
+}
+
+/** One block device in sysfs. */
+export class SysDevice {
+  readonly number: string;
+  readonly #folder: string;
+
+  constructor(number: string) {
+    this.number = number;
+    this.#folder = `/sys/dev/block/${number}`;
+  }
+
+  /** The content of one of its files. */
+  line(name: string): string | undefined {
+    return readLine(join(this.#folder, name));
+  }
+
+  /** Where the kernel keeps it: the folder's real path. */
+  get folder(): string | undefined {
+    return realPath(this.#folder);
+  }
+
+  /** As the kernel calls it below /dev: "sdb1", "nvme0n1", "dm-0". */
+  get kernelName(): string {
+    return this.uevent("DEVNAME") ?? basename(this.folder ?? this.number);
+  }
+
+  /** As people call it: the mapped name of a device mapper's device, else the kernel's. */
+  get name(): string {
+    return this.line("dm/name") ?? this.kernelName;
+  }
+
+  /** A line KEY=VALUE of its uevent file. */
+  uevent(key: string): string | undefined {
+    const lines = this.line("uevent")?.split("\n") ?? [];
+    return lines.find((line) => line.startsWith(`${key}=`))?.slice(key.length + 1);
+  }
+
+  get isPartition(): boolean {
+    return this.line("partition") !== undefined;
+  }
+
+  /** Number of the disk that this is a partition of. */
+  get disk(): string | undefined {
+    // The folder is a link into the device tree, where a partition stands in its disk's folder.
+    return this.isPartition && this.folder !== undefined ? readLine(join(this.folder, "../dev")) : undefined;
+  }
+
+  /** Numbers of its partitions, in the order of their numbers on the disk. */
+  get partitions(): string[] {
+    const folders = namesIn(this.#folder)
+      .map((name) => join(this.#folder, name))
+      .map((folder) => ({ folder, position: readLine(join(folder, "partition")) }))
+      .filter(({ position }) => position !== undefined);
+    folders.sort((a, b) => Number(a.position) - Number(b.position));
+    return known(folders.map(({ folder }) => readLine(join(folder, "dev"))));
+  }
+
+  /** Numbers of what it is made of: the members of a mapped or RAID device. */
+  get members(): string[] {
+    return this.#numbersIn("slaves");
+  }
+
+  /** Numbers of what is made of it and holds it: mapped and RAID devices, caches; loop devices over it are not told here. */
+  get holders(): string[] {
+    return this.#numbersIn("holders");
+  }
+
+  #numbersIn(folder: string): string[] {
+    return known(namesIn(join(this.#folder, folder)).map((name) => this.line(`${folder}/${name}/dev`)));
+  }
+
+  /** The path that a loop device was attached to. */
+  get backingPath(): string | undefined {
+    return this.line("loop/backing_file");
+  }
+
+  /** What a loop device lies over. */
+  get backing(): fs.BigIntStats | undefined {
+    return this.backingPath === undefined ? undefined : look(this.backingPath);
+  }
+}
+
+/** Numbers of the attached loop devices whose file or device is the one that `isIt` knows. */
+export function loopsOver(isIt: (stat: fs.BigIntStats) => boolean): string[] {
+  const numbers = namesIn("/sys/block")
+    .filter((name) => name.startsWith("loop"))
+    .map((name) => readLine(`/sys/block/${name}/dev`));
+  return known(numbers).filter((number) => {
+    const backing = new SysDevice(number).backing;
+    return backing !== undefined && isIt(backing);
+  });
+}

@@ -1,0 +1,65 @@
+/** The facts of protocol.ts into and out of a message's head. Pure. */
+import { ProtocolError } from "../errors.ts";
+import {
+  type Content,
+  type Facts,
+  MAX_CONTENTS,
+  MAX_FACT_LENGTH,
+  MAX_SIGNATURES,
+  type Signature,
+} from "../sync/facts.ts";
+import type { FieldReader, FieldWriter } from "./protocol.ts";
+
+export function writeFacts(writer: FieldWriter, facts: Facts | undefined): FieldWriter {
+  writer.bool(facts !== undefined);
+  if (facts === undefined) return writer;
+  writer.text(facts.name).text(facts.model).text(facts.serial).text(facts.transport).u32(facts.contents.length);
+  for (const { name, sizeBytes, signatures } of facts.contents) {
+    writer
+      .text(name)
+      .u64(sizeBytes)
+      .bool(signatures !== undefined);
+    if (signatures !== undefined) writer.u32(signatures.length);
+    for (const { type, label, uuid, note } of signatures ?? []) writer.text(type).text(label).text(uuid).text(note);
+  }
+  return writer;
+}
+
+/** Reads a count and then so many items. */
+function list<Item>(reader: FieldReader, limit: number, read: () => Item): Item[] {
+  const count = reader.u32();
+  if (count > limit)
+    throw new ProtocolError(`Cannot read a message: ${count} items where at most ${limit} are allowed`);
+  return Array.from({ length: count }, read);
+}
+
+/** A text that will be shown on a terminal: what the far side should have left out is refused. */
+function shown(reader: FieldReader): string {
+  const text = reader.text();
+  if (/[\p{Cc}\p{Cf}]/u.test(text))
+    throw new ProtocolError("Cannot read a message: control characters among the facts");
+  return text.slice(0, MAX_FACT_LENGTH);
+}
+
+function readSignature(reader: FieldReader): Signature {
+  return { type: shown(reader), label: shown(reader), uuid: shown(reader), note: shown(reader) };
+}
+
+function readContent(reader: FieldReader): Content {
+  const name = shown(reader);
+  const sizeBytes = reader.u64();
+  const signatures = reader.bool() ? list(reader, MAX_SIGNATURES, () => readSignature(reader)) : undefined;
+  return { name, sizeBytes, signatures };
+}
+
+/** @throws {ProtocolError} */
+export function readFacts(reader: FieldReader): Facts | undefined {
+  if (!reader.bool()) return undefined;
+  return {
+    name: shown(reader),
+    model: shown(reader),
+    serial: shown(reader),
+    transport: shown(reader),
+    contents: list(reader, MAX_CONTENTS, () => readContent(reader)),
+  };
+}

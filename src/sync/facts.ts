@@ -1,0 +1,55 @@
+/** What is known of an end besides its bytes, for people and scripts that must not take one disk for another. */
+
+/** A file system, partition table or the like. */
+export interface Signature {
+  /** "ext4", "gpt", … as blkid(8) names them, where it does. */
+  readonly type: string;
+  /** "" where there is none. */
+  readonly label: string;
+  /** What tells it from all others of its type; "" where there is nothing. */
+  readonly uuid: string;
+  /** More that helps to recognize it, such as where it was mounted last; "" for nothing. */
+  readonly note: string;
+}
+
+/** A disk, one of its partitions, or an image, and what it carries. */
+export interface Content {
+  /** "sdb", "sdb1"; "" for a file. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** undefined where it could not be read. */
+  readonly signatures: readonly Signature[] | undefined;
+}
+
+/** Texts are "" where nothing is known. */
+export interface Facts {
+  /** Short name of a device where it is: "sdb", "vg0-root". */
+  readonly name: string;
+  readonly model: string;
+  readonly serial: string;
+  /** "usb", "nvme", "ata", … */
+  readonly transport: string;
+  /** The end itself, then its partitions, at most MAX_CONTENTS; empty where nobody asked to look. */
+  readonly contents: readonly Content[];
+}
+
+/** These three keep the facts within one message's head (64 KiB, remote/protocol.ts). */
+export const MAX_CONTENTS = 16;
+/** Signatures of one content. */
+export const MAX_SIGNATURES = 4;
+/** Longest text among facts, in characters; longer ones are cut. */
+export const MAX_FACT_LENGTH = 64;
+
+/**
+ * What the destination carries that the source does not: another one's file system or partition table, or what could not
+ * be read. The same type with the same identity is a copy of the source's from an earlier run.
+ */
+export function foreignContents(source: Facts | undefined, destination: Facts | undefined): readonly Content[] {
+  const [own, ...parts] = destination?.contents ?? [];
+  if (own === undefined) return [];
+  const sources = source?.contents[0]?.signatures ?? [];
+  const isKnown = ({ type, label, uuid }: Signature) =>
+    label + uuid !== "" && sources.some((one) => one.type === type && one.label === label && one.uuid === uuid);
+  if (own.signatures !== undefined && own.signatures.length > 0 && own.signatures.every(isKnown)) return [];
+  return [own, ...parts].filter(({ signatures }) => signatures === undefined || signatures.length > 0);
+}
