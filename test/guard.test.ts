@@ -325,6 +325,21 @@ describe("D7.37 another device than meant", () => {
     expect(fs.readFileSync(dir.file("other")).equals(bytes(216, SIZE))).toBe(true);
   });
 
+  onLoop("D7.37 a device that was resized after the confirmation is refused", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(231, MIB));
+    const file = diskFile(dir, bytes(232, SIZE));
+    using loop = attachLoop(file);
+    const resize = () => {
+      fs.truncateSync(file, SIZE / 2);
+      command("losetup", "--set-capacity", loop.path);
+    };
+    const { exitCode, seen } = await answering([dir.file("s"), loop.path], 'Type "yes" to go on: ', "yes\n", resize);
+    expect(seen).toContain("it is not what it was when it was opened (changed)");
+    expect(exitCode).toBe(3);
+    expect(fs.readFileSync(file).equals(bytes(232, SIZE).subarray(0, SIZE / 2))).toBe(true);
+  });
+
   onLoop("D7.37 --expect-size and --expect-serial refuse another device", async () => {
     using dir = tempDir();
     const file = diskFile(dir, bytes(217, SIZE));

@@ -359,9 +359,14 @@ export class Device {
     return rereadPartitions(this.#file.fd);
   }
 
-  /** True while the kernel gives a device the size it had when it was opened; a file may have any. */
+  /** True while the kernel gives a device the size it had when it was opened; a file may have any. One that is gone has none. */
   hasItsSize(): boolean {
-    return this.kind === "file" || deviceSize(this.#file.fd) === this.#sizeBytes;
+    if (this.kind === "file") return true;
+    try {
+      return deviceSize(this.#file.fd) === this.#sizeBytes;
+    } catch {
+      return false;
+    }
   }
 
   /** True while size and modification time are what they were when it was opened (devices have neither). */
