@@ -245,8 +245,11 @@ describe("D7.35 the source itself", () => {
     const words = ["--allow", "mounted"];
     const sentence = `it contains the source ${JSON.stringify(source)}`;
     await expectRefused(dir, file, { source, to: loop.path, words }, "overlap", sentence);
-    const into = { source: loop.path, to: source, words };
-    await expectRefused(dir, file, into, "overlap", `it lies within the source ${JSON.stringify(loop.path)}`);
+    for (const to of [source, dir.file("mnt/new")]) {
+      const into = { source: loop.path, to, words };
+      await expectRefused(dir, file, into, "overlap", `it lies within the source ${JSON.stringify(loop.path)}`);
+    }
+    expect(fs.existsSync(dir.file("mnt/new"))).toBe(false);
   });
 
   onLoop("D7.35 the file of the source's loop device is refused, whatever is allowed", async () => {

@@ -21,6 +21,7 @@ import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
+import { layersOfNew } from "./layers.ts";
 import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
@@ -104,7 +105,7 @@ export class LocalEndpoint implements Endpoint {
       kind: device?.kind ?? "missing",
       sizeBytes,
       identity: device?.identity ?? "",
-      within: device?.within ?? [],
+      within: device?.within ?? layersOfNew(options.path),
       blank: device === undefined || device.nextData(0) === undefined,
       zeroHash: hasher.zeroHash(options.blockSize),
       facts,

@@ -3,8 +3,9 @@
  * device in its members, a loop device in its backing file, a file in the device of its file system.
  */
 import type fs from "node:fs";
+import { dirname } from "node:path";
 import { mounts } from "./mounts.ts";
-import { deviceNumber, readLine, SysDevice } from "./sysfs.ts";
+import { deviceNumber, look, readLine, SysDevice } from "./sysfs.ts";
 
 /** The boot, so that equal numbers mean the same thing only on the same running system. */
 function bootId(): string {
@@ -66,4 +67,10 @@ export function layersOf(stat: fs.BigIntStats): string[] {
   if (start === undefined) return [];
   const { numbers, files } = deviceLayers(start);
   return [...files, ...numbers.filter((one) => one !== own).map(deviceIdentity)];
+}
+
+/** Identities of everything that a file to be created at `path` will lie within. */
+export function layersOfNew(path: string): string[] {
+  const folder = look(dirname(path));
+  return folder === undefined ? [] : layersOf(folder);
 }
