@@ -41,6 +41,8 @@ import { deviceNumber, SysDevice } from "./sysfs.ts";
 const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
 /** The kernel waits for the device at each range it makes zero, so short ranges go the way of all data, through the cache. */
 const MIN_DEVICE_ZERO = 64 << 10;
+/** What Bun's ftruncate() takes at most. */
+const MAX_FILE_SIZE = 2 ** 52 - 1;
 /** Written bytes after which a write-back is started. */
 const WRITE_BACK_LENGTH = 64 << 20;
 
@@ -306,6 +308,11 @@ export class Device {
 
   /** Grows or cuts a regular file. @throws {IoError} */
   async resize(sizeBytes: number): Promise<void> {
+    if (sizeBytes > MAX_FILE_SIZE) {
+      throw new IoError(
+        `Cannot make ${quote(this.label)} ${sizeBytes} bytes long: no file can be longer than 2^52 - 1`,
+      );
+    }
     try {
       await this.#file.truncate(sizeBytes);
     } catch (error) {
