@@ -164,6 +164,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ETXTBSY: "it is a running program",
   EEXIST: "it exists already",
   EINVAL: "invalid argument",
+  EPIPE: "the other end has closed it",
 };
 
 /** Returns the `code` of a system error such as "ENOENT", or undefined for anything else. */

@@ -2,7 +2,7 @@
 import { asFailure, ExitCode, UnreachableError, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import type { Permission } from "../local/permission.ts";
-import { Channel } from "../remote/channel.ts";
+import { Channel, lostConnection } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
 import { DEFAULT_TIMEOUT_SECONDS } from "../remote/protocol.ts";
@@ -60,7 +60,9 @@ export async function runServe(values: Values, words: readonly string[], signal:
   });
   const serve = async () => {
     const own = { version: VERSION, build: BUILD };
-    await sendPreamble(sink, own);
+    await sendPreamble(sink, own).catch((cause: unknown) => {
+      throw lostConnection(cause);
+    });
     if (!(await receivePreamble(reader, own, permission !== undefined))) return ExitCode.protocol;
     await server.run();
     return ExitCode.ok;

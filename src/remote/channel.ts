@@ -94,8 +94,7 @@ export class Channel {
     } catch (cause) {
       // A stream that breaks is the end of the other side too; a broken rule, or silence, is the failure itself.
       if (cause instanceof Failure) this.fail(cause);
-      else if (explainEnd === undefined)
-        this.fail(new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause }));
+      else if (explainEnd === undefined) this.fail(lostConnection(cause));
     }
     if (this.#failure === undefined && explainEnd !== undefined) this.fail(await explainEnd());
   }
@@ -257,6 +256,8 @@ export class Channel {
       receive: (frame) => {
         queuedBytes += costOf(frame);
         if (queuedBytes > STREAM_BYTES) throw new ProtocolError("Received more of a scan than was asked for");
+        // What comes after the end answers nothing, even while the end waits for its turn.
+        if (frame.type === MessageType.done) this.#pending.delete(id);
         queue.push(frame);
         wake?.();
       },
@@ -272,7 +273,6 @@ export class Channel {
         queuedBytes -= costOf(frame);
         if (frame.type === MessageType.done) {
           decode.empty(frame);
-          this.#pending.delete(id);
           return;
         }
         yield checkReply(frame, type);
@@ -308,6 +308,11 @@ export class Channel {
     this.#sink.end().catch(() => undefined);
     this.#end();
   }
+}
+
+/** What a side that cannot say more of the other has to say when the streams between them fail with `cause`. */
+export function lostConnection(cause: unknown): Failure {
+  return cause instanceof Failure ? cause : new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause });
 }
 
 const WITHIN_A_MESSAGE = "it ended within a message";

@@ -3,18 +3,18 @@
  * and touches nothing else. It ends when its input ends, and after the first request that breaks the rules.
  */
 import { setTimeout } from "node:timers/promises";
-import { asFailure, ProtocolError, reason, UnreachableError } from "../errors.ts";
+import { asFailure, ProtocolError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import { type Permission, permitted } from "../local/permission.ts";
 import { BlockLayout } from "../sync/blocks.ts";
-import type { Channel, Received } from "./channel.ts";
+import { type Channel, lostConnection, type Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
 import { MAX_UNANSWERED, MAX_UNANSWERED_BYTES, MessageType } from "./protocol.ts";
 
-/** How long a controller that broke a rule is given to read the answer. */
+/** How long a controller that broke a rule is given to read the answer, and requests under way to end with the input. */
 const LAST_WORDS_MS = 1000;
 
 function hashName(name: string): HashName {
@@ -68,7 +68,10 @@ export class Server {
   #mayWrite = false;
   #unanswered = 0;
   #unansweredBytes = 0;
-  #broken = false;
+  /** The first rule that was broken. */
+  #breach: ProtocolError | undefined;
+  #inputEnded = false;
+  readonly #answering = new Set<Promise<void>>();
   #scanning = false;
   #advanced = 0;
   #onAdvance: (() => void) | undefined;
@@ -83,7 +86,15 @@ export class Server {
   /** Serves until the input ends, then lets go of the device. @throws {ProtocolError} {UnreachableError} */
   async run(): Promise<void> {
     try {
-      await this.#channel.run((frame) => void this.#answer(frame));
+      await this.#channel.run((frame) => {
+        const answering = this.#answer(frame).finally(() => this.#answering.delete(answering));
+        this.#answering.add(answering);
+      });
+      // A broken rule is told by the exit code even if nobody waited for the answer.
+      this.#inputEnded = true;
+      this.#onAdvance?.();
+      await Promise.race([Promise.allSettled(this.#answering), setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
+      if (this.#breach !== undefined) throw this.#breach;
     } finally {
       await this.close();
     }
@@ -95,7 +106,7 @@ export class Server {
   }
 
   async #answer(frame: Received): Promise<void> {
-    if (this.#broken) {
+    if (this.#breach !== undefined) {
       frame.release();
       return;
     }
@@ -118,12 +129,11 @@ export class Server {
 
   /** Answers with a failure; one that breaks the rules of the wire is the last answer there is. */
   async #refuse(frame: Received, error: unknown): Promise<void> {
-    const breaksRules = error instanceof ProtocolError;
-    if (breaksRules) this.#broken = true;
-    const answered = this.#reply(frame, encode.failed(asFailure(error))).catch((cause: unknown) => {
-      this.#channel.fail(new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause }));
-    });
-    if (!breaksRules) return await answered;
+    if (error instanceof ProtocolError) this.#breach ??= error;
+    const answered = this.#reply(frame, encode.failed(asFailure(error))).catch((cause: unknown) =>
+      this.#channel.fail(lostConnection(cause)),
+    );
+    if (!(error instanceof ProtocolError)) return await answered;
     await Promise.race([answered, setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
     this.#channel.fail(error);
   }
@@ -234,6 +244,7 @@ export class Server {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;
           });
+          if (this.#inputEnded) return;
         }
         await this.#reply(frame, encode.run(run));
       }
