@@ -16,6 +16,9 @@ export const Type = {
   confirm: 9,
   flush: 10,
   alive: 11,
+  salvage: 12,
+  patch: 13,
+  bypass: 14,
   opened: 32,
   run: 33,
   leaves: 34,
@@ -25,6 +28,9 @@ export const Type = {
   done: 38,
   failed: 39,
   prepared: 40,
+  salvaged: 42,
+  patched: 43,
+  bypassed: 44,
 } as const;
 
 /** Fields of a head, one after the other. */
@@ -122,11 +128,13 @@ export const ask = {
       text("xxh3-xxh64"),
       text(""),
       field(Buffer.alloc(12, 7)),
+      text(""),
+      bool(false),
     ]),
   prepare: (id: number, size: number | bigint, dryRun = false) =>
     frame(Type.prepare, id, [u64(size), bool(false), bool(dryRun)]),
   scan: (id: number, first: number | bigint, count: number | bigint, window: number | bigint = 16) =>
-    frame(Type.scan, id, [u64(first), u64(count), u64(window), bool(true)]),
+    frame(Type.scan, id, [u64(first), u64(count), u64(window), bool(true), bool(false)]),
   advance: (index: number | bigint) => frame(Type.advance, 0, [u64(index)]),
   leafHashes: (id: number, index: number | bigint, size = 4) => frame(Type.leafHashes, id, [u64(index), u8(size)]),
   read: (id: number, index: number | bigint, filter = 0, hashes = Buffer.alloc(0)) =>
@@ -137,6 +145,12 @@ export const ask = {
     const head = [u64(index), ...dataFields({ ...data, body })];
     return frame(Type.write, id, head, body, lie);
   },
+  /** `sectors` of 512 bytes, as a set. */
+  salvage: (id: number, index: number | bigint, known: Uint8Array, retries = 0) =>
+    frame(Type.salvage, id, [u64(index), u32(retries), field(known)]),
+  patch: (id: number, index: number | bigint, sectors: Uint8Array, body: Uint8Array) =>
+    frame(Type.patch, id, [u64(index), field(sectors)], body),
+  bypass: (id: number) => frame(Type.bypass, id, []),
   counters: (id: number) => frame(Type.counters, id, []),
   flush: (id: number) => frame(Type.flush, id, []),
 };
