@@ -343,6 +343,39 @@ describe("a pull from a far side that lies:", () => {
   });
 });
 
+describe("memory that was used before", () => {
+  /** Blocks that fill every buffer serve has, several times over. */
+  const poison = Array.from({ length: 60 }, (_, i) => ask.read(100 + i, i % 3));
+
+  test("D4.21 a short last block goes out with its own bytes and no more", async () => {
+    using dir = tempDir();
+    const path = dir.file("d");
+    const tail = content.subarray(3 * BLOCK);
+    const asked = [ask.open(2, { role: "source", path }), ask.prepare(3, SIZE), ...poison, ask.read(9, 3)];
+    const { replies, exitCode } = await serveInTurn(dir, [...asked, ask.leafHashes(10, 3, 8)], false);
+    expect(exitCode).toBe(0);
+    expect(replies.filter(({ type }) => type === Type.block).length).toBe(61);
+    expect(replies.find(({ id }) => id === 9)?.body.equals(tail)).toBe(true);
+    // The same bytes, alone in a file and in fresh memory, have the same leaf hashes.
+    const alone = [ask.open(2, { role: "source", path: dir.file("tail") }), ask.prepare(3, tail.length)];
+    fs.writeFileSync(dir.file("tail"), tail);
+    const fresh = await serveInTurn(dir, [...alone, ask.leafHashes(10, 0, 8)], false);
+    const hashes = [replies, fresh.replies].map((all) => all.find(({ id }) => id === 10)?.body.toString("hex"));
+    expect(hashes[0]?.length).toBe(32);
+    expect(hashes[1]).toBe(hashes[0]);
+  });
+
+  test("D4.21 what a dry run reads beyond the end of a short destination is zero", async () => {
+    using dir = tempDir();
+    const opening = ask.open(2, { role: "destination", readOnly: true, path: dir.file("d") });
+    const asked = [opening, ask.prepare(3, 5 * BLOCK, true), ...poison, ask.read(9, 3), ask.read(10, 4)];
+    const { replies } = await serveInTurn(dir, asked, false);
+    const short = replies.find(({ id }) => id === 9)?.body;
+    expect(short?.equals(Buffer.concat([content.subarray(3 * BLOCK), Buffer.alloc(8192 - 5000)]))).toBe(true);
+    expect(replies.find(({ id }) => id === 10)?.body.length).toBe(0);
+  });
+});
+
 describe("blocks that collide", () => {
   /**
    * Two leaves with one XXH3-64 under the seed 0: where the low half of 8 bytes is the secret's, their product is 0

@@ -90,14 +90,19 @@ export class Server {
         const answering = this.#answer(frame).finally(() => this.#answering.delete(answering));
         this.#answering.add(answering);
       });
-      // A broken rule is told by the exit code even if nobody waited for the answer.
-      this.#inputEnded = true;
-      this.#onAdvance?.();
-      await Promise.race([Promise.allSettled(this.#answering), setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
-      if (this.#breach !== undefined) throw this.#breach;
     } finally {
+      // What is being opened or created would otherwise be there after everything was let go of.
+      await this.#endAnswers();
       await this.close();
     }
+    // A broken rule is told by the exit code even if nobody waited for the answer.
+    if (this.#breach !== undefined) throw this.#breach;
+  }
+
+  async #endAnswers(): Promise<void> {
+    this.#inputEnded = true;
+    this.#onAdvance?.();
+    await Promise.race([Promise.allSettled(this.#answering), setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
   }
 
   /** Lets go of the device. Safe to call twice. */
