@@ -13,7 +13,7 @@ import { Statistics } from "../src/sync/statistics.ts";
 import { layoutOf, synchronize } from "../src/sync/sync.ts";
 import { SEED } from "./helpers/endpoints.ts";
 import { pipe } from "./helpers/pipe.ts";
-import { laneOf, noLane } from "./helpers/sync.ts";
+import { laneOf, noLane, OPTIONS } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 const BLOCK = 4096;
@@ -79,6 +79,8 @@ async function session(served: Role, at: Break | undefined) {
     blockSize: BLOCK,
     dropCache: false,
     discard: false,
+    allowed: [],
+    examine: false,
   });
   const openFar = (role: Role) =>
     RemoteEndpoint.open(
@@ -92,13 +94,14 @@ async function session(served: Role, at: Break | undefined) {
       ...options(role),
       hash: { name: "xxh3-xxh64", additional: undefined, seed: SEED },
       sharers: 1,
+      onNote: () => undefined,
     });
   const near = await openNear(served === "source" ? "destination" : "source");
   const work = async () => {
     const far = await openFar(served);
     const [source, destination] = served === "source" ? [far, near] : [near, far];
     const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
-    const copying = { blockSize: BLOCK, exact: false, dryRun: false, pauseMs: 0 };
+    const copying = { ...OPTIONS, blockSize: BLOCK };
     await synchronize(laneOf(source, destination), copying, statistics, noLane);
     return "done";
   };

@@ -7,9 +7,10 @@ import type fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { IoError, type Overridable, type RefusedError, refusedDestination } from "../errors.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
-import { Device, statPath } from "./device.ts";
+import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
 import { identityOf } from "./layers.ts";
+import { statPath } from "./stat.ts";
 import { deviceNumber, look, SysDevice } from "./sysfs.ts";
 import { usesOf } from "./uses.ts";
 

@@ -32,6 +32,7 @@ import {
   zeroDevice,
 } from "./kernel.ts";
 import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
+import { type DeviceKind, kindOf, statPath } from "./stat.ts";
 import { deviceNumber, SysDevice } from "./sysfs.ts";
 
 /**
@@ -48,31 +49,8 @@ const WRITE_BACK_LENGTH = 64 << 20;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
-export type DeviceKind = "file" | "device";
-
 function quote(label: string): string {
   return JSON.stringify(label);
-}
-
-/** What stat says of `path`, or undefined when nothing is there. */
-export function statPath(path: string, label: string): fs.BigIntStats | undefined {
-  try {
-    return fs.statSync(path, { bigint: true });
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw new IoError(`Cannot open ${quote(label)}: ${reason(error)}`, { cause: error });
-  }
-}
-
-/** "file", "device", or in words what else it is. */
-export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: string } {
-  if (stat.isFile()) return "file";
-  if (stat.isBlockDevice()) return "device";
-  if (stat.isDirectory()) return { unusable: "a directory" };
-  if (stat.isCharacterDevice()) return { unusable: "a character device" };
-  if (stat.isFIFO()) return { unusable: "a named pipe" };
-  if (stat.isSocket()) return { unusable: "a socket" };
-  return { unusable: "neither a regular file nor a block device" };
 }
 
 /** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */

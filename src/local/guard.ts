@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { IoError, RefusedError, reason } from "../errors.ts";
-import { kindOf, statPath } from "./device.ts";
+import { kindOf, statPath } from "./stat.ts";
 
 /**
  * Refuses destinations that are neither a regular file nor a block device, and files that would come into being under

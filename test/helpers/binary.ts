@@ -90,7 +90,7 @@ export async function peakMemory(child: Bun.Subprocess): Promise<number> {
     } catch {
       // It ended between the two looks.
     }
-    await new Promise((resolve) => setImmediate(resolve));
+    await Bun.sleep(2);
   }
   return peak;
 }
@@ -100,6 +100,6 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   const deadline = performance.now() + 20_000;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`Waited in vain until ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
+    await Bun.sleep(2);
   }
 }

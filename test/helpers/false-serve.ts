@@ -86,6 +86,7 @@ function answer({ type, id }: Parsed): Buffer[] {
         text(""),
         bool(false),
         field(hashes.zero),
+        bool(false),
       ]);
       if (lie === "a sign of life of 0 s") return [frame(Type.alive, 0, [u32(0)]), opened];
       if (lie === "signs of life with an id") return [frame(Type.alive, id, [u32(60)]), opened];

@@ -1,0 +1,26 @@
+/** What a path leads to, before it is opened. */
+import fs from "node:fs";
+import { IoError, reason, systemCode } from "../errors.ts";
+
+export type DeviceKind = "file" | "device";
+
+/** What stat says of `path`, or undefined when nothing is there. */
+export function statPath(path: string, label: string): fs.BigIntStats | undefined {
+  try {
+    return fs.statSync(path, { bigint: true });
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw new IoError(`Cannot open ${JSON.stringify(label)}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** "file", "device", or in words what else it is. */
+export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: string } {
+  if (stat.isFile()) return "file";
+  if (stat.isBlockDevice()) return "device";
+  if (stat.isDirectory()) return { unusable: "a directory" };
+  if (stat.isCharacterDevice()) return { unusable: "a character device" };
+  if (stat.isFIFO()) return { unusable: "a named pipe" };
+  if (stat.isSocket()) return { unusable: "a socket" };
+  return { unusable: "neither a regular file nor a block device" };
+}
