@@ -79,11 +79,11 @@ function replies(): Buffer[] {
     frame(Type.leaves, 5, [], Buffer.alloc(64)),
     frame(Type.block, 6, data, packed),
     frame(Type.written, 7, [u8(1), u64(4096)]),
-    frame(Type.salvaged, 9, [field(Buffer.concat([Buffer.of(1), Buffer.alloc(15)]))], Buffer.alloc(512, 9)),
-    frame(Type.patched, 10, [u64(512)]),
-    frame(Type.bypassed, 11, [u8(1)]),
-    frame(Type.counted, 8, [u64(1), u64(2)]),
-    frame(Type.failed, 9, [text("io"), text("Cannot read\u001b[2J"), text("")]),
+    frame(Type.salvaged, 8, [field(Buffer.concat([Buffer.of(1), Buffer.alloc(15)]))], Buffer.alloc(512, 9)),
+    frame(Type.patched, 9, [u64(512)]),
+    frame(Type.bypassed, 10, [u8(1)]),
+    frame(Type.counted, 11, [u64(1), u64(2)]),
+    frame(Type.failed, 12, [text("io"), text("Cannot read\u001b[2J"), text("")]),
   ];
 }
 
@@ -115,7 +115,7 @@ function spoil(original: Uint8Array): Buffer {
 function rebuild({ type, id, head, body }: Parsed): Buffer {
   switch (below(6)) {
     case 0:
-      return frame(type, one([0, 1, id, id + 1, 0xffff_ffff], id), [head], body);
+      return frame(type, one([0, 1, id, (id + 1) % 2 ** 32, 0xffff_ffff], id), [head], body);
     case 1:
       return frame(one([...Object.values(MessageType), below(256)], type), id, [head], body);
     case 2:
