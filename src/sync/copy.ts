@@ -195,6 +195,7 @@ export class Copier {
       if (start < end) addSectors(known, { offset: start, length: end - start });
     }
     const salvage = await this.#source.salvage(index, known, this.#skip.retries);
+    this.#record?.leaveOut(index);
     const missing = sectorRuns(
       salvage.sectors.map((bits) => ~bits),
       length,

@@ -13,6 +13,8 @@ export class BlockRecord {
   readonly #hashSize: number;
   readonly #chunks = new Map<number, BigUint64Array>();
 
+  readonly #salvaged = new Set<number>();
+
   /** All blocks begin as zeros. */
   constructor(zeroHash: Uint8Array) {
     this.#hashSize = zeroHash.length;
@@ -27,6 +29,15 @@ export class BlockRecord {
       chunk[index % CHUNK] = prefix(hashes, i, this.#hashSize);
       this.#chunks.set(Math.floor(index / CHUNK), chunk);
     }
+  }
+
+  /** Notes a block that was copied in part: nothing is known of it as a whole. */
+  leaveOut(index: number): void {
+    this.#salvaged.add(index);
+  }
+
+  leavesOut(index: number): boolean {
+    return this.#salvaged.has(index);
   }
 
   /** Whether a block still has the hash that it was remembered with. */

@@ -13,7 +13,7 @@ export interface Findings {
   readonly changed: ByteRange[];
 }
 
-/** Compares a range of blocks by hashes; what the source cannot give was proved when it was salvaged, and is left out. */
+/** Compares a range of blocks by hashes; what was salvaged was proved then, and is left out. */
 export async function verifyRange(
   source: Endpoint,
   destination: Endpoint,
@@ -40,6 +40,7 @@ function checkPart(
   findings: Findings,
 ): void {
   for (let index = pair.first; index < pair.first + pair.count; index++) {
+    if (record.leavesOut(index)) continue;
     const there = pair.destination.kind === "unreadable" ? undefined : hashAt(pair.destination, index, zeroHash);
     const here = hashAt(pair.source, index, zeroHash);
     if (there !== undefined && equalBytes(here, there)) continue;
