@@ -30,8 +30,17 @@ function mixed(data: Buffer, other: Buffer, areas: readonly Area[]): Buffer {
 }
 
 /** Runs slowly, and does something once the first blocks are done. */
-async function meddle(words: readonly string[], action: () => void): Promise<{ exitCode: number; stderr: string }> {
-  const child = Bun.spawn([BINARY, "-p", "50", "-t", "0.05", ...words], {
+function meddle(words: readonly string[], action: () => void): Promise<{ exitCode: number; stderr: string }> {
+  return watch(["-p", "50", "-t", "0.05", ...words], "remaining)", action);
+}
+
+/** Runs, and does something once it has said something. */
+async function watch(
+  words: readonly string[],
+  said: string,
+  action: () => void,
+): Promise<{ exitCode: number; stderr: string }> {
+  const child = Bun.spawn([BINARY, ...words], {
     stdin: "ignore",
     stdout: "ignore",
     stderr: "pipe",
@@ -40,8 +49,8 @@ async function meddle(words: readonly string[], action: () => void): Promise<{ e
   let [stderr, done] = ["", false];
   for await (const piece of child.stderr) {
     stderr += decoder.decode(piece, { stream: true });
-    if (!done && stderr.includes("remaining)")) action();
-    done ||= stderr.includes("remaining)");
+    if (!done && stderr.includes(said)) action();
+    done ||= stderr.includes(said);
   }
   return { exitCode: await child.exited, stderr };
 }
@@ -108,6 +117,19 @@ describe("--verify", () => {
     const result = await run(["-f", "--verify", from, disk.path]);
     expect(result.exitCode).toBe(7);
     expect(result.stderr).toContain(`at offset ${3 * MIB}`);
+  });
+
+  onFaulty("D1.8 a bit that flips only once when it is read back is called unstable", async () => {
+    using dir = tempDir();
+    const data = bytes(35, 4 * SIZE);
+    const image = file(dir, "image", data);
+    await using disk = await flippingDisk(image, 4 * SIZE - 1, { once: true });
+    const from = file(dir, "s", data);
+    // The last byte is read long after the notice.
+    const result = await watch(["-f", "--verify", from, disk.path], "Verifying: ", () => disk.fail(true));
+    expect(result.stderr).toContain(`is unstable, it gives other bytes each time it is read: ${MIB} bytes`);
+    expect(result.exitCode).toBe(7);
+    expect(fs.readFileSync(image).equals(data)).toBe(true);
   });
 
   test("D2.11 a source that changes after it was copied is told apart from a destination that is wrong", async () => {

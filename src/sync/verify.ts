@@ -3,17 +3,23 @@ import { VerificationError } from "../errors.ts";
 import { addRange, type BlockLayout, type BlockRange, type ByteRange, equalBytes } from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { without } from "./mapfile.ts";
 import type { BlockRecord } from "./record.ts";
 
 /** Bytes of whole blocks, neighbours joined. */
 export interface Findings {
   /** Where the destination does not hold what both sides agreed on. */
   readonly wrong: ByteRange[];
+  /** Where it did not at first, but does when it is read once more. */
+  readonly unstable: ByteRange[];
   /** Where the source does not. */
   readonly changed: ByteRange[];
 }
 
-/** Compares a range of blocks by hashes; what was salvaged was proved then, and is left out. */
+/** Wrong places that are read once more; each may be a round trip. */
+const REREAD = 100;
+
+/** Compares a range of blocks, and what is wrong in it twice. */
 export async function verifyRange(
   source: Endpoint,
   destination: Endpoint,
@@ -21,7 +27,27 @@ export async function verifyRange(
   range: BlockRange,
   record: BlockRecord,
 ): Promise<Findings> {
-  const findings: Findings = { wrong: [], changed: [] };
+  const { wrong, changed } = await compareAgain(source, destination, layout, range, record);
+  const still = wrong.slice(REREAD);
+  const unstable: ByteRange[] = [];
+  for (const { offset, length } of wrong.slice(0, REREAD)) {
+    const blocks = { first: offset / layout.blockSize, count: Math.ceil(length / layout.blockSize) };
+    const again = await compareAgain(source, destination, layout, blocks, record);
+    still.push(...again.wrong);
+    unstable.push(...without([{ offset, length }], again.wrong));
+  }
+  return { wrong: still, unstable, changed };
+}
+
+/** Compares by hashes; what was salvaged was proved then, and is left out. */
+async function compareAgain(
+  source: Endpoint,
+  destination: Endpoint,
+  layout: BlockLayout,
+  range: BlockRange,
+  record: BlockRecord,
+): Promise<Found> {
+  const findings: Found = { wrong: [], changed: [] };
   const options = { hashed: true, tolerant: true };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
     if (pair.source.kind !== "unreadable" && (pair.source.kind !== "hole" || pair.destination.kind !== "hole"))
@@ -32,12 +58,14 @@ export async function verifyRange(
   return findings;
 }
 
+type Found = Pick<Findings, "wrong" | "changed">;
+
 function checkPart(
   pair: RunPair,
   zeroHash: Uint8Array,
   layout: BlockLayout,
   record: BlockRecord,
-  findings: Findings,
+  findings: Found,
 ): void {
   for (let index = pair.first; index < pair.first + pair.count; index++) {
     if (record.leavesOut(index)) continue;
@@ -64,6 +92,7 @@ function listed(ranges: readonly ByteRange[]): string {
 /** @throws {VerificationError} that says which side is to blame, unless nothing was found. */
 export function checkFindings(parts: readonly Findings[], source: string, destination: string): void {
   const wrong = parts.flatMap((part) => part.wrong);
+  const unstable = parts.flatMap((part) => part.unstable);
   const changed = parts.flatMap((part) => part.changed);
   const sourceChanged = `the source ${JSON.stringify(source)} changed during the run: ${listed(changed)}`;
   if (wrong.length > 0) {
@@ -72,6 +101,14 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
       `Verification failed: ${JSON.stringify(destination)} does not hold what was written: ${listed(wrong)}${also}`,
       {
         hint: "the device, or what lies below it, loses data: look at the kernel's messages (dmesg), and do not rely on it",
+      },
+    );
+  }
+  if (unstable.length > 0) {
+    throw new VerificationError(
+      `Verification failed: ${JSON.stringify(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
+      {
+        hint: "the device, its cable or the memory is failing: look at the kernel's messages (dmesg), and do not rely on it",
       },
     );
   }
