@@ -93,6 +93,17 @@ function shellWord(word: string | undefined, what: string): string | undefined {
 
 const MAX_PAUSE_MS = 3_600_000;
 const PROGRESS = ["auto", "bar", "plain", "none"] as const;
+const READ_ERROR = ["stop", "skip"] as const;
+
+/** The options whose value is one of a few words (of --allow one or more), with these words. */
+export const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  hash: HASH_NAMES,
+  "additional-hash": HASH_NAMES,
+  fadvise: ["0", "1", "2", "3"],
+  progress: PROGRESS,
+  "on-read-error": READ_ERROR,
+  allow: OVERRIDABLE,
+};
 
 function words(values: Values, name: string): string[] | undefined {
   const line = text(values, name);
@@ -181,7 +192,7 @@ const MAX_RETRIES = 1000;
 /** @throws {UsageError} also for what this version does not have yet. */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
-  const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", ["stop", "skip"] as const);
+  const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", READ_ERROR);
   for (const name of ["mapfile", "retries"]) {
     if (text(values, name) !== undefined && onReadError !== "skip")
       throw new UsageError(`--${name} is for unreadable areas that are skipped: it needs --on-read-error skip`);

@@ -1,6 +1,7 @@
 /**
- * Every option, once: citty parses by this table, arguments.ts checks by it, help.ts prints it. The first alias of one
- * letter is the short form; the letters are blocksync.py's own.
+ * Every option, once: citty parses by this table, arguments.ts checks by it, help.ts prints it, the man page and the
+ * shells' completions are made from it. The first alias of one letter is the short form; the letters are blocksync.py's
+ * own.
  */
 import type { ArgsDef } from "citty";
 
@@ -144,4 +145,16 @@ export const serveOptions = {
   help: sharedOptions.help,
   only: { type: "string", valueHint: "PATH", description: "open this path and no other, for a key's forced command" },
   "read-only": { type: "boolean", description: "with --only: never write to it" },
+} as const satisfies ArgsDef;
+
+/** What each command takes. */
+export const commandOptions = {
+  sync: syncOptions,
+  compare: compareOptions,
+  serve: serveOptions,
+} as const satisfies Record<string, ArgsDef>;
+
+/** Instead of any command, and alone. */
+export const versionOption = {
+  version: { type: "boolean", alias: ["V"], description: "print version and build" },
 } as const satisfies ArgsDef;
