@@ -71,5 +71,12 @@ profile: dist/blocksync
 readme: dist/blocksync
 	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 
+# The man page dist/blocksync.1, from the option table.
+.PHONY: man
+man: dist/blocksync.1
+
+dist/blocksync.1: node_modules/.installed $(SOURCES) scripts/man.ts
+	@$(BUN) scripts/man.ts
+
 clean:
 	rm -rf dist node_modules .bun

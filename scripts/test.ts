@@ -17,6 +17,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nbdkit: "nbdkit",
   nbdfuse: "libnbd-bin",
   "apt-get": "apt",
+  groff: "groff-base",
+  man: "man-db",
+  zsh: "zsh",
+  fish: "fish",
 };
 
 function missingPackages(): string[] {

@@ -27,6 +27,12 @@ export const NEEDS = {
         ? "this kernel has no FUSE"
         : undefined,
   strace: has("strace") ? undefined : "strace is not installed",
+  groff: has("groff") ? undefined : "groff is not installed (groff-base)",
+  man: has("man") ? undefined : "man is not installed (man-db)",
+  bash: has("bash") ? undefined : "bash is not installed",
+  zsh: has("zsh") ? undefined : "zsh is not installed",
+  fish: has("fish") ? undefined : "fish is not installed",
+  git: has("git") ? undefined : "git is not installed",
 } as const;
 
 /** `test` when all needs are met; otherwise a test that says why not. */
