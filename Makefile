@@ -78,5 +78,12 @@ man: dist/blocksync.1
 dist/blocksync.1: node_modules/.installed $(SOURCES) scripts/man.ts
 	@$(BUN) scripts/man.ts
 
+# What bash, zsh and fish need to complete a command line, from the option table: dist/completions.
+.PHONY: completions
+completions: dist/completions/blocksync.bash
+
+dist/completions/blocksync.bash: node_modules/.installed $(SOURCES) scripts/completions.ts $(wildcard scripts/completions/*.ts)
+	@$(BUN) scripts/completions.ts
+
 clean:
 	rm -rf dist node_modules .bun

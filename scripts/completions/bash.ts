@@ -1,0 +1,76 @@
+/** bash: a function that fills COMPREPLY, or leaves it empty where readline's own completion of files is meant. */
+import { COMMANDS, DEFAULT, HEAD, type Option, offered, quoted, VERSION_OPTIONS } from "./options.ts";
+
+/** The options of all commands that take a value, each once. */
+const VALUED = [
+  ...new Map(COMMANDS.flatMap(({ options }) => options.map((option) => [option.name, option] as const))).values(),
+].filter(({ takes }) => takes !== "nothing");
+
+/** A case for some options, in any of their spellings; "" for no options. */
+function arm(options: readonly Option[], commands: string): string {
+  const spellings = options.flatMap((option) => [...offered(option), ...option.aliases]);
+  return options.length === 0 ? "" : `    ${spellings.join(" | ")})\n      ${commands}\n      ;;\n`;
+}
+
+function values(): string {
+  const taking = (takes: Option["takes"]) => VALUED.filter((option) => option.takes === takes);
+  return [
+    arm(taking("file"), "return"),
+    arm(taking("text"), "compopt +o default +o bashdefault 2>/dev/null\n      return"),
+    ...taking("choice").map((option) => arm([option], `words=${quoted(option.choices.join(" "))}`)),
+    ...taking("list").map((option) =>
+      arm(
+        [option],
+        `words=${quoted(option.choices.join(" "))}\n      [[ $cur == *,* ]] && before+="\${cur%,*}," cur=\${cur##*,}`,
+      ),
+    ),
+  ].join("");
+}
+
+function words(options: readonly Option[]): string {
+  const spellings = options.flatMap((option) => [
+    ...offered(option),
+    ...(option.negatable ? [`--no-${option.name}`] : []),
+  ]);
+  return spellings.join(" ");
+}
+
+export function bashCompletion(): string {
+  const others = COMMANDS.filter(({ name }) => name !== DEFAULT.name);
+  return `# bash completion for blocksync. ${HEAD}
+
+_blocksync() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} option=\${COMP_WORDS[COMP_CWORD - 1]} words='' before='' i
+  COMPREPLY=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    [[ \${COMP_WORDS[i]} == -- ]] && return
+  done
+  # bash takes --name=value for three words, unless COMP_WORDBREAKS was changed.
+  if [[ $cur == = ]]; then
+    cur=''
+  elif [[ $option == = ]]; then
+    option=\${COMP_WORDS[COMP_CWORD - 2]}
+  elif [[ $cur == --*=* ]]; then
+    option=\${cur%%=*} before=\${cur%%=*}= cur=\${cur#*=}
+  fi
+  case $option in
+${values()}    *)
+      if [[ $cur != -* ]]; then
+        # Files and hosts are readline's business; a command is possible only as the first word.
+        ((COMP_CWORD == 1)) || return
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -W ${quoted(COMMANDS.map(({ name }) => name).join(" "))} -- "$cur"; compgen -f -- "$cur")
+        return
+      fi
+      case \${COMP_WORDS[1]} in
+${others.map(({ name, options }) => `        ${name}) words=${quoted(words(options))} ;;\n`).join("")}        *) words=${quoted(words(DEFAULT.options))} ;;
+      esac
+      ((COMP_CWORD == 1)) && words+=${quoted(` ${words(VERSION_OPTIONS)}`)}
+      ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -P "$before" -W "$words" -- "$cur")
+}
+
+complete -o bashdefault -o default -F _blocksync blocksync
+`;
+}

@@ -1,0 +1,77 @@
+/** zsh: a function for its completion system that hands specifications to _arguments. */
+import { COMMANDS, DEFAULT, HEAD, type Option, offered, quoted, VERSION_OPTIONS } from "./options.ts";
+
+const NAMES = COMMANDS.map(({ name }) => name);
+
+/** Text within a specification, where brackets and colons end a part. */
+function part(text: string): string {
+  return text.replaceAll(/[[\]:\\]/g, "\\$&");
+}
+
+/** What completes the value of an option. */
+function action({ takes, choices }: Option): string {
+  if (takes === "choice") return `(${choices.join(" ")})`;
+  if (takes === "list") return `_values -s , name ${choices.join(" ")}`;
+  return takes === "file" ? "_files" : " ";
+}
+
+/** One specification for each spelling; those that are no longer offered after it stand in the round brackets. */
+function specifications(option: Option): string[] {
+  const { name, takes, value, description, negatable } = option;
+  const spellings = offered(option);
+  const off = negatable ? [`--no-${name}`] : [];
+  const exclusive = `(${[...spellings, ...off].join(" ")})`;
+  const specification = (spelling: string) => {
+    if (takes === "nothing") return `${exclusive}${spelling}[${part(description)}]`;
+    const attached = spelling.startsWith("--") ? "=" : "+";
+    return `${exclusive}${spelling}${attached}[${part(description)}]:${part(value)}:${action(option)}`;
+  };
+  return [...spellings.map(specification), ...off.map((spelling) => `${exclusive}${spelling}[turn --${name} off]`)];
+}
+
+/** The specifications of some options as words of an array. */
+function words(options: readonly Option[]): string {
+  return options
+    .flatMap(specifications)
+    .map((text) => `        ${quoted(text)}\n`)
+    .join("");
+}
+
+function arm({ name, options }: (typeof COMMANDS)[number]): string {
+  // serve is told its path by an option, or over the wire.
+  const locations = name === "serve" ? "" : "        '*:location:_blocksync_location'\n";
+  return `    ${name})\n      specifications=(\n${words(options)}${locations}      )\n      ;;\n`;
+}
+
+export function zshCompletion(): string {
+  return `#compdef blocksync
+# ${HEAD}
+
+_blocksync_location() {
+  local -a kinds=('files:file or device:_files' 'hosts:host:_hosts -S :')
+  [[ -n $first ]] && kinds+=('commands:command:(${NAMES.join(" ")})')
+  _alternative $kinds
+}
+
+_blocksync() {
+  local command=${DEFAULT.name} first=
+  local -a specifications
+  if (( CURRENT == 2 )); then
+    first=yes
+  elif [[ $words[2] == (${NAMES.join("|")}) ]]; then
+    command=$words[2]
+    shift words
+    (( CURRENT-- ))
+  fi
+  case $command in
+${COMMANDS.map(arm).join("")}  esac
+  if [[ -n $first ]]; then
+    specifications+=(
+${words(VERSION_OPTIONS)}    )
+  fi
+  _arguments -s -S $specifications
+}
+
+_blocksync "$@"
+`;
+}
