@@ -1,5 +1,5 @@
-/** ssh starts this program again to ask for the password that --pass names; see endpoints.ts. */
-import { ASKPASS_VARIABLE } from "./lanes.ts";
+/** ssh starts this program again to ask for the password that --pass names; see host.ts. */
+import { ASKPASS_VARIABLE } from "./host.ts";
 
 /**
  * Answers ssh's question and returns the exit code; undefined when this process is no askpass. A question that is not

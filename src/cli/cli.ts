@@ -5,12 +5,13 @@ import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
+import { runClean } from "./clean-command.ts";
 import { runCompare } from "./compare-command.ts";
 import { helpText } from "./help.ts";
 import { sayFailure } from "./run.ts";
 import { runServe } from "./serve-command.ts";
 import { runSync } from "./sync-command.ts";
-import { compareOptions, serveOptions, syncOptions } from "./table.ts";
+import { cleanOptions, compareOptions, serveOptions, syncOptions } from "./table.ts";
 
 interface Command {
   readonly options: ArgsDef;
@@ -19,7 +20,7 @@ interface Command {
 }
 
 // citty adds spellings of its own (--dryRun) to the table it is given, so it gets a copy.
-const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
+const COMMANDS: Readonly<Record<"sync" | "compare" | "clean" | "serve", Command>> = {
   sync: {
     options: syncOptions,
     run: (rawArgs, signal) =>
@@ -33,6 +34,16 @@ const COMMANDS: Readonly<Record<"sync" | "compare" | "serve", Command>> = {
     run: (rawArgs, signal) =>
       runCommand(
         defineCommand({ args: structuredClone(compareOptions), run: ({ args }) => runCompare(args, args._, signal) }),
+        {
+          rawArgs,
+        },
+      ),
+  },
+  clean: {
+    options: cleanOptions,
+    run: (rawArgs, signal) =>
+      runCommand(
+        defineCommand({ args: structuredClone(cleanOptions), run: ({ args }) => runClean(args, args._, signal) }),
         {
           rawArgs,
         },
@@ -81,7 +92,8 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
     process.stdout.write(`blocksync ${VERSION} (build ${BUILD})\n`);
     return ExitCode.ok;
   }
-  const name = words[0] === "sync" || words[0] === "compare" || words[0] === "serve" ? words[0] : undefined;
+  const [first] = words;
+  const name = first === "sync" || first === "compare" || first === "clean" || first === "serve" ? first : undefined;
   const command = COMMANDS[name ?? "sync"];
   const checked = checkArguments(name === undefined ? words : words.slice(1), command.options);
   if (checked.slice(0, checked.indexOf("--")).includes("--help")) {

@@ -2,7 +2,7 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { ExitCode } from "../errors.ts";
 import { VERSION } from "../version.ts";
-import { compareOptions, serveOptions, syncOptions, versionOption } from "./table.ts";
+import { cleanOptions, compareOptions, serveOptions, syncOptions, versionOption } from "./table.ts";
 
 export const SUMMARY = "makes a block device or large file equal to another, sending and writing only what differs";
 
@@ -11,6 +11,7 @@ export const SYNOPSIS = `
     blocksync [sync] [OPTIONS] SOURCE DESTINATION
     blocksync [sync] [OPTIONS] SOURCE [USER@]HOST [PATH]      blocksync.py's form, HOST may be localhost
     blocksync compare [OPTIONS] A B                           reads only; prints the differing ranges
+    blocksync clean [OPTIONS] [USER@]HOST…                    removes every copy of itself there
     blocksync serve [--only PATH [--read-only]]               what runs at the far end
 `;
 
@@ -82,6 +83,11 @@ function without(table: ArgsDef, listed: ArgsDef): ArgsDef {
   return Object.fromEntries(Object.entries(table).filter(([name]) => !(name in listed)));
 }
 
+/** clean has some of those of sync and compare, and no others. */
+export const CLEAN_OPTIONS = Object.keys(cleanOptions)
+  .map((name) => `--${name}`)
+  .join(" ");
+
 /** In two columns. */
 function exitCodes(): string {
   const half = EXIT_CODES.length / 2;
@@ -96,6 +102,7 @@ export function helpText(): string {
     `blocksync ${VERSION}: ${SUMMARY}`,
     SYNOPSIS + LOCATIONS,
     ...OPTION_GROUPS.map(([heading, options]) => `${heading}:\n${optionList(options)}\n`),
+    `Options of clean: ${CLEAN_OPTIONS}\n`,
     `Exit codes:\n${exitCodes()}\n`,
   ].join("\n");
 }

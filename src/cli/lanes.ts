@@ -4,7 +4,6 @@ import { InterruptedError, type Overridable } from "../errors.ts";
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE } from "../local/hash.ts";
-import { createPipe } from "../local/kernel.ts";
 import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
@@ -14,20 +13,9 @@ import { type Compare, compareHashes } from "../sync/compare.ts";
 import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
-import { BUILD, VERSION } from "../version.ts";
+import { hostConnection } from "./host.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
-import { hasTerminal } from "./terminal.ts";
-
-/** The variable by which this program, started by ssh to ask for a password, knows which one holds it. */
-export const ASKPASS_VARIABLE = "BLOCKSYNC_ASKPASS";
-
-/**
- * How long a login may say nothing where there is no terminal: sshd itself waits 2 minutes for one (LoginGraceTime), and
- * a key that must be touched, or a host that wakes up, needs some of that. On a terminal a person may be asked for a
- * password, so there is no limit, and Ctrl-C.
- */
-const LOGIN_LIMIT_MS = 180_000;
 
 export interface LaneOptions extends CommonOptions {
   /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
@@ -140,21 +128,9 @@ export class Lanes {
   }
 
   #connectOptions(): ConnectOptions {
-    const { shell, sudo, script, remoteDirectory, passwordVariable, timeoutSeconds } = this.#options;
-    return {
-      shell,
-      sudo,
-      script,
-      directory: remoteDirectory,
-      env: childEnvironment(passwordVariable),
-      own: { version: VERSION, build: BUILD },
-      createPipe,
-      limits: this.#limits,
-      timeoutSeconds,
-      loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
-      signal: this.#signal,
-      onNote: (text, detail) => (detail ? this.#report.detail(text) : this.#report.notice(text)),
-    };
+    const { sudo, script } = this.#options;
+    const onNote = (text: string, detail: boolean) => (detail ? this.#report.detail(text) : this.#report.notice(text));
+    return { ...hostConnection(this.#options, this.#signal, onNote), sudo, script, limits: this.#limits };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */
@@ -198,17 +174,4 @@ function comparison(source: Endpoint, destination: Endpoint): Compare {
     return (_source, _destination, range, tolerance) => compareBytes(source, destination, range, tolerance);
   }
   return compareHashes;
-}
-
-/** The environment of ssh: ours, and with a password this very program as its askpass (ssh(1), SSH_ASKPASS_REQUIRE). */
-function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> {
-  const env = { ...process.env };
-  if (passwordVariable === undefined) return env;
-  return {
-    ...env,
-    SSH_ASKPASS: process.execPath,
-    SSH_ASKPASS_REQUIRE: "force",
-    DISPLAY: env["DISPLAY"] ?? ":0",
-    [ASKPASS_VARIABLE]: passwordVariable,
-  };
 }

@@ -79,6 +79,17 @@ export function parseLocation(text: string, defaultPath?: string): Location {
   return located(parseHost(host), pathOr(path, defaultPath, text));
 }
 
+/** Reads [USER@]HOST, with a colon after it or not, or ssh://[USER@]HOST[:PORT]. @throws {UsageError} */
+export function parseHostWord(text: string): RemoteHost {
+  const url = /^(ssh:\/\/[^/]+)\/?$/i.exec(text)?.[1];
+  const remote = url === undefined ? undefined : parseUrl(url, "/").remote;
+  if (remote !== undefined) return remote;
+  const name = /^((?:[^@/:]*@)?(?:\[[^\]/]+\]|[^:/[\]@]+)):?$/.exec(text)?.[1];
+  if (name === undefined)
+    throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`);
+  return parseHost(name);
+}
+
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
 function looksLikeHost(text: string, source: Location, exists: (path: string) => boolean): boolean {
   if (/[:/]/.test(text)) return false;

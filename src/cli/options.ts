@@ -7,8 +7,21 @@ import type { ShellOptions } from "../remote/ssh.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
 
+/** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */
+export interface HostOptions {
+  readonly shell: ShellOptions;
+  /** Name of the environment variable that holds the ssh password. */
+  readonly passwordVariable: string | undefined;
+  /** --timeout: how long the far side may be silent. */
+  readonly timeoutSeconds: number;
+  /** Where a remote keeps its copy of the program, before the usual places; "" for none. */
+  readonly remoteDirectory: string;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+}
+
 /** What sync and compare have in common. */
-export interface CommonOptions {
+export interface CommonOptions extends HostOptions {
   readonly blockSize: number;
   readonly hash: HashName;
   readonly additionalHash: HashName | undefined;
@@ -17,19 +30,10 @@ export interface CommonOptions {
   readonly dropCacheThere: boolean;
   readonly pauseMs: number;
   readonly sudo: boolean;
-  readonly shell: ShellOptions;
-  /** Name of the environment variable that holds the ssh password. */
-  readonly passwordVariable: string | undefined;
   readonly script: string | undefined;
-  /** --timeout: how long the far side may be silent. */
-  readonly timeoutSeconds: number;
-  /** Where a remote keeps its copy of the program, before the usual places; "" for none. */
-  readonly remoteDirectory: string;
   readonly intervalMs: number;
   readonly outputFile: string | undefined;
   readonly progress: boolean;
-  readonly quiet: boolean;
-  readonly verbose: boolean;
   readonly json: boolean;
   /** Things to tell the user about the options themselves. */
   readonly notices: readonly string[];
@@ -129,6 +133,24 @@ function shellOptions(values: Values): ShellOptions {
 }
 
 /** @throws {UsageError} */
+export function hostOptions(values: Values): HostOptions {
+  const quiet = flag(values, "quiet");
+  if (quiet && flag(values, "verbose")) throw new UsageError("--quiet and --verbose contradict each other");
+  const passwordVariable = text(values, "pass");
+  if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
+    throw new UsageError(`--pass names the environment variable ${JSON.stringify(passwordVariable)}, which is not set`);
+  }
+  return {
+    shell: shellOptions(values),
+    passwordVariable,
+    timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
+    remoteDirectory: shellWord(process.env["BLOCKSYNC_REMOTE_DIR"], "BLOCKSYNC_REMOTE_DIR") ?? "",
+    quiet,
+    verbose: flag(values, "verbose"),
+  };
+}
+
+/** @throws {UsageError} */
 export function commonOptions(values: Values): CommonOptions {
   const blockSize = parseSize(required(values, "block-size"), "--block-size");
   if (!isBlockSize(blockSize)) {
@@ -141,14 +163,10 @@ export function commonOptions(values: Values): CommonOptions {
   const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
   if (!(interval > 0 && interval <= 86_400))
     throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
-  const quiet = flag(values, "quiet");
-  if (quiet && flag(values, "verbose")) throw new UsageError("--quiet and --verbose contradict each other");
-  const passwordVariable = text(values, "pass");
-  if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
-    throw new UsageError(`--pass names the environment variable ${JSON.stringify(passwordVariable)}, which is not set`);
-  }
+  const host = hostOptions(values);
   const interpreter = text(values, "interpreter");
   return {
+    ...host,
     blockSize,
     hash: parseChoice(required(values, "hash"), "--hash", HASH_NAMES),
     additionalHash: additional === undefined ? undefined : parseChoice(additional, "--additional-hash", HASH_NAMES),
@@ -156,16 +174,10 @@ export function commonOptions(values: Values): CommonOptions {
     dropCacheThere: (fadvise & 2) !== 0,
     pauseMs: parseInteger(required(values, "pause"), "--pause", 0, MAX_PAUSE_MS),
     sudo: flag(values, "sudo"),
-    shell: shellOptions(values),
-    passwordVariable,
     script: shellWord(text(values, "script"), "--script"),
-    timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
-    remoteDirectory: shellWord(process.env["BLOCKSYNC_REMOTE_DIR"], "BLOCKSYNC_REMOTE_DIR") ?? "",
     intervalMs: interval * 1000,
     outputFile: text(values, "output"),
-    progress: progress !== "none" && !quiet && !flag(values, "json"),
-    quiet,
-    verbose: flag(values, "verbose"),
+    progress: progress !== "none" && !host.quiet && !flag(values, "json"),
     json: flag(values, "json"),
     notices:
       interpreter === undefined ? [] : [`--interpreter ${interpreter} is ignored: blocksync needs no interpreter`],

@@ -141,6 +141,18 @@ export const syncOptions = {
 
 export const compareOptions = sharedOptions;
 
+export const cleanOptions = {
+  id: sharedOptions.id,
+  cipher: sharedOptions.cipher,
+  "extra-params": sharedOptions["extra-params"],
+  pass: sharedOptions.pass,
+  rsh: sharedOptions.rsh,
+  timeout: sharedOptions.timeout,
+  quiet: sharedOptions.quiet,
+  verbose: sharedOptions.verbose,
+  help: sharedOptions.help,
+} as const satisfies ArgsDef;
+
 export const serveOptions = {
   help: sharedOptions.help,
   only: { type: "string", valueHint: "PATH", description: "open this path and no other, for a key's forced command" },

@@ -34,6 +34,19 @@ const UPLOAD_STEP = 64 << 10;
 const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH BLOCKSYNC_ASKPASS";
 
 /**
+ * Functions of this script and that of clean.ts. enter: goes to a directory that is ours and that nobody else may write to.
+ * named: whether a name is that of a copy of the program, of any version; copy: whether there is such a file where we are.
+ */
+export const FAR_FUNCTIONS = [
+  'enter() { cd "$1" 2>/dev/null && [ -O . ] && case "$(ls -ld . 2>/dev/null)" in d????-??-*) true;; *) false;; esac; }',
+  'named() { x=${1#blocksync-}; [ ${#x} = 64 ] && [ -z "$(echo "$x" | tr -d 0-9a-f)" ]; }',
+  'copy() { [ -f "$1" ] && named "$1"; }',
+] as const;
+/** Words of the script: where copies may be, best first; $o is where the login began, $2 the directory to use first. */
+export const FAR_DIRECTORIES =
+  '"$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
+
+/**
  * $1 marker, $2 a directory to use first, $3 "sudo" or "".
  *
  * The script works inside the directory (cd, then "./name"), which must be our own and writable to nobody else: then no
@@ -43,6 +56,10 @@ const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LI
  *
  * A copy that was checked is noted beside it with its inode, size and times, so that the next run need not read 110 MB
  * again (0.45 s with sha256sum); writing to the copy changes its ctime, which nobody can set.
+ *
+ * Before a copy is received, all others but the youngest are removed, so that two versions are there at most. One of them
+ * may be running: a file without a name lives on until its last process ends (unlink(2)). A part of a copy is removed
+ * when it is a day old, since a younger one may still be growing.
  */
 const SCRIPT = [
   'm=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
@@ -52,12 +69,13 @@ const SCRIPT = [
   'good() { [ -f "$n" ] && [ -x "$n" ] || return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
   `become() { trap - EXIT; umask "$k"; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
-  'enter() { cd "$1" 2>/dev/null && [ -O . ] && case "$(ls -ld . 2>/dev/null)" in d????-??-*) true;; *) false;; esac; }',
-  'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); mkdir "$q" 2>/dev/null; enter "$q"; }',
+  ...FAR_FUNCTIONS,
+  'prune() { p=; for f in $(ls -td blocksync-* 2>/dev/null); do [ "$f" = "$n" ] && continue; copy "$f" || continue; if [ -n "$p" ]; then rm -f "$f" "$f.checked"; fi; p=$f; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && [ -n "$(find "$f" -prune -mtime +0 2>/dev/null)" ] && rm -f "$f"; done; }',
+  'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); [ -h "$q" ] && return 1; mkdir "$q" 2>/dev/null; enter "$q"; }',
   'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
   'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
-  'u=; for d in "$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done',
-  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"',
+  `u=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done`,
+  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; prune',
   "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
   'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
   'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
@@ -76,13 +94,14 @@ export function scriptCommand(marker: string, path: string, sudo: boolean): stri
   return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${sudo ? "sudo" : "''"}`;
 }
 
-function quoteScript(script: string): string {
+/** In the quotes that every login shell takes alike. */
+export function quoteScript(script: string): string {
   if (/['\\!\r\n]/.test(script)) throw new RangeError("The script has a character that not every shell leaves alone");
   return `'${script}'`;
 }
 
 /** Reads the far side's marked lines, skipping all else before the first. */
-class MarkedLines {
+export class MarkedLines {
   readonly #reader: ByteReader;
   readonly #marker: string;
   #noise = "";

@@ -40,8 +40,13 @@ export interface Connection {
   close(): Promise<void>;
 }
 
+/** What nobody can know beforehand, and so neither print. */
+export function randomMarker(): string {
+  return `blocksync-${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex")}`;
+}
+
 export async function connect(remote: RemoteHost, options: ConnectOptions): Promise<Connection> {
-  const marker = `blocksync-${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex")}`;
+  const marker = randomMarker();
   const command =
     options.script === undefined
       ? bootstrapCommand(marker, options.directory, options.sudo)
@@ -75,7 +80,7 @@ export async function connectThroughSudo(options: ConnectOptions): Promise<Conne
 }
 
 /** What the far side may take for each stage of a connection. */
-interface Patience {
+export interface Patience {
   /** It has begun to answer: nothing may stand still longer than the timeout and `extraMs`. */
   start(extraMs?: number): void;
   /** It has become blocksync, and sends signs of life. */
@@ -83,7 +88,7 @@ interface Patience {
   stop(): void;
 }
 
-interface Started {
+export interface Started {
   readonly child: Child;
   readonly host: string;
   /** The name of what reaches it: "ssh". */
@@ -93,7 +98,7 @@ interface Started {
 }
 
 /** Starts the command, with watch and the run's limits on its pipes. */
-function start(argv: readonly string[], host: string, options: ConnectOptions): Started {
+export function start(argv: readonly string[], host: string, options: ConnectOptions): Started {
   const { env, createPipe, signal, limits, timeoutSeconds, loginLimitMs } = options;
   const command = argv[0] ?? "ssh";
   const name = JSON.stringify(host);
@@ -190,7 +195,8 @@ function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EPIPE";
 }
 
-async function notStarted(child: Child, host: string, command: string): Promise<UnreachableError> {
+/** Puts the end of a command into words that ended before the far side had begun. */
+export async function notStarted(child: Child, host: string, command: string): Promise<UnreachableError> {
   const { status, text } = await child.ending();
   const lines = child.lastLines.slice(-3);
   const said = lines.length > 0 ? `: ${lines.join(" | ")}` : "";

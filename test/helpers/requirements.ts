@@ -26,6 +26,7 @@ export const NEEDS = {
       : !fs.existsSync("/dev/fuse")
         ? "this kernel has no FUSE"
         : undefined,
+  users: root ? undefined : "users for a test need root",
   strace: has("strace") ? undefined : "strace is not installed",
   groff: has("groff") ? undefined : "groff is not installed (groff-base)",
   man: has("man") ? undefined : "man is not installed (man-db)",

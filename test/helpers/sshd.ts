@@ -66,6 +66,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       "",
     ].join("\n"),
   );
+  // sshd reads it as the user who logs in, who need not be root.
+  fs.chmodSync(dir.path, 0o711);
   const hostKey = fs.readFileSync(dir.file("host_key.pub"), "utf8");
   fs.writeFileSync(dir.file("known_hosts"), `[127.0.0.1]:${port} ${hostKey}`);
   fs.writeFileSync(

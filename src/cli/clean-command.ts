@@ -1,0 +1,40 @@
+/** blocksync clean: removes the copies of the program that earlier runs left at far ends. */
+import { asFailure, ExitCode, type Failure, InterruptedError, UsageError } from "../errors.ts";
+import { cleanHost } from "../remote/clean.ts";
+import { formatBytes } from "../report/format.ts";
+import { createOutput } from "../report/output.ts";
+import { Report } from "../report/report.ts";
+import { hostConnection } from "./host.ts";
+import { parseHostWord } from "./location.ts";
+import { hostOptions, type Values } from "./options.ts";
+import { sayFailure } from "./run.ts";
+
+/** Cleans every host, also after one that failed. Returns the exit code of the first failure. @throws {UsageError} */
+export async function runClean(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
+  const options = hostOptions(values);
+  if (words.length === 0)
+    throw new UsageError("clean needs at least one host", { hint: "blocksync clean [USER@]HOST" });
+  const hosts = words.map(parseHostWord);
+  const { quiet, verbose } = options;
+  const report = new Report(createOutput({ file: undefined, quiet, verbose }), {
+    json: false,
+    progress: false,
+    intervalMs: 1000,
+  });
+  const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));
+  let failure: Failure | undefined;
+  for (const remote of hosts) {
+    const name = JSON.stringify(remote.host);
+    try {
+      const removed = await cleanHost(remote, hostConnection(options, signal, onNote));
+      for (const { path, sizeBytes } of removed)
+        report.notice(`Removed ${JSON.stringify(path)} (${formatBytes(sizeBytes)}) on ${name}`);
+      if (removed.length === 0) report.notice(`No copy of blocksync was found on ${name}`);
+    } catch (error) {
+      if (signal.aborted) throw asFailure(signal.reason instanceof InterruptedError ? signal.reason : error);
+      failure ??= asFailure(error);
+      sayFailure(report, asFailure(error));
+    }
+  }
+  return failure?.exitCode ?? ExitCode.ok;
+}

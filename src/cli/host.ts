@@ -1,0 +1,51 @@
+/** How this program reaches a host: the options of a connection that all commands share. */
+import { createPipe } from "../local/kernel.ts";
+import type { ConnectOptions } from "../remote/connect.ts";
+import { BUILD, VERSION } from "../version.ts";
+import type { HostOptions } from "./options.ts";
+import { hasTerminal } from "./terminal.ts";
+
+/** The variable by which this program, started by ssh to ask for a password, knows which one holds it. */
+export const ASKPASS_VARIABLE = "BLOCKSYNC_ASKPASS";
+
+/**
+ * How long a login may say nothing where there is no terminal: sshd itself waits 2 minutes for one (LoginGraceTime), and
+ * a key that must be touched, or a host that wakes up, needs some of that. On a terminal a person may be asked for a
+ * password, so there is no limit, and Ctrl-C.
+ */
+const LOGIN_LIMIT_MS = 180_000;
+
+/** Without sudo, without a limit of bytes, with the program brought along. */
+export function hostConnection(
+  { shell, passwordVariable, timeoutSeconds, remoteDirectory }: HostOptions,
+  signal: AbortSignal,
+  onNote: ConnectOptions["onNote"],
+): ConnectOptions {
+  return {
+    shell,
+    sudo: false,
+    script: undefined,
+    directory: remoteDirectory,
+    env: childEnvironment(passwordVariable),
+    own: { version: VERSION, build: BUILD },
+    createPipe,
+    limits: undefined,
+    timeoutSeconds,
+    loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
+    signal,
+    onNote,
+  };
+}
+
+/** The environment of ssh: ours, and with a password this very program as its askpass (ssh(1), SSH_ASKPASS_REQUIRE). */
+function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> {
+  const env = { ...process.env };
+  if (passwordVariable === undefined) return env;
+  return {
+    ...env,
+    SSH_ASKPASS: process.execPath,
+    SSH_ASKPASS_REQUIRE: "force",
+    DISPLAY: env["DISPLAY"] ?? ":0",
+    [ASKPASS_VARIABLE]: passwordVariable,
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * Removes what bootstrap.ts leaves at a far end: copies of the program, of every version, the notes beside them and parts
+ * of copies. Nothing else is touched, and no directory is looked into that bootstrap.ts would not use: it must be ours,
+ * and nobody else may write to it.
+ *
+ * The script says "MARKER removed LENGTH PATH" for each copy (LENGTH in bytes) and "MARKER cleaned" at its end.
+ */
+import { ProtocolError, UnreachableError } from "../errors.ts";
+import { FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
+import { type ConnectOptions, notStarted, randomMarker, start } from "./connect.ts";
+import { quoteWord } from "./quote.ts";
+import { type RemoteHost, shellCommand } from "./ssh.ts";
+import { ByteReader } from "./streams.ts";
+
+/** A directory with more copies is none of ours. */
+const MAX_REMOVED = 10_000;
+
+/** $1 marker, $2 a directory to look into first. A directory that only ever holds copies goes when it is empty. */
+const SCRIPT = [
+  "m=$1; o=$PWD; echo",
+  ...FAR_FUNCTIONS,
+  'gone() { l=$(wc -c <"$1" | tr -d " "); rm -f "$1" && echo "$m removed $l $PWD/$1"; }',
+  'sweep() { for f in blocksync-*; do copy "$f" && gone "$f"; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && gone "$f"; done; for f in blocksync-*.checked; do named "$(basename "$f" .checked)" && rm -f "$f"; done; true; }',
+  `for d in ${FAR_DIRECTORIES}; do [ -n "$d" ] || continue; q=$d/blocksync-$(id -u); cd "$o" && enter "$d" && sweep; cd "$o"; [ -h "$q" ] && continue; enter "$q" && sweep && cd "$o" && rmdir "$q" 2>/dev/null; done; cd "$o"`,
+  '[ -n "$HOME" ] && rmdir "$HOME/.cache/blocksync" 2>/dev/null; echo "$m cleaned"',
+].join("; ");
+
+export interface Removed {
+  readonly path: string;
+  readonly sizeBytes: number;
+}
+
+/** Returns what was removed. @throws {UnreachableError} {ProtocolError} */
+export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Promise<Removed[]> {
+  const marker = randomMarker();
+  const command = `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(options.directory)}`;
+  const argv = shellCommand(remote, options.shell, command);
+  options.onNote(`Running: ${argv.slice(0, -1).join(" ")} (clean)`, true);
+  const { child, command: name, patience } = start(argv, remote.host, options);
+  try {
+    const lines = new MarkedLines(new ByteReader(child.source), marker);
+    const removed: Removed[] = [];
+    for (;;) {
+      const line = await lines.next();
+      if (line === undefined) throw await notStarted(child, remote.host, name);
+      patience.start();
+      if (line === "cleaned") return removed;
+      if (line === "ready")
+        throw new UnreachableError(
+          `Cannot clean ${JSON.stringify(remote.host)}: the key starts a blocksync there, no shell`,
+        );
+      const [, length, path] = /^removed (\d{1,15}) (.+)$/.exec(line) ?? [];
+      if (path === undefined || removed.length === MAX_REMOVED)
+        throw new ProtocolError(
+          `Cannot clean ${JSON.stringify(remote.host)}: it says ${JSON.stringify(line.slice(0, 200))}`,
+        );
+      removed.push({ path, sizeBytes: Number(length) });
+    }
+  } finally {
+    await child.stop();
+    patience.stop();
+  }
+}
