@@ -43,7 +43,8 @@ onSshd("an upload leaves this version and the one before, and removes all older 
   using dir = tempDir();
   fs.writeFileSync(dir.file("s"), "contents");
   const cache = `${user.home}/.cache/blocksync`;
-  fs.mkdirSync(`${user.home}/.cache`, { mode: 0o700 });
+  // A login's message of the day may have made it already.
+  fs.mkdirSync(`${user.home}/.cache`, { mode: 0o700, recursive: true });
   fs.chownSync(`${user.home}/.cache`, user.uid, user.uid);
   const name = (digit: string) => `blocksync-${digit.repeat(64)}`;
   for (const [digit, age] of [

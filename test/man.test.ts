@@ -107,7 +107,9 @@ test("the man page names variables that the program reads, and the directories i
   const variables = [...sectionOf("ENVIRONMENT").matchAll(/^\.TP\n(.*)$/gm)].map(([, name = ""]) => name);
   expect(variables).toContain("BLOCKSYNC_REMOTE_DIR");
   for (const name of variables) expect(sources.filter((text) => text.includes(`env["${name}"]`)).length).toBe(1);
-  const tried = /for d in "\$2" (.*?); do/.exec(fs.readFileSync(join(root, "src/remote/bootstrap.ts"), "utf8"))?.[1];
+  const tried = /FAR_DIRECTORIES =\s*'"\$2" (.*?)';/.exec(
+    fs.readFileSync(join(root, "src/remote/bootstrap.ts"), "utf8"),
+  )?.[1];
   const inScript = tried?.replace(/\$\{HOME:\+\$HOME(.*?)\}/, "~$1").replaceAll('"', "");
   const listed = /\.nf\n([\s\S]*?)\n\.fi/.exec(sectionOf("FILES"))?.[1];
   expect(listed?.replaceAll("\n", " ")).toBe(inScript ?? "no list in the bootstrap script");

@@ -163,6 +163,7 @@ export const serveOptions = {
 export const commandOptions = {
   sync: syncOptions,
   compare: compareOptions,
+  clean: cleanOptions,
   serve: serveOptions,
 } as const satisfies Record<string, ArgsDef>;
 
