@@ -417,6 +417,92 @@ describe("--on-read-error", () => {
     expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
   });
 
+  onFaulty("D1.3 what was salvaged is verified on the medium too", async () => {
+    using dir = tempDir();
+    const image = file(dir, "lie", Buffer.alloc(SIZE));
+    await using source = await badDisk(file(dir, "image", bytes(36, SIZE)), BAD);
+    await using disk = await lyingDisk(image);
+    const result = await run(["-f", "--verify", "--on-read-error", "skip", source.path, disk.path]);
+    expect(result.stderr).toContain("does not hold what was written");
+    expect(result.stderr).toContain(`Unreadable: 512 bytes at offset ${BAD[0]?.offset} of the source`);
+    expect(result.exitCode).toBe(7);
+  });
+
+  onFaulty("a sector that can be read again by the time of the verification is no false alarm", async () => {
+    using dir = tempDir();
+    const data = bytes(37, SIZE);
+    await using disk = await failingDisk(file(dir, "image", data), "read", "EIO");
+    // All of it fails at first, and heals once the copy is over.
+    disk.fail(true);
+    const words = ["--verify", "--on-read-error", "skip", "--json", disk.path, file(dir, "d", bytes(38, SIZE))];
+    const result = await watch(words, "Verifying: ", () => disk.fail(false));
+    expect(result.stderr).toContain(`Unreadable: ${SIZE} bytes at offset 0 of the source`);
+    expect(result.exitCode).toBe(8);
+    expect(fs.readFileSync(dir.file("d")).equals(bytes(38, SIZE))).toBe(true);
+  });
+
+  onFaulty("a map that calls areas rescued says nothing about a new destination", async () => {
+    using dir = tempDir();
+    const data = bytes(39, SIZE);
+    await using disk = await badDisk(file(dir, "image", data), BAD);
+    fs.writeFileSync(dir.file("map"), mapOf([], SIZE));
+    const words = ["--on-read-error", "skip", "--json", "--mapfile", dir.file("map"), disk.path, dir.file("d")];
+    expect(summaryOf(await run(words))).toMatchObject({ exitCode: 8, sourceUnreadableBytes: bytesBad });
+    // Nor about what lies beyond the end of a short one.
+    fs.writeFileSync(dir.file("map"), mapOf([], SIZE));
+    fs.truncateSync(dir.file("d"), 4 * MIB);
+    const beyond = BAD.slice(2).reduce((sum, { length }) => sum + length, 0);
+    const short = await run(words);
+    expect(summaryOf(short)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: beyond });
+    expect(short.stderr).toContain(`${bytesBad - beyond} unreadable bytes of it as the map says they were rescued`);
+  });
+
+  test("a map that is no regular file, or is what is copied, is refused; a link is followed", async () => {
+    using dir = tempDir();
+    const from = file(dir, "s", bytes(40, MIB));
+    fs.mkdirSync(dir.file("folder"));
+    Bun.spawnSync(["mkfifo", dir.file("pipe")]);
+    for (const [map, exitCode, text] of [
+      [dir.file("folder"), 2, "is no regular file"],
+      [dir.file("pipe"), 2, "is no regular file"],
+      ["/dev/null", 2, "is no regular file"],
+      [from, 2, "is the source or the destination itself"],
+      [dir.file("d"), 2, "is the source or the destination itself"],
+      [dir.file("none/map"), 4, "no such file or directory"],
+    ] as const) {
+      const result = await run(["--on-read-error", "skip", "--mapfile", map, from, dir.file("d")]);
+      expect(result.stderr).toContain(text);
+      expect(result.exitCode).toBe(exitCode);
+      expect(fs.existsSync(dir.file("d"))).toBe(false);
+    }
+    fs.writeFileSync(dir.file("real"), "");
+    fs.symlinkSync("real", dir.file("link"));
+    expect((await run(["--on-read-error", "skip", "--mapfile", dir.file("link"), from, dir.file("d")])).exitCode).toBe(
+      0,
+    );
+    expect(fs.lstatSync(dir.file("link")).isSymbolicLink()).toBe(true);
+    expect(fs.readFileSync(dir.file("real"), "utf8")).toContain("0x00000000  0x00100000  +");
+  });
+
+  onFaulty("an interrupted run keeps what it found out", async () => {
+    using dir = tempDir();
+    await using disk = await badDisk(file(dir, "image", bytes(41, SIZE)), [{ offset: 0, length: SIZE }]);
+    fs.writeFileSync(dir.file("map"), "");
+    const words = ["--on-read-error", "skip", "--retries", "100", "-t", "0.05", "--mapfile", dir.file("map")];
+    const child = Bun.spawn([BINARY, ...words, disk.path, file(dir, "d", bytes(42, SIZE))], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const decoder = new TextDecoder();
+    let seen = "";
+    for await (const piece of child.stderr) {
+      seen += decoder.decode(piece, { stream: true });
+      if (seen.includes("[worker 0]")) child.kill("SIGINT");
+    }
+    expect(await child.exited).toBe(130);
+    expect(fs.readFileSync(dir.file("map"), "utf8")).toMatch(/0x00800000|\?/);
+    expect(fs.readdirSync(dir.path).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+
   test("a map of another source is refused, and one that is none, before anything is written", async () => {
     using dir = tempDir();
     const from = file(dir, "s", bytes(25, MIB));
@@ -442,5 +528,18 @@ describe("--on-read-error", () => {
     expect((await run(words)).exitCode).toBe(0);
     expect(fs.readFileSync(dir.file("map"), "utf8")).toContain("0x00000000  0x00100000  +\n");
     expect(fs.readdirSync(dir.path).sort()).toEqual(["d", "image", "map"]);
+  });
+});
+
+describe("--verify with sectors of 4096 bytes", () => {
+  testWith("loop")("reads an end of any length", async () => {
+    using dir = tempDir();
+    using loop = attachLoop(file(dir, "disk", Buffer.alloc(2 * MIB)), "--sector-size", "4096");
+    for (const tail of [1, 100, 512, 513, 4096]) {
+      const data = bytes(43, MIB + tail);
+      const result = await run(["-f", "--verify", "--json", file(dir, "s", data), loop.path]);
+      expect(summaryOf(result)).toMatchObject({ exitCode: 0, verified: true });
+      expect(fs.readFileSync(dir.file("disk")).subarray(0, data.length).equals(data)).toBe(true);
+    }
   });
 });

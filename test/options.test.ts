@@ -319,3 +319,10 @@ test("syncCommandOptions() reads what destination to expect", () => {
   });
   expect(said("--expect-size", "big")).toBe('--expect-size "big" is no size, such as 4096, 64K or 1M');
 });
+
+test("syncCommandOptions() bounds the memory of lanes", () => {
+  expect(sync("-w", "64").lanes).toBe(64);
+  expect(sync("-w", "4", "-b", "16M").lanes).toBe(4);
+  expect(said("-w", "5", "-b", "16M")).toBe("--workers 5 with blocks of 16777216 bytes would take too much memory");
+  expect(refusal("-w", "64", "-b", "2M").hint).toStartWith("at most 32 lanes");
+});

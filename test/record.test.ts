@@ -24,8 +24,8 @@ test("BlockRecord remembers each block, far apart ones too, and takes the others
   expect(record.holds(3, hash(6))).toBe(true);
 });
 
-test("BlockRecord leaves out what it was told to", () => {
+test("BlockRecord remembers what is missing of a salvaged block", () => {
   const record = new BlockRecord(hash(0));
-  record.leaveOut(5);
-  expect([4, 5, 6].map((index) => record.leavesOut(index))).toEqual([false, true, false]);
+  record.salvaged(5, Uint8Array.of(3));
+  expect([4, 5, 6].map((index) => record.missingOf(index))).toEqual([undefined, Uint8Array.of(3), undefined]);
 });

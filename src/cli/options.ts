@@ -199,6 +199,18 @@ function allowed(value: string | undefined): Overridable[] {
 }
 
 const MAX_LANES = 64;
+/** Of the blocks of all lanes together: each lane holds some six of them. */
+const MAX_LANE_BYTES = 64 << 20;
+
+function laneCount(value: string, blockSize: number): number {
+  const lanes = parseInteger(value, "--workers", 1, MAX_LANES);
+  if (lanes > 1 && lanes * blockSize > MAX_LANE_BYTES) {
+    throw new UsageError(`--workers ${lanes} with blocks of ${blockSize} bytes would take too much memory`, {
+      hint: `at most ${Math.floor(MAX_LANE_BYTES / blockSize)} lanes with blocks of that size, or smaller blocks`,
+    });
+  }
+  return lanes;
+}
 const MAX_RETRIES = 1000;
 
 /** @throws {UsageError} also for what this version does not have yet. */
@@ -217,7 +229,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   const expectSize = text(values, "expect-size");
   return {
     ...options,
-    lanes: parseInteger(required(values, "workers"), "--workers", 1, MAX_LANES),
+    lanes: laneCount(required(values, "workers"), options.blockSize),
     splayMs: parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS),
     discard: flag(values, "discard"),
     compress: flag(values, "compress"),

@@ -3,13 +3,13 @@ import fs from "node:fs";
 import { ExitCode, UsageError } from "../errors.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { areasWith, type MapArea, mapAfter } from "../sync/mapfile.ts";
+import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkPair, layoutOf, sizeDiffers, synchronize } from "../sync/sync.ts";
 import { canAsk, confirmOverwrite } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
 import { parseLocations } from "./location.ts";
-import { loadMap, saveMap } from "./mapfile.ts";
+import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 import { type RunContext, runPair } from "./run.ts";
 
@@ -18,6 +18,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, fs.existsSync);
   const asks = !options.force && !options.dryRun;
+  const here = [source, destination].filter(({ remote }) => remote === undefined).map(({ path }) => path);
+  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, here);
   return await runPair(
     source,
     destination,
@@ -34,11 +36,13 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
       report.start(source.label, destination.label, statistics, hash);
-      const { blockSize, dryRun, pauseMs, verify, mapFile } = options;
-      const map = mapFile === undefined ? [] : loadMap(mapFile);
+      const { blockSize, dryRun, pauseMs, verify } = options;
+      const map = mapFile?.old ?? [];
       checkMap(map, from);
       const known = options.retries === undefined ? areasWith(map, "-") : [];
-      const rescued = areasWith(map, "+");
+      // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
+      const held = [{ offset: 0, length: to.blank ? 0 : to.sizeBytes }];
+      const rescued = areasWith(map, "+").flatMap((area) => without([area], without([area], held)));
       const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
       const onVerify = () => report.notice("Verifying: reading both sides again");
       const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, onVerify };
@@ -47,20 +51,25 @@ export async function runSync(values: Values, words: readonly string[], signal: 
         return await lanes.open(number);
       };
       const save = (complete: boolean) => {
-        if (mapFile === undefined || dryRun) return;
-        saveMap(mapFile, mapAfter(from.sizeBytes, statistics.unreadable, map, complete));
+        if (!dryRun) mapFile?.save(mapAfter(from.sizeBytes, statistics.unreadable, map, complete));
       };
+      // What is known by then is worth keeping, but what went wrong first is what must be said.
+      const keep = () => void Promise.try(save, false).catch(() => undefined);
+      signal.addEventListener("abort", keep, { once: true });
       try {
         await synchronize(first, syncOptions, statistics, openLane);
       } catch (error) {
-        // What is known by then is worth keeping, but what went wrong first is what must be said.
-        await Promise.try(save, false).catch(() => undefined);
+        keep();
+        report.stop();
+        for (const { offset, length } of statistics.unreadable) report.unreadable(offset, length);
         throw error;
+      } finally {
+        signal.removeEventListener("abort", keep);
       }
-      save(true);
       report.stop();
       const bad = statistics.unreadable;
       for (const { offset, length } of bad) report.unreadable(offset, length);
+      save(true);
       if (!dryRun) {
         report.completed(syncResult(context, statistics));
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
@@ -89,12 +98,14 @@ function syncResult({ lanes }: RunContext, statistics: Statistics): string {
     bytesSent + bytesReceived === 0
       ? ""
       : `, ${formatBytes(bytesSent)} sent and ${formatBytes(bytesReceived)} received`;
-  const { verified, sourceUnreadableBytes } = statistics;
+  const { verified, sourceUnreadableBytes, rescuedBytes } = statistics;
   const equal =
     sourceUnreadableBytes === 0
       ? `${formatBytes(statistics.sizeBytes)} equal`
       : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
+  const rescued =
+    rescuedBytes === 0 ? "" : `, ${rescuedBytes} unreadable bytes of it as the map says they were rescued`;
   const how = verified === "direct" ? "around the page cache" : "after the page cache was emptied";
   const proof = verified === undefined ? "" : `, verified ${how}`;
-  return `${equal}${proof}, ${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differed, ${formatBytes(statistics.bytesWritten)} written${wire}`;
+  return `${equal}${rescued}${proof}, ${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differed, ${formatBytes(statistics.bytesWritten)} written${wire}`;
 }

@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { systemCode } from "../errors.ts";
-import { directView } from "./direct.ts";
+import { directUnits, directView } from "./direct.ts";
 
 type Callback = (error: Error | null, count?: number) => void;
 
@@ -29,12 +29,20 @@ export class Descriptor {
   }
 
   /** Reads some bytes from `offset` on into the buffer from `start` on; returns how many, 0 at the end. */
-  read(buffer: Buffer, start: number, offset: number): Promise<number> {
-    const around = this.#direct === undefined ? undefined : directView(buffer, start, offset);
-    const fd = around === undefined ? this.fd : (this.#direct ?? this.fd);
-    const view = around ?? buffer.subarray(start);
-    const count = this.#call((done) => fs.read(fd, view, 0, view.length, offset, done));
-    return count.then((read) => Math.min(read, buffer.length - start));
+  async read(buffer: Buffer, start: number, offset: number): Promise<number> {
+    const wanted = buffer.length - start;
+    const direct = this.#direct;
+    for (const unit of direct === undefined ? [] : directUnits(wanted)) {
+      const view = directView(buffer, start, offset, unit);
+      if (view === undefined || direct === undefined) continue;
+      try {
+        return Math.min(wanted, await this.#call((done) => fs.read(direct, view, 0, view.length, offset, done)));
+      } catch (error) {
+        // Sectors of this disk are longer, or shorter, than that.
+        if (systemCode(error) !== "EINVAL") throw error;
+      }
+    }
+    return await this.#call((done) => fs.read(this.fd, buffer, start, wanted, offset, done));
   }
 
   /** Writes some of `bytes` from `start` on, at `offset`; returns how many. */
@@ -61,7 +69,10 @@ export class Descriptor {
     try {
       // The same inode, even if its name leads elsewhere by now (proc(5)).
       const path = `/proc/self/fd/${this.fd}`;
-      this.#direct = (await Descriptor.open(path, fs.constants.O_RDONLY | fs.constants.O_DIRECT)).fd;
+      const opened = await Descriptor.open(path, fs.constants.O_RDONLY | fs.constants.O_DIRECT);
+      // Another read that failed may have been quicker.
+      if (this.#direct === undefined) this.#direct = opened.fd;
+      else await opened.close();
       return true;
     } catch {
       return false;

@@ -5,6 +5,7 @@
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import {
   IoError,
   isMediumError,
@@ -42,6 +43,8 @@ import { deviceNumber, SysDevice } from "./sysfs.ts";
 const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
 /** The kernel waits for the device at each range it makes zero, so short ranges go the way of all data, through the cache. */
 const MIN_DEVICE_ZERO = 64 << 10;
+/** These calls stop everything else while a device takes its time, signs of life too, so no one call is for more. */
+const ZERO_STEP = 1 << 20;
 /** What Bun's ftruncate() takes at most. */
 const MAX_FILE_SIZE = 2 ** 52 - 1;
 /** Written bytes after which a write-back is started. */
@@ -244,10 +247,19 @@ export class Device {
    * hole means exactly that, and fails where it cannot be promised (fallocate(2), blkdev_fallocate() in block/fops.c).
    * False where nothing of that is possible, or not worth the wait, and zeros must be written.
    */
-  zero(offset: number, length: number, discard: boolean): boolean {
-    if (this.kind === "file") return punchHole(this.#file.fd, offset, length);
-    if (length < MIN_DEVICE_ZERO) return false;
-    return (discard && punchHole(this.#file.fd, offset, length)) || zeroDevice(this.#file.fd, offset, length);
+  async zero(offset: number, length: number, discard: boolean): Promise<boolean> {
+    const { fd } = this.#file;
+    if (this.kind === "device" && length < MIN_DEVICE_ZERO) return false;
+    for (let done = 0; done < length; done += ZERO_STEP) {
+      const [start, step] = [offset + done, Math.min(ZERO_STEP, length - done)];
+      const zeroed =
+        this.kind === "file"
+          ? punchHole(fd, start, step)
+          : (discard && punchHole(fd, start, step)) || zeroDevice(fd, start, step);
+      if (!zeroed) return false;
+      await setImmediate();
+    }
+    return true;
   }
 
   dropCache(offset: number, length: number): void {

@@ -297,7 +297,7 @@ export class LocalEndpoint implements Endpoint {
       }
       bytesWritten += position;
       for (const run of leafRuns(data.zeros, length)) {
-        if (this.device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
+        if (await this.device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
         await this.device.write(new Uint8Array(run.length), offset + run.offset);
         bytesWritten += run.length;
       }

@@ -58,7 +58,9 @@ export async function salvageBlock(
 
 /** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there. */
 async function differing(device: Device, wanted: Buffer, offset: number): Promise<ByteRange[]> {
-  const found = Buffer.alloc(wanted.length);
+  // Shared memory begins with a page, as direct reads want it.
+  const room = Math.ceil(wanted.length / LEAF_SIZE) * LEAF_SIZE;
+  const found = Buffer.from(new SharedArrayBuffer(room)).subarray(0, wanted.length);
   try {
     await device.read(found, offset);
   } catch (error) {

@@ -195,16 +195,19 @@ export class Copier {
       if (start < end) addSectors(known, { offset: start, length: end - start });
     }
     const salvage = await this.#source.salvage(index, known, this.#skip.retries);
-    this.#record?.leaveOut(index);
-    const missing = sectorRuns(
-      salvage.sectors.map((bits) => ~bits),
-      length,
-    ).map((run) => ({ offset: offset + run.offset, length: run.length }));
-    for (const run of without([...missing], this.#skip.rescued)) addRange(this.#statistics.unreadable, run);
+    const missing = salvage.sectors.map((bits) => ~bits);
+    this.#record?.salvaged(index, missing);
+    const runs = sectorRuns(missing, length).map((run) => ({ offset: offset + run.offset, length: run.length }));
+    for (const run of runs) {
+      const bad = without([run], this.#skip.rescued);
+      for (const part of bad) addRange(this.#statistics.unreadable, part);
+      this.#statistics.rescuedBytes += run.length - bad.reduce((sum, part) => sum + part.length, 0);
+    }
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
     this.#statistics.bytesWritten += written;
     this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
-    this.#statistics.blocksDiffering++;
+    if (written > 0 || this.#dryRun) this.#statistics.blocksDiffering++;
+    else this.#statistics.blocksMatching++;
   }
 
   /** The whole block once more, returning its hash: two leaves may have had one hash (1 in 2^32), or the source changed in between. */

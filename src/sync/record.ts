@@ -1,5 +1,7 @@
 /** Remembers for each block which bytes both sides were made to agree on, so that a verification can tell who changed. */
 
+import type { SectorSet } from "./blocks.ts";
+
 /** Blocks that are remembered together; a part of a sparse image without data takes no memory. */
 const CHUNK = 4096;
 
@@ -13,7 +15,7 @@ export class BlockRecord {
   readonly #hashSize: number;
   readonly #chunks = new Map<number, BigUint64Array>();
 
-  readonly #salvaged = new Set<number>();
+  readonly #salvaged = new Map<number, SectorSet>();
 
   /** All blocks begin as zeros. */
   constructor(zeroHash: Uint8Array) {
@@ -25,19 +27,24 @@ export class BlockRecord {
   set(first: number, hashes: Uint8Array): void {
     for (let i = 0; i * this.#hashSize < hashes.length; i++) {
       const index = first + i;
-      const chunk = this.#chunks.get(Math.floor(index / CHUNK)) ?? new BigUint64Array(CHUNK).fill(this.#zero);
-      chunk[index % CHUNK] = prefix(hashes, i, this.#hashSize);
+      const value = prefix(hashes, i, this.#hashSize);
+      let chunk = this.#chunks.get(Math.floor(index / CHUNK));
+      // Zeros are what everything begins as, and a disk may be full of them.
+      if (chunk === undefined && value === this.#zero) continue;
+      chunk ??= new BigUint64Array(CHUNK).fill(this.#zero);
+      chunk[index % CHUNK] = value;
       this.#chunks.set(Math.floor(index / CHUNK), chunk);
     }
   }
 
-  /** Notes a block that was copied in part: nothing is known of it as a whole. */
-  leaveOut(index: number): void {
-    this.#salvaged.add(index);
+  /** Notes a block that was copied in part, without its sectors `missing`: nothing is known of it as a whole. */
+  salvaged(index: number, missing: SectorSet): void {
+    this.#salvaged.set(index, missing);
   }
 
-  leavesOut(index: number): boolean {
-    return this.#salvaged.has(index);
+  /** What is missing of a block that was copied in part. */
+  missingOf(index: number): SectorSet | undefined {
+    return this.#salvaged.get(index);
   }
 
   /** Whether a block still has the hash that it was remembered with. */

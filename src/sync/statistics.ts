@@ -15,6 +15,8 @@ export class LaneStatistics {
   blocksChanged = 0;
   /** What could not be read of the source, in ascending order. */
   readonly unreadable: ByteRange[] = [];
+  /** What could not be read either, but is in the destination already, as a map says. */
+  rescuedBytes = 0;
 
   constructor(range: BlockRange) {
     this.range = range;
@@ -78,6 +80,10 @@ export class Statistics {
     const ranges: ByteRange[] = [];
     for (const range of this.lanes.flatMap((lane) => lane.unreadable)) addRange(ranges, range);
     return ranges;
+  }
+
+  get rescuedBytes(): number {
+    return this.#sum((lane) => lane.rescuedBytes);
   }
 
   get sourceUnreadableBytes(): number {

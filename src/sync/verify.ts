@@ -1,6 +1,6 @@
 /** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
 import { VerificationError } from "../errors.ts";
-import { addRange, type BlockLayout, type BlockRange, type ByteRange, equalBytes } from "./blocks.ts";
+import { addRange, type BlockLayout, type BlockRange, type ByteRange, equalBytes, type SectorSet } from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { without } from "./mapfile.ts";
@@ -39,7 +39,7 @@ export async function verifyRange(
   return { wrong: still, unstable, changed };
 }
 
-/** Compares by hashes; what was salvaged was proved then, and is left out. */
+/** Compares by hashes, and what was salvaged sector by sector. */
 async function compareAgain(
   source: Endpoint,
   destination: Endpoint,
@@ -50,8 +50,13 @@ async function compareAgain(
   const findings: Found = { wrong: [], changed: [] };
   const options = { hashed: true, tolerant: true };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
-    if (pair.source.kind !== "unreadable" && (pair.source.kind !== "hole" || pair.destination.kind !== "hole"))
-      checkPart(pair, source.description.zeroHash, layout, record, findings);
+    if (pair.source.kind !== "hole" || pair.destination.kind !== "hole") {
+      for (let index = pair.first; index < pair.first + pair.count; index++) {
+        const missing = record.missingOf(index);
+        if (missing === undefined) checkBlock(pair, index, source.description.zeroHash, layout, record, findings);
+        else await checkSalvaged(source, destination, layout, index, missing, findings);
+      }
+    }
     source.advance(pair.first + pair.count);
     destination.advance(pair.first + pair.count);
   }
@@ -60,23 +65,46 @@ async function compareAgain(
 
 type Found = Pick<Findings, "wrong" | "changed">;
 
-function checkPart(
+function placeOf(layout: BlockLayout, index: number): ByteRange {
+  return { offset: layout.offsetOf(index), length: layout.lengthOf(index) };
+}
+
+function checkBlock(
   pair: RunPair,
+  index: number,
   zeroHash: Uint8Array,
   layout: BlockLayout,
   record: BlockRecord,
   findings: Found,
 ): void {
-  for (let index = pair.first; index < pair.first + pair.count; index++) {
-    if (record.leavesOut(index)) continue;
-    const there = pair.destination.kind === "unreadable" ? undefined : hashAt(pair.destination, index, zeroHash);
-    const here = hashAt(pair.source, index, zeroHash);
-    if (there !== undefined && equalBytes(here, there)) continue;
-    const place = { offset: layout.offsetOf(index), length: layout.lengthOf(index) };
-    const sourceChanged = !record.holds(index, here);
-    if (sourceChanged) addRange(findings.changed, place);
-    if (!sourceChanged || there === undefined || !record.holds(index, there)) addRange(findings.wrong, place);
-  }
+  const there = pair.destination.kind === "unreadable" ? undefined : hashAt(pair.destination, index, zeroHash);
+  // A source that could be read when it was copied and cannot now says nothing against the destination.
+  const here = pair.source.kind === "unreadable" ? undefined : hashAt(pair.source, index, zeroHash);
+  if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
+  const place = placeOf(layout, index);
+  const sourceChanged = here !== undefined && !record.holds(index, here);
+  if (sourceChanged) addRange(findings.changed, place);
+  if (there === undefined || !record.holds(index, there)) addRange(findings.wrong, place);
+}
+
+/** Compares the sectors of a block that were copied, as both media give them now. */
+async function checkSalvaged(
+  source: Endpoint,
+  destination: Endpoint,
+  layout: BlockLayout,
+  index: number,
+  missing: SectorSet,
+  findings: Found,
+): Promise<void> {
+  const here = await source.salvage(index, missing, 0);
+  // Only what the source gives once more can be compared.
+  const there = await destination.salvage(
+    index,
+    here.sectors.map((bits) => ~bits),
+    0,
+  );
+  if (!equalBytes(here.sectors, there.sectors) || !equalBytes(here.bytes, there.bytes))
+    addRange(findings.wrong, placeOf(layout, index));
 }
 
 /** Ranges that a message lists; a broken disk may have millions. */
