@@ -85,5 +85,25 @@ completions: dist/completions/blocksync.bash
 dist/completions/blocksync.bash: node_modules/.installed $(SOURCES) scripts/completions.ts $(wildcard scripts/completions/*.ts)
 	@$(BUN) scripts/completions.ts
 
+# Installs the program, its man page and completions under PREFIX (/usr/local); DESTDIR goes before it for packagers.
+PREFIX ?= /usr/local
+INSTALLED = bin/blocksync share/man/man1/blocksync.1 share/bash-completion/completions/blocksync \
+	share/zsh/site-functions/_blocksync share/fish/vendor_completions.d/blocksync.fish
+.PHONY: install uninstall
+install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
+	@set -e; for path in $(INSTALLED); do \
+		case $$path in \
+			bin/*) file=dist/blocksync mode=755;; \
+			share/man/*) file=dist/blocksync.1 mode=644;; \
+			share/bash-completion/*) file=dist/completions/blocksync.bash mode=644;; \
+			*) file=dist/completions/$${path##*/} mode=644;; \
+		esac; \
+		install -D -m $$mode $$file "$(DESTDIR)$(PREFIX)/$$path"; \
+	done
+
+# Removes what make install put under the same PREFIX and DESTDIR.
+uninstall:
+	@for path in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$$path" || exit; done
+
 clean:
 	rm -rf dist node_modules .bun
