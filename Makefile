@@ -105,5 +105,13 @@ install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 uninstall:
 	@for path in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$$path" || exit; done
 
+# Makes this commit the release that package.json and CHANGELOG.md say: checks, builds and tags it; pushes nothing.
+.PHONY: release
+release: node_modules/.installed
+	@$(BUN) scripts/release.ts check
+	@$(MAKE) --no-print-directory dist/blocksync man completions
+	@if grep -q '^dist:' Makefile; then $(MAKE) --no-print-directory dist; fi
+	@$(BUN) scripts/release.ts tag
+
 clean:
 	rm -rf dist node_modules .bun

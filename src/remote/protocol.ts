@@ -4,7 +4,7 @@
  *
  * PREAMBLE. Each side first sends one line and reads the other's, at most PREAMBLE_LIMIT bytes with its newline:
  *
- *     blocksync PROTOCOL VERSION BUILD\n        e.g. "blocksync 1 0.1.0 4f1d0c9a2b7e\n"
+ *     blocksync PROTOCOL VERSION BUILD\n        e.g. "blocksync 1 X.Y.Z 4f1d0c9a2b7e\n"
  *
  * All three values must be equal on both sides; BUILD is a digest of the sources, so there is no version skew.
  *
