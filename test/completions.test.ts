@@ -9,6 +9,7 @@ import { CHOICES } from "../src/cli/options.ts";
 import { commandOptions, versionOption } from "../src/cli/table.ts";
 import { OVERRIDABLE } from "../src/errors.ts";
 import { HASH_NAMES } from "../src/local/hash.ts";
+import { until } from "./helpers/binary.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -160,5 +161,47 @@ testWith("zsh")("zsh's function gives _arguments every option of each command", 
   expect(specified("").toSorted()).toEqual([...spellings(commandOptions.sync), ...spellings(versionOption)].toSorted());
   for (const [command, table] of Object.entries(commandOptions)) {
     expect(specified(command, "").toSorted()).toEqual(spellings(table).toSorted());
+  }
+});
+
+testWith("zsh")("zsh completes a command line on a terminal", async () => {
+  using directory = tempDir();
+  fs.writeFileSync(directory.file("_blocksync"), zshCompletion());
+  // HOME is the test's own, so that nobody's settings count. A tab with more input behind it would be taken for itself.
+  const settings = [
+    "fpath=($HOME $fpath); autoload -Uz compinit; compinit -u -D; zstyle ':completion:*' insert-tab false",
+    `blocksync() { print -r -- "<$*>" }; PROMPT="ready "`,
+  ];
+  fs.writeFileSync(directory.file(".zshrc"), settings.join("\n"));
+  let seen = "";
+  const decoder = new TextDecoder();
+  const child = Bun.spawn(["zsh", "-i", "-d"], {
+    cwd: directory.path,
+    env: { PATH: process.env["PATH"], HOME: directory.path, ZDOTDIR: directory.path, TERM: "dumb" },
+    terminal: {
+      cols: 200,
+      rows: 50,
+      data: (_terminal, data) => {
+        seen += decoder.decode(data, { stream: true });
+      },
+    },
+  });
+  try {
+    for (const [typed, completed] of [
+      ["--on-read-error sk\t", "<--on-read-error skip>"],
+      ["compare --jso\t", "<compare --json>"],
+      ["--allow mounted,in\t", "<--allow mounted,in-use>"],
+      ["serve --read\t", "<serve --read-only>"],
+    ] as const) {
+      await until("zsh is ready", () => seen.includes("ready "));
+      seen = "";
+      child.terminal?.write(`blocksync ${typed}\n`);
+      await until(`zsh shows ${completed}`, () => seen.includes(completed));
+      seen = seen.slice(seen.indexOf(completed));
+    }
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+    child.terminal?.close();
   }
 });
