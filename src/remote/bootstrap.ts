@@ -57,6 +57,9 @@ export const FAR_DIRECTORIES =
  * A copy that was checked is noted beside it with its inode, size and times, so that the next run need not read 110 MB
  * again (0.45 s with sha256sum); writing to the copy changes its ctime, which nobody can set.
  *
+ * A copy is used only if it is a file of our own, no link: others' could still be changed by them, and a link's times say
+ * nothing of the file.
+ *
  * Before a copy is received, all others but the youngest are removed, so that two versions are there at most. One of them
  * may be running: a file without a name lives on until its last process ends (unlink(2)). A part of a copy is removed
  * when it is a day old, since a younger one may still be growing.
@@ -66,7 +69,7 @@ const SCRIPT = [
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
   'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
   'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
-  'good() { [ -f "$n" ] && [ -x "$n" ] || return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
+  'good() { [ -f "$n" ] && [ -x "$n" ] && [ -O "$n" ] || return 1; [ -h "$n" ] && return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
   `become() { trap - EXIT; umask "$k"; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
   ...FAR_FUNCTIONS,
@@ -80,7 +83,7 @@ const SCRIPT = [
   'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
   'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
   'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(df -Pk . 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) KiB free)"',
-  'mv -f "$t" "$n" || refuse "cannot rename the copy in $u"; note; become',
+  '[ -h "$n" ] && rm -f "$n"; [ -d "$n" ] && refuse "$u/$n is a directory"; mv -f "$t" "$n" || refuse "cannot rename the copy in $u"; note; become',
 ].join("; ");
 
 /** The command for the far shell that runs the script. */
@@ -213,10 +216,18 @@ export async function bootstrap(
   const { codec, bytes } = await program.packed(codecs.split(","));
   const begun = performance.now();
   await sendLine(sink, `${codec} ${bytes.length}`);
-  for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
-    await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
+  // Listened to from now on: a far side whose disk is full says so and goes, with the rest of the program on its way.
+  const answering = lines.next();
+  answering.catch(() => undefined);
+  try {
+    for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
+      await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
+  } catch (error) {
+    const last = await answering;
+    throw last?.startsWith("failed ") === true ? refusal(name, last) : error;
+  }
   listener.onUploaded(performance.now() - begun);
-  const outcome = await lines.next();
+  const outcome = await answering;
   if (outcome === undefined) return undefined;
   if (outcome !== "ready") throw refusal(name, outcome);
   listener.onReady();

@@ -27,6 +27,11 @@ export const NEEDS = {
         ? "this kernel has no FUSE"
         : undefined,
   users: root ? undefined : "users for a test need root",
+  shells: ["zsh", "fish", "tcsh", "busybox", "dropbear"].every(
+    (name) => has(name) || fs.existsSync(`/usr/sbin/${name}`),
+  )
+    ? undefined
+    : "zsh, fish, tcsh, busybox or dropbear is not installed",
   strace: has("strace") ? undefined : "strace is not installed",
   groff: has("groff") ? undefined : "groff is not installed (groff-base)",
   man: has("man") ? undefined : "man is not installed (man-db)",
