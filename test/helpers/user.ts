@@ -31,12 +31,16 @@ export function leftovers(user: User): string[] {
     .filter((path) => fs.existsSync(path));
 }
 
-/** `home` is made when it does not exist yet. The account has no password, and is not locked. */
+/** The home is new and empty. The account has no password, and is not locked. */
 export function throwawayUser(shell = "/bin/sh"): User {
   const name = `bsync-${process.pid}-${count++}`;
   const home = `/var/tmp/${name}`;
-  done("/usr/sbin/useradd", "-m", "-k", "/nonexistent", "-d", home, "-s", shell, "-p", "*", name);
-  const { uid, gid } = fs.statSync(home);
+  done("/usr/sbin/useradd", "-M", "-d", home, "-s", shell, "-p", "*", name);
+  const id = (option: string) => Number(Bun.spawnSync(["id", option, name]).stdout.toString());
+  const [uid, gid] = [id("-u"), id("-g")];
+  // Not by useradd, which would copy a skeleton into it.
+  fs.mkdirSync(home, { mode: 0o755 });
+  fs.chownSync(home, uid, gid);
   const user: User = {
     name,
     uid,
