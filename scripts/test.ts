@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   tcsh: "tcsh",
   busybox: "busybox",
   dropbear: "dropbear-bin",
+  sudo: "sudo",
   "apt-get": "apt",
   groff: "groff-base",
   man: "man-db",

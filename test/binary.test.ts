@@ -326,7 +326,7 @@ describe("blocksync", () => {
     const password = await run(words, { env });
     expect(password.exitCode).toBe(5);
     expect(password.stderr).toContain("sudo needs a password there");
-    expect(password.stderr).toContain("not available yet");
+    expect(password.stderr).toContain("on a terminal blocksync asks for it");
     fs.writeFileSync(
       sudo,
       `#!/bin/sh\nprintf '%s\\n' "$*" >>'${dir.file("log")}'\nshift\n[ "$1" = -- ] && shift\nexec "$@"\n`,

@@ -187,6 +187,7 @@ describe("the login", () => {
   const options = (script: string | undefined, loginLimitMs: number | undefined, rsh: readonly string[]) => ({
     shell: { rsh, identityFile: undefined, cipher: undefined, extraParameters: [], password: false },
     sudo: false,
+    askPassword: undefined,
     script,
     directory: "",
     env: process.env,

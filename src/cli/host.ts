@@ -24,6 +24,7 @@ export function hostConnection(
   return {
     shell,
     sudo: false,
+    askPassword: undefined,
     script: undefined,
     directory: remoteDirectory,
     env: childEnvironment(passwordVariable),

@@ -13,9 +13,11 @@ import { type Compare, compareHashes } from "../sync/compare.ts";
 import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
+import { canAsk } from "./confirm.ts";
 import { hostConnection } from "./host.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
+import { Passwords } from "./passwords.ts";
 
 export interface LaneOptions extends CommonOptions {
   /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
@@ -54,6 +56,7 @@ export class Lanes {
   readonly #limits: ConnectOptions["limits"];
   readonly #signal: AbortSignal;
   readonly #ending = new AbortController();
+  readonly #passwords: Passwords;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
@@ -63,6 +66,7 @@ export class Lanes {
     this.#options = options;
     this.#report = report;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
+    this.#passwords = new Passwords(this.#signal);
     const rate = options.bytesPerSecond;
     this.#limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
     // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
@@ -129,8 +133,9 @@ export class Lanes {
 
   #connectOptions(): ConnectOptions {
     const { sudo, script } = this.#options;
+    const askPassword = sudo && canAsk() ? this.#passwords.ask : undefined;
     const onNote = (text: string, detail: boolean) => (detail ? this.#report.detail(text) : this.#report.notice(text));
-    return { ...hostConnection(this.#options, this.#signal, onNote), sudo, script, limits: this.#limits };
+    return { ...hostConnection(this.#options, this.#signal, onNote), sudo, script, limits: this.#limits, askPassword };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */

@@ -14,6 +14,10 @@
  *     it says   MARKER ready                 and becomes the program; or
  *     it says   MARKER failed REASON
  *
+ * Where sudo may ask for a password, "sudo" stands in the place of "ready", and then nothing is sent but a password for
+ * each line "MARKER password" of standard error, until the program's own preamble says that it runs: sudo reads single
+ * bytes (sudo -S), and what it leaves is the program's.
+ *
  * Where the key has a forced command (serve --only), sshd runs that instead of the script. Its preamble of protocol.ts in
  * the place of the first marked line says so: then the program is running already.
  */
@@ -31,7 +35,22 @@ const NEWLINE = 10;
 const UPLOAD_STEP = 64 << 10;
 
 /** Variables that would change what the program does, or run something else first. */
-const CLEAN = "unset BUN_OPTIONS BUN_INSPECT BUN_CONFIG_PRELOAD LD_PRELOAD LD_LIBRARY_PATH BLOCKSYNC_ASKPASS";
+const CLEAN =
+  'unset BLOCKSYNC_ASKPASS; for v in $(env | cut -d = -f 1 | grep -E "^(BUN|LD)_[A-Za-z0-9_]+$"); do unset "$v"; done';
+
+/** How the far end is to become root: not at all, by a sudo that asks nothing, or by one that may ask us. */
+export type SudoMode = "" | "sudo" | "ask";
+
+/**
+ * The line of standard error by which sudo asks: a marker is in it, so that nothing else can ask for the password, and it
+ * stands alone in a line also where sudo puts words of its own around it (sudo-rs).
+ */
+export function isPasswordPrompt(line: string, marker: string): boolean {
+  return line === `${marker} password`;
+}
+
+/** Sets $l to a line break. */
+const ASKING = `l=$(echo; echo x); l=\${l%x}`;
 
 /**
  * Functions of this script and that of clean.ts. enter: goes to a directory that is ours and that nobody else may write to.
@@ -47,7 +66,7 @@ export const FAR_DIRECTORIES =
   '"$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
 
 /**
- * $1 marker, $2 a directory to use first, $3 "sudo" or "".
+ * $1 marker, $2 a directory to use first, $3 SudoMode.
  *
  * The script works inside the directory (cd, then "./name"), which must be our own and writable to nobody else: then no
  * other user can put anything else under a name between the moment it is checked and the moment it is run. Of a
@@ -70,13 +89,13 @@ const SCRIPT = [
   'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
   'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
   'good() { [ -f "$n" ] && [ -x "$n" ] && [ -O "$n" ] || return 1; [ -h "$n" ] && return 1; v=$(state); if [ -n "$v" ] && [ "$v" = "$(cat "$n.checked" 2>/dev/null)" ]; then return 0; fi; [ "$(sum "$n")" = "$h" ] && note; }',
-  `become() { trap - EXIT; umask "$k"; echo "$m ready"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
+  `become() { trap - EXIT; umask "$k"; ${CLEAN}; BLOCKSYNC_CWD=$o; export BLOCKSYNC_CWD; if [ "$s" = ask ]; then echo "$m sudo"; ${ASKING}; exec sudo -S -p "$l$m password$l" -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; echo "$m ready"; if [ -n "$s" ]; then exec sudo -n -- env BLOCKSYNC_CWD="$o" "./$n" serve; fi; exec "./$n" serve; }`,
   'refuse() { echo "$m failed $1"; exit 1; }',
   ...FAR_FUNCTIONS,
   'prune() { p=; for f in $(ls -td blocksync-* 2>/dev/null); do [ "$f" = "$n" ] && continue; copy "$f" || continue; if [ -n "$p" ]; then rm -f "$f" "$f.checked"; fi; p=$f; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && [ -n "$(find "$f" -prune -mtime +0 2>/dev/null)" ] && rm -f "$f"; done; }',
   'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); [ -h "$q" ] && return 1; mkdir "$q" 2>/dev/null; enter "$q"; }',
   'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
-  'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
+  'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; [ "$s" = ask ] || sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
   `u=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done`,
   '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; prune',
   "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
@@ -87,14 +106,14 @@ const SCRIPT = [
 ].join("; ");
 
 /** The command for the far shell that runs the script. */
-export function bootstrapCommand(marker: string, directory: string, sudo: boolean): string {
-  return `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(directory)} ${sudo ? "sudo" : "''"}`;
+export function bootstrapCommand(marker: string, directory: string, sudo: SudoMode): string {
+  return `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(directory)} ${quoteWord(sudo)}`;
 }
 
 /** The command for the far shell that runs the program already at `path` there. */
-export function scriptCommand(marker: string, path: string, sudo: boolean): string {
-  const script = `echo; echo "$1 ready"; ${CLEAN}; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
-  return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${sudo ? "sudo" : "''"}`;
+export function scriptCommand(marker: string, path: string, sudo: SudoMode): string {
+  const script = `echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
+  return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${quoteWord(sudo)}`;
 }
 
 /** In the quotes that every login shell takes alike. */
@@ -133,7 +152,11 @@ export class MarkedLines {
       const prefix = `${this.#marker} `;
       if (complete && line.startsWith(prefix)) {
         this.#started = true;
-        return line.slice(prefix.length, -1);
+        const words = line.slice(prefix.length, -1);
+        if (words !== "sudo") return words;
+        // From here on sudo may say what it likes, until the program speaks.
+        this.#started = false;
+        continue;
       }
       if (complete && !this.#started && isPreamble(line.slice(0, -1))) {
         this.#reader.putBack(bytes);
@@ -237,7 +260,7 @@ export async function bootstrap(
 const REFUSAL_HINTS: readonly (readonly [beginning: string, hint: string])[] = [
   [
     "sudo needs a password",
-    "a password for the remote sudo is not available yet: allow it without one (NOPASSWD), or log in as root",
+    "on a terminal blocksync asks for it; without one allow it without a password (NOPASSWD), or log in as root",
   ],
   ["sudo is not installed", "install it there, or log in as root and leave --sudo out"],
 ];

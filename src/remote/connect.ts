@@ -1,6 +1,6 @@
 /** Opens a connection to a far blocksync: starts the command, brings the program along, shakes hands. */
 import { UnreachableError } from "../errors.ts";
-import { awaitReady, bootstrap, bootstrapCommand, scriptCommand } from "./bootstrap.ts";
+import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
@@ -14,6 +14,11 @@ export interface ConnectOptions {
   readonly shell: ShellOptions;
   /** Run the far end through sudo. */
   readonly sudo: boolean;
+  /**
+   * Asks a person for the password of sudo at `host`; `isWrong` when the last answer was. undefined where nobody can be
+   * asked. Rejects when the run is interrupted.
+   */
+  readonly askPassword: ((host: string, isWrong: boolean) => Promise<string>) | undefined;
   /** The program already at this path there; undefined to bring a copy along. */
   readonly script: string | undefined;
   /** Where to keep the copy, before the usual places; "" for none. */
@@ -47,14 +52,15 @@ export function randomMarker(): string {
 
 export async function connect(remote: RemoteHost, options: ConnectOptions): Promise<Connection> {
   const marker = randomMarker();
+  const sudo = !options.sudo ? "" : options.askPassword === undefined ? "sudo" : "ask";
   const command =
     options.script === undefined
-      ? bootstrapCommand(marker, options.directory, options.sudo)
-      : scriptCommand(marker, options.script, options.sudo);
+      ? bootstrapCommand(marker, options.directory, sudo)
+      : scriptCommand(marker, options.script, sudo);
   const argv = shellCommand(remote, options.shell, command);
   options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
   const program = options.script === undefined ? ownProgram() : undefined;
-  const started = start(argv, remote.host, options);
+  const started = start(argv, remote.host, options, sudo === "ask" ? marker : undefined);
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
     if (program === undefined) {
@@ -83,6 +89,8 @@ export async function connectThroughSudo(options: ConnectOptions): Promise<Conne
 export interface Patience {
   /** It has begun to answer: nothing may stand still longer than the timeout and `extraMs`. */
   start(extraMs?: number): void;
+  /** A person is asked, who may take any time. */
+  person(): void;
   /** It has become blocksync, and sends signs of life. */
   run(): void;
   stop(): void;
@@ -97,8 +105,8 @@ export interface Started {
   readonly patience: Patience;
 }
 
-/** Starts the command, with watch and the run's limits on its pipes. */
-export function start(argv: readonly string[], host: string, options: ConnectOptions): Started {
+/** Starts the command, with watch and the run's limits on its pipes; `marker` where sudo may ask for a password. */
+export function start(argv: readonly string[], host: string, options: ConnectOptions, marker?: string): Started {
   const { env, createPipe, signal, limits, timeoutSeconds, loginLimitMs } = options;
   const command = argv[0] ?? "ssh";
   const name = JSON.stringify(host);
@@ -109,11 +117,29 @@ export function start(argv: readonly string[], host: string, options: ConnectOpt
     createPipe,
     signal,
     onLine: (line) => {
+      if (marker !== undefined && isPasswordPrompt(line, marker)) {
+        void answerSudo();
+        return false;
+      }
       // A banner, or the question of a key; later ssh may have things to say of a line that is dead.
       if (loggingIn) watch.heard();
       options.onNote(line, true);
+      return true;
     },
   });
+  let answers = 0;
+  // The password goes to sudo's input and nowhere else; no frame exists yet.
+  const answerSudo = async () => {
+    patience.person();
+    try {
+      const password = await options.askPassword?.(host, answers++ > 0);
+      patience.start();
+      await child.sink.write(new TextEncoder().encode(`${password ?? ""}\n`));
+    } catch {
+      // Interrupted, or sudo is gone; whoever reads from the connection learns it.
+      await child.sink.end();
+    }
+  };
   const notStartedFor = (limitMs: number) =>
     new UnreachableError(
       `Cannot start blocksync on ${name}: ${command} was silent for ${Math.round(limitMs / 1000)} s`,
@@ -136,6 +162,7 @@ export function start(argv: readonly string[], host: string, options: ConnectOpt
           }),
       );
     },
+    person: () => watch.expect(undefined, () => notStartedFor(0)),
     stop: () => watch.stop(),
   };
   const watched = { ...child, sink: watch.sink(child.sink), source: watch.source(child.source) };
@@ -205,7 +232,11 @@ export async function notStarted(child: Child, host: string, command: string): P
     127: "the program or a library it needs was not found there",
     132: "the program needs a newer processor (AVX2)",
   };
-  const known = status === undefined ? undefined : why[status];
+  const known = /\bsudo: .*(tty|terminal)/.test(said)
+    ? "sudo there wants a terminal (requiretty): allow it without one for this user, or log in as root"
+    : status === undefined
+      ? undefined
+      : why[status];
   return new UnreachableError(
     `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said}`,
     {

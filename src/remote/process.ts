@@ -16,8 +16,8 @@ export interface ChildOptions {
   readonly createPipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** Ends the process when aborted. */
   readonly signal: AbortSignal;
-  /** Called for each line of standard error as it comes. */
-  readonly onLine: (line: string) => void;
+  /** Called for each line of standard error as it comes. Returns whether it is to be kept as one of the last words. */
+  readonly onLine: (line: string) => boolean;
 }
 
 export interface Child {
@@ -50,9 +50,9 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
   options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
   const lastLines: string[] = [];
   const errors = collectLines(child.stderr, (line) => {
+    if (!options.onLine(line)) return;
     lastLines.push(line.slice(0, KEPT_LINE_LENGTH).replaceAll(/\p{Cc}/gu, "\u{fffd}"));
     if (lastLines.length > KEPT_LINES) lastLines.shift();
-    options.onLine(line);
   });
   // The child has its own; with ours open it would never see the end of its input, nor we that of its output.
   for (const fd of [input.readEnd, output.writeEnd]) fs.closeSync(fd);

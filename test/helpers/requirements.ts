@@ -26,6 +26,7 @@ export const NEEDS = {
       : !fs.existsSync("/dev/fuse")
         ? "this kernel has no FUSE"
         : undefined,
+  sudo: has("sudo") ? undefined : "sudo is not installed",
   users: root ? undefined : "users for a test need root",
   shells: ["zsh", "fish", "tcsh", "busybox", "dropbear"].every(
     (name) => has(name) || fs.existsSync(`/usr/sbin/${name}`),
