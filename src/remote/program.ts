@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { gzip } from "node:zlib";
 import { UnreachableError } from "../errors.ts";
+import { ownDigest } from "./own-digest.ts";
 
 /** The running file even if it was renamed or replaced meanwhile (proc(5)). */
 const SELF = "/proc/self/exe";
@@ -29,12 +30,7 @@ export function ownProgram(): Program {
   }
   return {
     platform: `Linux ${MACHINES[process.arch] ?? process.arch}`,
-    // In pieces: 110 MB are not to be held for a run that sends nothing of them.
-    async sha256() {
-      const hasher = new Bun.CryptoHasher("sha256");
-      for await (const piece of fs.createReadStream(SELF, { highWaterMark: 1 << 20 })) hasher.update(piece);
-      return hasher.digest("hex");
-    },
+    sha256: () => ownDigest(SELF, process.env["HOME"]),
     async packed(codecs) {
       const raw = await fs.promises.readFile(SELF);
       if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
