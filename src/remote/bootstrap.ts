@@ -31,6 +31,8 @@ import type { ByteReader, ByteSink } from "./streams.ts";
 const NOISE_LIMIT = 4 << 20;
 const LINE_LIMIT = 8 << 10;
 const NEWLINE = 10;
+/** How long a far side that takes no more of the program is listened to for the reason. */
+const LAST_WORDS_MS = 1000;
 /** What is handed over at once of the program: at the default timeout a line of 1 KB/s still shows progress. */
 const UPLOAD_STEP = 64 << 10;
 
@@ -246,7 +248,8 @@ export async function bootstrap(
     for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
       await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
   } catch (error) {
-    const last = await answering;
+    // What cut the one direction may have left the other open, with nobody at its end.
+    const last = await Promise.race([answering.catch(() => undefined), Bun.sleep(LAST_WORDS_MS)]);
     throw last?.startsWith("failed ") === true ? refusal(name, last) : error;
   }
   listener.onUploaded(performance.now() - begun);
