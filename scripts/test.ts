@@ -25,8 +25,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "apt-get": "apt",
   groff: "groff-base",
   man: "man-db",
-  zsh: "zsh",
-  fish: "fish",
 };
 
 function missingPackages(): string[] {
