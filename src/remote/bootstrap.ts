@@ -241,19 +241,16 @@ export async function bootstrap(
   const { codec, bytes } = await program.packed(codecs.split(","));
   const begun = performance.now();
   await sendLine(sink, `${codec} ${bytes.length}`);
-  // Listened to from now on: a far side whose disk is full says so and goes, with the rest of the program on its way.
-  const answering = lines.next();
-  answering.catch(() => undefined);
   try {
     for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
       await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
   } catch (error) {
-    // What cut the one direction may have left the other open, with nobody at its end.
-    const last = await Promise.race([answering.catch(() => undefined), Bun.sleep(LAST_WORDS_MS)]);
+    // A far side whose disk is full says so before it goes; one that was cut off may never say anything.
+    const last = await Promise.race([lines.next().catch(() => undefined), Bun.sleep(LAST_WORDS_MS)]);
     throw last?.startsWith("failed ") === true ? refusal(name, last) : error;
   }
   listener.onUploaded(performance.now() - begun);
-  const outcome = await answering;
+  const outcome = await lines.next();
   if (outcome === undefined) return undefined;
   if (outcome !== "ready") throw refusal(name, outcome);
   listener.onReady();
