@@ -2,9 +2,11 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   addLeaf,
+  addSectors,
   BlockLayout,
   countLeaves,
   emptyLeafSet,
+  emptySectorSet,
   equalBytes,
   hasLeaf,
   isBlockSize,
@@ -15,6 +17,9 @@ import {
   leafSetProblem,
   leafSetSize,
   MAX_BLOCK_SIZE,
+  otherSectors,
+  sectorRuns,
+  sectorSetProblem,
   splitRange,
 } from "../src/sync/blocks.ts";
 
@@ -251,4 +256,15 @@ test("splitRange() gives neighbouring parts of nearly equal length that are the 
 
 test("splitRange() of nothing is one empty range", () => {
   expect(splitRange({ first: 0, count: 0 }, 4)).toEqual([{ first: 0, count: 0 }]);
+});
+
+test("otherSectors() is the rest of the block and nothing beyond its end", () => {
+  for (const length of [1, 512, 513, 1536, 4096, 4097, 1 << 20]) {
+    const set = emptySectorSet(length);
+    addSectors(set, { offset: 0, length: 1 });
+    const others = otherSectors(set, length);
+    expect(sectorSetProblem(others, length)).toBeUndefined();
+    expect([...sectorRuns(others, length)]).toEqual(length > 512 ? [{ offset: 512, length: length - 512 }] : []);
+    expect(otherSectors(others, length)).toEqual(set);
+  }
 });

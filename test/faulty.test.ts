@@ -428,6 +428,17 @@ describe("--on-read-error", () => {
     expect(result.exitCode).toBe(7);
   });
 
+  onFaulty("a short last block is salvaged and verified over connections too", async () => {
+    using dir = tempDir();
+    const data = bytes(44, SIZE + 3 * 512);
+    const bad = [{ offset: SIZE + 512, length: 512 }];
+    await using disk = await badDisk(file(dir, "image", data), bad);
+    const words = ["--verify", "--on-read-error", "skip", "--json", ...farWords(dir), `host:${disk.path}`];
+    const result = await run([...words, `host:${file(dir, "d", Buffer.alloc(data.length, 1))}`]);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 512, verified: true });
+    expect(fs.readFileSync(dir.file("d")).equals(mixed(data, Buffer.alloc(data.length, 1), bad))).toBe(true);
+  });
+
   onFaulty("a sector that can be read again by the time of the verification is no false alarm", async () => {
     using dir = tempDir();
     const data = bytes(37, SIZE);

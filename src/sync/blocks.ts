@@ -144,6 +144,13 @@ export function addSectors(set: SectorSet, range: ByteRange): void {
   for (let sector = Math.floor(range.offset / SECTOR_SIZE); sector * SECTOR_SIZE < end; sector++) addLeaf(set, sector);
 }
 
+/** The block's other sectors. */
+export function otherSectors(set: SectorSet, blockLength: number): SectorSet {
+  const others = emptySectorSet(blockLength);
+  for (let sector = 0; sector * SECTOR_SIZE < blockLength; sector++) if (!hasLeaf(set, sector)) addLeaf(others, sector);
+  return others;
+}
+
 /** Whether any sector of a range is in the set. */
 export function hasSectors(set: SectorSet, range: ByteRange): boolean {
   const end = range.offset + range.length;

@@ -10,6 +10,7 @@ import {
   equalBytes,
   LEAF_SIZE,
   leafCount,
+  otherSectors,
   sectorRuns,
 } from "./blocks.ts";
 import type { Verdict } from "./compare.ts";
@@ -195,7 +196,7 @@ export class Copier {
       if (start < end) addSectors(known, { offset: start, length: end - start });
     }
     const salvage = await this.#source.salvage(index, known, this.#skip.retries);
-    const missing = salvage.sectors.map((bits) => ~bits);
+    const missing = otherSectors(salvage.sectors, length);
     this.#record?.salvaged(index, missing);
     const runs = sectorRuns(missing, length).map((run) => ({ offset: offset + run.offset, length: run.length }));
     for (const run of runs) {

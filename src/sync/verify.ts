@@ -1,6 +1,14 @@
 /** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
 import { VerificationError } from "../errors.ts";
-import { addRange, type BlockLayout, type BlockRange, type ByteRange, equalBytes, type SectorSet } from "./blocks.ts";
+import {
+  addRange,
+  type BlockLayout,
+  type BlockRange,
+  type ByteRange,
+  equalBytes,
+  otherSectors,
+  type SectorSet,
+} from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { without } from "./mapfile.ts";
@@ -98,11 +106,7 @@ async function checkSalvaged(
 ): Promise<void> {
   const here = await source.salvage(index, missing, 0);
   // Only what the source gives once more can be compared.
-  const there = await destination.salvage(
-    index,
-    here.sectors.map((bits) => ~bits),
-    0,
-  );
+  const there = await destination.salvage(index, otherSectors(here.sectors, layout.lengthOf(index)), 0);
   if (!equalBytes(here.sectors, there.sectors) || !equalBytes(here.bytes, there.bytes))
     addRange(findings.wrong, placeOf(layout, index));
 }
