@@ -121,11 +121,14 @@ describe("a connection that breaks", () => {
       expect(result.exitCode).toBe(5);
       expect(result.stderr).toContain('Cannot start blocksync on "h"');
       await until("no process is left", () => processesWith(dir.path).length === 0);
-      // The folder is made once the far shell has got the digest, which is longer than the first position.
+      // The folder is made once the far shell has got the digest.
       expect(fs.existsSync(dir.file("cache")) ? fs.readdirSync(dir.file("cache")) : []).toEqual([]);
       expect(fs.existsSync(dir.file("d"))).toBe(false);
     };
-    await Promise.all([30, 3 * MIB].flatMap((position) => [upload("cut", position), upload("stall", position)]));
+    // Within the digest, which goes out during the login; within the line after it, which answers the far shell; beyond.
+    const [digest, line, program] = [30, 70, 3 * MIB];
+    const cuts = [digest, line, program].map((position) => upload("cut", position));
+    await Promise.all([...cuts, upload("stall", line), upload("stall", program)]);
   }, 120_000);
 });
 
