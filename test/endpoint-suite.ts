@@ -13,7 +13,7 @@ const PREPARE = { exact: false, dryRun: false };
 
 async function runsOf(endpoint: Endpoint, first: number, count: number, hashed: boolean): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false })) {
+  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false, ahead: 100 })) {
     runs.push(run);
     endpoint.advance(run.first + run.count);
   }

@@ -176,7 +176,7 @@ export class Lanes {
 
 function comparison(source: Endpoint, destination: Endpoint): Compare {
   if (source instanceof LocalEndpoint && destination instanceof LocalEndpoint) {
-    return (_source, _destination, range, tolerance) => compareBytes(source, destination, range, tolerance);
+    return (_source, _destination, range, options) => compareBytes(source, destination, range, options);
   }
   return compareHashes;
 }

@@ -4,7 +4,7 @@
  */
 import { ReadError } from "../errors.ts";
 import type { BlockRange } from "../sync/blocks.ts";
-import { type Comparison, pairRuns, type RunPair, type Tolerance, type Verdict } from "../sync/compare.ts";
+import { type CompareOptions, type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
 import { type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
 import { isZero } from "./zero.ts";
 
@@ -15,13 +15,13 @@ export async function* compareBytes(
   source: LocalEndpoint,
   destination: LocalEndpoint,
   range: BlockRange,
-  tolerance: Tolerance,
+  { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const queue: Promise<Verdict[]>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
   try {
-    for await (const part of parts(source, destination, range)) {
-      const verdicts = comparePart(source, destination, part, tolerance);
+    for await (const part of parts(source, destination, range, ahead)) {
+      const verdicts = comparePart(source, destination, part, tolerant);
       verdicts.catch(() => undefined);
       queue.push(verdicts);
       if (queue.length >= depth) yield* (await queue.shift()) ?? [];
@@ -33,9 +33,14 @@ export async function* compareBytes(
 }
 
 /** Cuts what is data on a side into parts of one read; what is a hole on both stays whole. */
-async function* parts(source: LocalEndpoint, destination: LocalEndpoint, range: BlockRange): AsyncGenerator<RunPair> {
+async function* parts(
+  source: LocalEndpoint,
+  destination: LocalEndpoint,
+  range: BlockRange,
+  ahead: number,
+): AsyncGenerator<RunPair> {
   const most = Math.max(1, Math.floor(READ_LENGTH / source.blockSize));
-  const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false, tolerant: false });
+  const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false, tolerant: false, ahead });
   for await (const pair of pairRuns(scan(source), scan(destination))) {
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
       yield pair;
@@ -51,7 +56,7 @@ async function comparePart(
   source: LocalEndpoint,
   destination: LocalEndpoint,
   part: RunPair,
-  tolerance: Tolerance,
+  tolerant: CompareOptions["tolerant"],
 ): Promise<Verdict[]> {
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
@@ -65,16 +70,16 @@ async function comparePart(
   }
   if (count === 1) {
     if (mine.status === "rejected") {
-      if (tolerance.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
+      if (tolerant.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
       throw mine.reason;
     }
-    if (theirs.status === "rejected" && !(tolerance.destination && theirs.reason instanceof ReadError))
+    if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))
       throw theirs.reason;
     return [{ kind: "differ", index: first, destination: "unreadable", sourceHash: undefined }];
   }
   const verdicts: Verdict[] = [];
   for (let i = 0; i < count; i++) {
-    verdicts.push(...(await comparePart(source, destination, { ...part, first: first + i, count: 1 }, tolerance)));
+    verdicts.push(...(await comparePart(source, destination, { ...part, first: first + i, count: 1 }, tolerant)));
   }
   return verdicts;
 }

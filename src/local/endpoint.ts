@@ -1,5 +1,6 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
 import { IoError, type Overridable, ReadError, tooSmall, VerificationError } from "../errors.ts";
+import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
 import type {
   BlockData,
@@ -178,7 +179,11 @@ export class LocalEndpoint implements Endpoint {
     }
   }
 
-  async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+  scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+    return ahead(this.#scan(range, options), options.ahead);
+  }
+
+  async *#scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];

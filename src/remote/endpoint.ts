@@ -20,22 +20,15 @@ import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing } from "./messages.ts";
 import { MessageType } from "./protocol.ts";
 
-/**
- * How far a far scan may be ahead of what is done, in bytes: at a round trip of 100 ms this allows 40 GB/s. It holds no
- * memory but 16 bytes a block, which the second limit bounds for small blocks.
- */
-const SCAN_WINDOW_BYTES = 4 * 2 ** 30;
-const SCAN_WINDOW_BLOCKS = 1 << 16;
-
 export class RemoteEndpoint implements Endpoint {
   readonly description: Description;
   readonly #channel: Channel;
   readonly #compression: Compression;
   readonly #hashSize: number;
-  readonly #scanWindow: number;
   readonly #blockSize: number;
   readonly #shutDown: () => Promise<void>;
   #layout: BlockLayout;
+  #scanWindow = 1;
   #announced = 0;
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
@@ -54,7 +47,6 @@ export class RemoteEndpoint implements Endpoint {
     this.#hashSize = description.zeroHash.length;
     this.#blockSize = request.blockSize;
     this.#layout = new BlockLayout(description.sizeBytes, request.blockSize);
-    this.#scanWindow = Math.min(SCAN_WINDOW_BLOCKS, Math.max(1, Math.floor(SCAN_WINDOW_BYTES / request.blockSize)));
   }
 
   /** Opens the path at the far end. `shutDown` ends the connection; close() calls it. */
@@ -75,15 +67,17 @@ export class RemoteEndpoint implements Endpoint {
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    const request = { first: range.first, count: range.count, window: this.#scanWindow, ...options };
+    const { hashed, tolerant, ahead } = options;
+    const request = { first: range.first, count: range.count, window: ahead, hashed, tolerant };
+    this.#scanWindow = ahead;
     const end = range.first + range.count;
     this.#end = end;
     this.#announced = range.first;
     let position = range.first;
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
-      const due = options.hashed ? "hashed" : "data";
-      if (run.kind !== "hole" && run.kind !== due && !(options.tolerant && run.kind === "unreadable"))
+      const due = hashed ? "hashed" : "data";
+      if (run.kind !== "hole" && run.kind !== due && !(tolerant && run.kind === "unreadable"))
         throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       position += run.count;
       yield run;

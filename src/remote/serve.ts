@@ -244,7 +244,7 @@ export class Server {
     this.#scanning = true;
     this.#advanced = first;
     try {
-      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant })) {
+      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant, ahead: 1 })) {
         while (run.first >= this.#advanced + window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;

@@ -31,14 +31,20 @@ export type Verdict =
 
 export type Comparison = AsyncIterable<Verdict>;
 
-/** On which sides a block that cannot be read is a verdict and not a failure. */
-export interface Tolerance {
-  readonly source: boolean;
-  readonly destination: boolean;
+export interface CompareOptions {
+  /** On which sides a block that cannot be read is a verdict and not a failure. */
+  readonly tolerant: { readonly source: boolean; readonly destination: boolean };
+  /** See ScanOptions.ahead. */
+  readonly ahead: number;
 }
 
 /** Tells two endpoints' blocks of a range apart; compareHashes() unless the two can do better. */
-export type Compare = (source: Endpoint, destination: Endpoint, range: BlockRange, tolerance: Tolerance) => Comparison;
+export type Compare = (
+  source: Endpoint,
+  destination: Endpoint,
+  range: BlockRange,
+  options: CompareOptions,
+) => Comparison;
 
 /** A part that lies within one run of either side. */
 export interface RunPair {
@@ -98,11 +104,11 @@ export async function* compareHashes(
   source: Endpoint,
   destination: Endpoint,
   range: BlockRange,
-  tolerance: Tolerance,
+  { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const { zeroHash } = source.description;
-  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerance.source });
-  const destinationRuns = destination.scan(range, { hashed: true, tolerant: tolerance.destination });
+  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerant.source, ahead });
+  const destinationRuns = destination.scan(range, { hashed: true, tolerant: tolerant.destination, ahead });
   for await (const pair of pairRuns(sourceRuns, destinationRuns)) {
     if (pair.source.kind === "unreadable" || pair.destination.kind === "unreadable") {
       yield* unreadablePair(pair, zeroHash);
@@ -152,8 +158,13 @@ function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
 }
 
 /** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
-export async function* compareWithNothing(source: Endpoint, _destination: Endpoint, range: BlockRange): Comparison {
-  for await (const run of source.scan(range, { hashed: false, tolerant: false })) {
+export async function* compareWithNothing(
+  source: Endpoint,
+  _destination: Endpoint,
+  range: BlockRange,
+  { ahead }: CompareOptions,
+): Comparison {
+  for await (const run of source.scan(range, { hashed: false, tolerant: false, ahead })) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true };
       continue;

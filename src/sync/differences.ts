@@ -1,4 +1,5 @@
 /** The compare command's algorithm: where two endpoints differ, to the leaf, writing nothing. */
+import { scanAhead } from "./ahead.ts";
 import { addLeaf, type BlockLayout, emptyLeafSet, leafCount, leafRuns } from "./blocks.ts";
 import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -8,8 +9,8 @@ import type { LaneStatistics } from "./statistics.ts";
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
 const BLOCKS_IN_FLIGHT = 256;
 
-/** A comparison of what cannot be read has no result. */
-const NO_TOLERANCE = { source: false, destination: false };
+/** What cannot be read has no result. */
+const TOLERANT = { source: false, destination: false };
 
 /** Bytes [offset, offset + length) that differ, in whole leaves. */
 export interface DifferingRange {
@@ -53,7 +54,10 @@ async function* unjoined(
     a.advance(done);
     b.advance(done);
   };
-  for await (const verdict of compare(a, b, layout.all, NO_TOLERANCE)) {
+  for await (const verdict of compare(a, b, layout.all, {
+    tolerant: TOLERANT,
+    ahead: scanAhead(layout.blockSize, 0),
+  })) {
     if (verdict.kind === "unreadable") continue;
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;

@@ -46,6 +46,8 @@ export interface ScanOptions {
   readonly hashed: boolean;
   /** Tell of blocks that cannot be read, instead of failing; hashed scans only. */
   readonly tolerant: boolean;
+  /** Blocks that the scan may be ahead of its consumer, besides the reads in flight; at least 1. */
+  readonly ahead: number;
 }
 
 /** Which leaves of a block read() returns. */

@@ -3,6 +3,7 @@
  * and remote to remote are this code with different endpoints plugged in.
  */
 import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
+import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
 import { type Compare, compareHashes, compareWithNothing } from "./compare.ts";
 import { Copier, type SkipOptions } from "./copy.ts";
@@ -194,14 +195,15 @@ async function copyShare(
   const { source, destination } = lane;
   const { dryRun, skip } = options;
   const copier = new Copier(lane, layout, share, { dryRun, skip, record });
-  const tolerance = { source: skip !== undefined, destination: !dryRun };
+  const tolerant = { source: skip !== undefined, destination: !dryRun };
+  const ahead = scanAhead(layout.blockSize, options.pauseMs);
   let position = share.range.first;
   const advance = () => {
     const done = Math.min(copier.lowest ?? position, position);
     source.advance(done);
     destination.advance(done);
   };
-  for await (const verdict of lane.compare(source, destination, share.range, tolerance)) {
+  for await (const verdict of lane.compare(source, destination, share.range, { tolerant, ahead })) {
     if (verdict.kind === "match") {
       share.blocksMatching += verdict.count;
       if (verdict.zero) share.blocksZero += verdict.count;

@@ -1,5 +1,6 @@
 /** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
 import { VerificationError } from "../errors.ts";
+import { scanAhead } from "./ahead.ts";
 import {
   addRange,
   type BlockLayout,
@@ -56,7 +57,7 @@ async function compareAgain(
   record: BlockRecord,
 ): Promise<Found> {
   const findings: Found = { wrong: [], changed: [] };
-  const options = { hashed: true, tolerant: true };
+  const options = { hashed: true, tolerant: true, ahead: scanAhead(layout.blockSize, 0) };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
     if (pair.source.kind !== "hole" || pair.destination.kind !== "hole") {
       for (let index = pair.first; index < pair.first + pair.count; index++) {
