@@ -215,30 +215,69 @@ describe("synchronize()", () => {
     });
   }
 
+  /** The endpoint, with some calls done in another way. */
+  function altered(endpoint: Endpoint, calls: Partial<Endpoint>): Endpoint {
+    return {
+      description: endpoint.description,
+      prepare: (...args) => endpoint.prepare(...args),
+      scan: (...args) => endpoint.scan(...args),
+      leafHashes: (...args) => endpoint.leafHashes(...args),
+      read: (...args) => endpoint.read(...args),
+      write: (...args) => endpoint.write(...args),
+      advance: (index) => endpoint.advance(index),
+      counters: () => endpoint.counters(),
+      confirmUnchanged: () => endpoint.confirmUnchanged(),
+      flush: () => endpoint.flush(),
+      salvage: (...args) => endpoint.salvage(...args),
+      patch: (...args) => endpoint.patch(...args),
+      bypassCache: () => endpoint.bypassCache(),
+      close: () => endpoint.close(),
+      ...calls,
+    };
+  }
+
+  test("the scans are asked for before the ends say that they are prepared, which spares a round trip", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(33, 3 * BLOCK));
+    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    for (const there of ["nothing", "old data"]) {
+      if (there === "old data") fs.writeFileSync(dir.file("d"), bytes(34, BLOCK));
+      else fs.rmSync(dir.file("d"), { force: true });
+      const { endpoint } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const scanned = Promise.withResolvers<void>();
+      const noting = (end: Endpoint) =>
+        altered(end, {
+          prepare: async (...args) => {
+            const identity = end.prepare(...args);
+            await scanned.promise;
+            return await identity;
+          },
+          scan: (...args) => {
+            scanned.resolve();
+            return end.scan(...args);
+          },
+        });
+      const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
+      const lane = laneOf(noting(source), noting(endpoint));
+      await synchronize(lane, { ...OPTIONS, blockSize: BLOCK }, statistics, noLane);
+      await endpoint.close();
+      expect(fs.readFileSync(dir.file("d")).equals(bytes(33, 3 * BLOCK))).toBe(true);
+      fs.rmSync(dir.file("d"));
+    }
+    await source.close();
+  });
+
   /** A source that gives other bytes for block 1 when it is read than it was hashed from. */
   function changing(source: Endpoint, times: number): Endpoint {
     let left = times;
-    return {
-      description: source.description,
-      prepare: (...args) => source.prepare(...args),
-      scan: (...args) => source.scan(...args),
-      leafHashes: (...args) => source.leafHashes(...args),
-      write: (...args) => source.write(...args),
-      advance: (index) => source.advance(index),
-      counters: () => source.counters(),
-      confirmUnchanged: () => source.confirmUnchanged(),
-      flush: () => source.flush(),
-      salvage: (...args) => source.salvage(...args),
-      patch: (...args) => source.patch(...args),
-      bypassCache: () => source.bypassCache(),
-      close: () => source.close(),
+    return altered(source, {
       async read(index, filter): Promise<BlockData> {
         const data = await source.read(index, filter);
         if (left === 0) return data;
         left--;
         return { ...data, hash: data.hash.map((byte) => byte ^ 1) };
       },
-    };
+    });
   }
 
   for (const [name, times, message] of [

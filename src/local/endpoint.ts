@@ -84,6 +84,8 @@ export class LocalEndpoint implements Endpoint {
   #device: Device | undefined;
   readonly #lock: Device | undefined;
   #layout: BlockLayout;
+  /** Settles when prepare() has fitted a destination. */
+  #fitted: Promise<void> = Promise.resolve();
   #tableWritten = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
@@ -161,7 +163,8 @@ export class LocalEndpoint implements Endpoint {
   async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string> {
     this.#layout = new BlockLayout(sizeBytes, this.#options.blockSize);
     if (!options.dryRun && !this.#options.joins && this.#options.role === "destination")
-      await this.#fit(sizeBytes, options.exact);
+      this.#fitted = this.#fit(sizeBytes, options.exact);
+    await this.#fitted;
     return this.#device?.identity ?? "";
   }
 
@@ -184,6 +187,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async *#scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+    await this.#fitted;
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];
@@ -295,6 +299,7 @@ export class LocalEndpoint implements Endpoint {
     this.#tableWritten ||= offset < PARTITION_TABLE_LENGTH;
     let bytesWritten = 0;
     try {
+      await this.#fitted;
       let position = 0;
       for (const run of leafRuns(data.leaves, length)) {
         await this.device.write(data.bytes.subarray(position, position + run.length), offset + run.offset);
@@ -364,6 +369,8 @@ export class LocalEndpoint implements Endpoint {
 
   async close(): Promise<void> {
     this.#pool.fail(new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it is closed`));
+    // What is being created would otherwise be open after this.
+    await this.#fitted.catch(() => undefined);
     await this.#device?.close();
     await this.#lock?.close();
   }

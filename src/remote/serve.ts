@@ -210,10 +210,10 @@ export class Server {
     const endpoint = this.#opened;
     if (this.#prepared) throw new ProtocolError("Received a second prepare");
     this.#prepared = true;
-    const identity = await endpoint.prepare(sizeBytes, { exact, dryRun });
+    // Requests that came right behind are the endpoint's to hold back until it is prepared.
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
     this.#mayWrite = this.#request?.role === "destination" && !this.#request.readOnly && !dryRun;
-    await this.#reply(frame, encode.prepared(identity));
+    await this.#reply(frame, encode.prepared(await endpoint.prepare(sizeBytes, { exact, dryRun })));
   }
 
   get #opened(): LocalEndpoint {

@@ -108,7 +108,8 @@ export interface Endpoint {
    * Fixes the size the run is about. A source of another size than described has changed. A destination is created,
    * grown, or with `exact` cut; a device must be large enough.
    * With `dryRun` nothing is changed and what lies beyond the end reads as zeros, as it would after growing.
-   * Returns the identity of what is open now, "" while it does not exist.
+   * Resolves to the identity of what is open then, "" while it does not exist. Other requests need not wait for that: they
+   * are done after it, and fail where it fails.
    */
   prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string>;
 

@@ -105,24 +105,26 @@ export async function synchronize(
 ): Promise<void> {
   const layout = layoutOf(first.source.description, options.blockSize);
   checkHashes(first.source.description, first.destination.description);
-  const identities = await prepareLane(first, layout, options);
+  // The scans are asked for right behind, which spares a round trip.
+  const preparing = prepareLane(first, layout, options);
   const lanes: [Lane, ...Lane[]] = [first];
   const record = options.verify ? new BlockRecord(first.source.description.zeroHash) : undefined;
   const { blank } = first.destination.description;
-  await Promise.all(
-    statistics.lanes.map(async (share, number) => {
+  await Promise.all([
+    preparing,
+    ...statistics.lanes.map(async (share, number) => {
       let lane = first;
       if (number > 0) {
         lane = await openLane(number);
         lanes[number] = lane;
         for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
-        checkSame(identities, await prepareLane(lane, layout, options));
+        checkSame(await preparing, await prepareLane(lane, layout, options));
       }
       // What a verification is to be able to tell takes hashes.
       const compare = blank ? compareWithNothing : record === undefined ? lane.compare : compareHashes;
       await copyShare({ ...lane, compare }, layout, options, share, record);
     }),
-  );
+  ]);
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
   if (record === undefined) {
@@ -170,8 +172,11 @@ interface Identities {
 
 async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {
   const preparation = { exact: options.exact, dryRun: options.dryRun };
-  const source = await lane.source.prepare(layout.sizeBytes, preparation);
-  return { source, destination: await lane.destination.prepare(layout.sizeBytes, preparation) };
+  const [source, destination] = await Promise.all([
+    lane.source.prepare(layout.sizeBytes, preparation),
+    lane.destination.prepare(layout.sizeBytes, preparation),
+  ]);
+  return { source, destination };
 }
 
 /** A name that stands for several hosts, or a file that was replaced: the lanes would work on different things. */
