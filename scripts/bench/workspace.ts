@@ -96,6 +96,11 @@ export class Workspace implements Disposable {
     this.#made.add(path);
   }
 
+  async needEqualPair(): Promise<void> {
+    await this.needRandomImage();
+    await this.copyToDestination(this.randomImage);
+  }
+
   async copyToDestination(source: string): Promise<void> {
     await must(["cp", "--sparse=never", "--reflink=never", source, this.destination], this.#signal);
   }

@@ -41,8 +41,9 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       checkMap(map, from);
       const known = options.retries === undefined ? areasWith(map, "-") : [];
       // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
-      const held = [{ offset: 0, length: to.blank ? 0 : to.sizeBytes }];
-      const rescued = areasWith(map, "+").flatMap((area) => without([area], without([area], held)));
+      const held = to.blank ? 0 : to.sizeBytes;
+      const lacking = [{ offset: held, length: Math.max(0, from.sizeBytes - held) }];
+      const rescued = without(areasWith(map, "+"), lacking);
       const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
       const onVerify = () => report.notice("Verifying: reading both sides again");
       const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, onVerify };

@@ -20,7 +20,7 @@ import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
 import { Descriptor } from "./descriptor.ts";
-import { DIRECT_LENGTH } from "./direct.ts";
+import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
 import {
   deviceSize,
   dropBuffers,
@@ -271,7 +271,7 @@ export class Device {
     if (!(await this.#file.openDirect())) return false;
     try {
       // Some allow it only until it comes to reading.
-      const page = Buffer.from(new SharedArrayBuffer(DIRECT_LENGTH));
+      const page = directBuffer(DIRECT_LENGTH);
       await this.#file.read(page.subarray(0, Math.min(this.#sizeBytes, DIRECT_LENGTH)), 0, 0);
       return true;
     } catch (error) {

@@ -4,6 +4,15 @@ import { LEAF_SIZE, SECTOR_SIZE } from "../sync/blocks.ts";
 /** What a direct read wants memory, offset and length to be multiples of: enough for every disk (open(2)). */
 export const DIRECT_LENGTH = LEAF_SIZE;
 
+/**
+ * Room for `length` bytes that are read directly, up to the end of the last whole unit: shared memory begins with a page
+ * (measured), where a plain buffer need not.
+ */
+export function directBuffer(length: number): Buffer {
+  const room = new SharedArrayBuffer(Math.ceil(length / DIRECT_LENGTH) * DIRECT_LENGTH);
+  return Buffer.from(room, 0, length);
+}
+
 /** Units to try for a read of so many bytes: a sector of its own is read as such where the disk knows such short ones. */
 export function directUnits(wanted: number): readonly number[] {
   return wanted <= SECTOR_SIZE ? [SECTOR_SIZE, DIRECT_LENGTH] : [DIRECT_LENGTH, SECTOR_SIZE];

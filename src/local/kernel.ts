@@ -63,8 +63,9 @@ const THREADS_PER_LANE = 24;
 const MAX_THREADS = 256;
 
 /**
- * Lets so many file operations run at once as `lanes` lanes in one process need. Bun sizes its pool from this variable when the first one starts (cores + 1
- * by default, measured), and reads the C environment, so process.env would be too late and in the wrong place.
+ * Lets so many file operations run at once as `lanes` lanes in one process need. Bun sizes its pool from this variable
+ * when the first one starts (cores + 1 by default, measured), and reads the C environment, so process.env would be too
+ * late and in the wrong place.
  */
 export function setIoThreads(lanes: number): void {
   const threads = Math.min(MAX_THREADS, lanes * THREADS_PER_LANE);

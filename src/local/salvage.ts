@@ -12,6 +12,7 @@ import {
 } from "../sync/blocks.ts";
 import type { Salvage } from "../sync/endpoint.ts";
 import type { Device } from "./device.ts";
+import { directBuffer } from "./direct.ts";
 
 function* pieces({ offset, length }: ByteRange, size: number): Generator<ByteRange> {
   for (let start = offset; start < offset + length; start += size) {
@@ -32,8 +33,7 @@ export async function salvageBlock(
 ): Promise<Salvage> {
   await device.openDirect();
   const sectors = emptySectorSet(length);
-  // Room for a direct read of a short tail, which asks for whole sectors.
-  const block = Buffer.from(new SharedArrayBuffer(Math.ceil(length / LEAF_SIZE) * LEAF_SIZE));
+  const block = directBuffer(length);
   const read = async (piece: ByteRange, attempts: number) => {
     for (let attempt = 0; attempt < attempts; attempt++) {
       try {
@@ -58,9 +58,7 @@ export async function salvageBlock(
 
 /** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there. */
 async function differing(device: Device, wanted: Buffer, offset: number): Promise<ByteRange[]> {
-  // Shared memory begins with a page, as direct reads want it.
-  const room = Math.ceil(wanted.length / LEAF_SIZE) * LEAF_SIZE;
-  const found = Buffer.from(new SharedArrayBuffer(room)).subarray(0, wanted.length);
+  const found = directBuffer(wanted.length);
   try {
     await device.read(found, offset);
   } catch (error) {

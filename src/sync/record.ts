@@ -1,5 +1,4 @@
 /** Remembers for each block which bytes both sides were made to agree on, so that a verification can tell who changed. */
-
 import type { SectorSet } from "./blocks.ts";
 
 /** Blocks that are remembered together; a part of a sparse image without data takes no memory. */
@@ -14,7 +13,6 @@ export class BlockRecord {
   readonly #zero: bigint;
   readonly #hashSize: number;
   readonly #chunks = new Map<number, BigUint64Array>();
-
   readonly #salvaged = new Map<number, SectorSet>();
 
   /** All blocks begin as zeros. */

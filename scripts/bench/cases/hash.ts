@@ -8,10 +8,7 @@ export function hashSha256(program: string, workspace: Workspace): Case {
   return {
     name: "hash-sha256",
     title: "Two equal files through a pipe, compared by SHA-256",
-    setup: async () => {
-      await workspace.needRandomImage();
-      await workspace.copyToDestination(source);
-    },
+    setup: () => workspace.needEqualPair(),
     prepare: () => Promise.resolve(),
     contenders: [
       blocksync(program, throughPipe(workspace), source, destination, { words: ["--hash", "sha256"] }),

@@ -30,10 +30,7 @@ export function rttIdentical(program: string, workspace: Workspace): Case {
   return {
     name: "rtt-identical",
     title: `Two equal files, ${2 * ONE_WAY_MS} ms round trip`,
-    setup: async () => {
-      await workspace.needRandomImage();
-      await workspace.copyToDestination(workspace.randomImage);
-    },
+    setup: () => workspace.needEqualPair(),
     prepare: () => Promise.resolve(),
     ...delayed(program, workspace, 5),
   };
@@ -44,10 +41,7 @@ export function rttPages(program: string, workspace: Workspace): Case {
   return {
     name: "rtt-pages",
     title: `1 % of the 4 KiB pages differ, scattered, ${2 * ONE_WAY_MS} ms round trip`,
-    setup: async () => {
-      await workspace.needRandomImage();
-      await workspace.copyToDestination(workspace.randomImage);
-    },
+    setup: () => workspace.needEqualPair(),
     prepare: () => workspace.changeDestination(pages),
     expected: workspace.randomImage,
     ...delayed(program, workspace, 8),
@@ -65,10 +59,7 @@ export function slowPages(program: string, workspace: Workspace): Case {
   return {
     name: "slow-pages",
     title: "1 % of the 4 KiB pages differ, scattered, over 20 Mbit/s",
-    setup: async () => {
-      await workspace.needRandomImage();
-      await workspace.copyToDestination(source);
-    },
+    setup: () => workspace.needEqualPair(),
     prepare: () => workspace.changeDestination(pages),
     expected: source,
     contenders: [blocksync(program, throughLink(workspace, 0, SLOW_BYTES_PER_SECOND), source, destination)],

@@ -10,10 +10,7 @@ export function localIdentical(program: string, workspace: Workspace): Case {
   return {
     name: "local-identical",
     title: "Two equal files on this machine",
-    setup: async () => {
-      await workspace.needRandomImage();
-      await workspace.copyToDestination(source);
-    },
+    setup: () => workspace.needEqualPair(),
     prepare: () => Promise.resolve(),
     contenders: [
       blocksync(program, HERE, source, destination),

@@ -62,10 +62,7 @@ export class SshCases {
     return {
       name: "ssh-identical",
       title: "Two equal files, one of them over ssh",
-      setup: async () => {
-        await workspace.needRandomImage();
-        await workspace.copyToDestination(source);
-      },
+      setup: () => workspace.needEqualPair(),
       prepare: () => Promise.resolve(),
       contenders: [
         this.#blocksync(source),
@@ -90,10 +87,7 @@ export class SshCases {
     return {
       name: "ssh-pages",
       title: `${pages.length} scattered 4 KiB pages differ, over ssh`,
-      setup: async () => {
-        await workspace.needRandomImage();
-        await workspace.copyToDestination(source);
-      },
+      setup: () => workspace.needEqualPair(),
       prepare: () => workspace.changeDestination(pages),
       expected: source,
       contenders: [this.#blocksync(source), this.#rsync(source)],
