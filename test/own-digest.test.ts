@@ -62,7 +62,7 @@ test("ownDigest() does not believe a note that others could have written, a link
 test("ownDigest() does without a home, and where none can be written", async () => {
   using dir = tempDir();
   fs.writeFileSync(dir.file("program"), "one");
-  for (const home of [undefined, "", "/proc/nowhere", dir.file("program")])
+  for (const home of [undefined, "", "/proc/nowhere", dir.file("nowhere"), dir.file("program")])
     expect(await ownDigest(dir.file("program"), home)).toBe(sha256("one"));
   expect(fs.readdirSync(dir.path)).toEqual(["program"]);
 });

@@ -63,9 +63,12 @@ export const FAR_FUNCTIONS = [
   'named() { x=${1#blocksync-}; [ ${#x} = 64 ] && [ -z "$(echo "$x" | tr -d 0-9a-f)" ]; }',
   'copy() { [ -f "$1" ] && named "$1"; }',
 ] as const;
-/** Words of the script: where copies may be, best first; $o is where the login began, $2 the directory to use first. */
+/**
+ * Words of the script: where copies may be, best first; $o is where the login began, $2 the directory to use first. A home
+ * that is not there is not made: root's can be /nonexistent.
+ */
 export const FAR_DIRECTORIES =
-  '"$2" "$BLOCKSYNC_REMOTE_DIR" "${HOME:+$HOME/.cache/blocksync}" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
+  '"$2" "$BLOCKSYNC_REMOTE_DIR" "$([ -d "$HOME" ] && echo "$HOME/.cache/blocksync")" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
 
 /**
  * $1 marker, $2 a directory to use first, $3 SudoMode.

@@ -13,7 +13,8 @@ const NOTE = "program.checked";
 export async function ownDigest(path: string, home: string | undefined): Promise<string> {
   const { dev, ino, size, mtimeNs, ctimeNs } = fs.statSync(path, { bigint: true });
   const state = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  const directory = home === undefined || home === "" ? undefined : join(home, ".cache", "blocksync");
+  // A home that is not there is not made.
+  const directory = home === undefined || !fs.existsSync(home) ? undefined : join(home, ".cache", "blocksync");
   const noted = directory === undefined ? undefined : readNote(directory, state);
   if (noted !== undefined) return noted;
   // In pieces: 110 MB are not to be held for a run that sends nothing of them.

@@ -99,8 +99,17 @@ function placeCells(): Cell[] {
   return [
     elsewhere("home on a read-only file system", 'mount --bind "$HOME" "$HOME"; mount -o remount,ro,bind "$HOME"'),
     elsewhere("no HOME", "unset HOME", true),
-    elsewhere("HOME does not exist", "HOME=/proc/nonexistent", true),
     elsewhere("cache on a noexec file system", `${MOUNT},noexec none "$HOME/.cache"`),
+    {
+      row: "D6.28",
+      name: "a HOME that does not exist is not made",
+      run: async (bench) => {
+        const home = `${bench.dir}/nowhere`;
+        const said = await bench.works({ setup: `${MOUNT} none /var/tmp; HOME=${home}` }, /into \/var\/tmp\/?/);
+        if (fs.existsSync(home)) throw new Error(`${home} was made`);
+        return said;
+      },
+    },
     {
       row: "D6.28",
       name: "a user whose home is missing",
