@@ -115,9 +115,10 @@ export class LocalEndpoint implements Endpoint {
     };
   }
 
-  /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} {UsageError} */
+  /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
   static async open(options: LocalOptions): Promise<LocalEndpoint> {
-    const hasher = await Hasher.create(options.hash);
+    const { hash, label, onNote } = options;
+    const hasher = await Hasher.create(hash, (text) => onNote(`Where ${JSON.stringify(label)} is, ${text}`));
     const claim = await openClaimed(options);
     try {
       const facts =

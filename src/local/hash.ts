@@ -3,22 +3,22 @@
  * two different functions under a seed that is random for each run, so that nobody can prepare colliding blocks.
  *
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, both 9; SHA-256 1.8; xxh128 of
- * @node-rs/xxhash 1.7 GB/s, which is why that package is loaded only when asked for.
+ * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s, which is why that package is there, and why it is loaded only when asked for.
  */
-import { UsageError } from "../errors.ts";
 import { LEAF_SIZE, leafCount } from "../sync/blocks.ts";
 import type { LeafHashSize } from "../sync/endpoint.ts";
+import { xxh128 } from "./xxh128.ts";
 
 export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
 export type HashName = (typeof HASH_NAMES)[number];
-
-const FAST: ReadonlySet<HashName> = new Set(["xxh3-xxh64", "xxh128"]);
 
 export const SEED_SIZE = 12;
 
 /** A function from bytes to digest, `size` bytes, written to `out` at `offset`. */
 interface Digest {
   readonly size: number;
+  /** Whether a disk reads faster than one core computes it. */
+  readonly slow: boolean;
   digest(bytes: Uint8Array, out: Uint8Array, offset: number): void;
 }
 
@@ -28,6 +28,7 @@ function fastDigest(seed: DataView): Digest {
   const seed64 = seed.getBigUint64(4, true);
   return {
     size: 16,
+    slow: false,
     digest(bytes, out, offset) {
       const view = new DataView(out.buffer, out.byteOffset + offset, 16);
       view.setBigUint64(0, xxh3(bytes, seed3), true);
@@ -36,22 +37,30 @@ function fastDigest(seed: DataView): Digest {
   };
 }
 
-async function xxh128Digest(): Promise<Digest> {
-  let xxh128: (input: Uint8Array) => bigint;
+type Xxh128 = (input: Uint8Array) => bigint;
+
+/** The native XXH128, undefined where it does not load; looked for once in a process (or thread). */
+let native: Promise<Xxh128 | undefined> | undefined;
+
+/** It has to be unpacked to a temporary directory that may hold programs, and needs libgcc_s (measured). */
+async function loadNative(onNote: (text: string) => void): Promise<Xxh128 | undefined> {
   try {
-    ({
-      xxh3: { xxh128 },
-    } = await import("@node-rs/xxhash"));
-  } catch (error) {
-    throw new UsageError("Cannot use the hash xxh128: its native library does not load on this machine", {
-      cause: error,
-      hint: "leave --hash out (xxh3-xxh64 needs no library), or use sha256",
-    });
+    const { xxh3 } = await import("@node-rs/xxhash");
+    return xxh3.xxh128;
+  } catch {
+    onNote("the native library of the hash xxh128 does not load: the same values, but slower");
+    return undefined;
   }
+}
+
+async function xxh128Digest(onNote: (text: string) => void): Promise<Digest> {
+  native ??= loadNative(onNote);
+  const hash = (await native) ?? xxh128;
   return {
     size: 16,
+    slow: hash === xxh128,
     digest(bytes, out, offset) {
-      const value = xxh128(bytes);
+      const value = hash(bytes);
       const view = new DataView(out.buffer, out.byteOffset + offset, 16);
       view.setBigUint64(0, value >> 64n, false);
       view.setBigUint64(8, value & 0xffff_ffff_ffff_ffffn, false);
@@ -62,6 +71,7 @@ async function xxh128Digest(): Promise<Digest> {
 function cryptoDigest(name: "sha256" | "sha512" | "blake2b512" | "md5" | "sha1", size: number): Digest {
   return {
     size,
+    slow: true,
     digest(bytes, out, offset) {
       // Bun's digest(target) wants a target of 64 bytes whatever the hash, so the result is copied.
       out.set(new Bun.CryptoHasher(name).update(bytes).digest(), offset);
@@ -69,12 +79,12 @@ function cryptoDigest(name: "sha256" | "sha512" | "blake2b512" | "md5" | "sha1",
   };
 }
 
-async function createDigest(name: HashName, seed: DataView): Promise<Digest> {
+async function createDigest(name: HashName, seed: DataView, onNote: (text: string) => void): Promise<Digest> {
   switch (name) {
     case "xxh3-xxh64":
       return fastDigest(seed);
     case "xxh128":
-      return await xxh128Digest();
+      return await xxh128Digest(onNote);
     case "sha256":
       return cryptoDigest(name, 32);
     case "sha512":
@@ -113,12 +123,12 @@ export class Hasher {
     this.hashSize = digests.reduce((sum, digest) => sum + digest.size, 0);
   }
 
-  /** @throws {UsageError} when a hash needs a library that does not load here. */
-  static async create(choice: HashChoice): Promise<Hasher> {
+  /** `onNote` hears, once in a process, of a hash that is slower than it could be. */
+  static async create(choice: HashChoice, onNote: (text: string) => void = () => undefined): Promise<Hasher> {
     if (choice.seed.length !== SEED_SIZE) throw new RangeError(`Invalid seed of ${choice.seed.length} bytes`);
     const seed = new DataView(choice.seed.buffer, choice.seed.byteOffset, SEED_SIZE);
     const names = choice.additional === undefined ? [choice.name] : [choice.name, choice.additional];
-    const digests = await Promise.all(names.map((name) => createDigest(name, seed)));
+    const digests = await Promise.all(names.map((name) => createDigest(name, seed, onNote)));
     return new Hasher(digests, BigInt(seed.getUint32(0, true)), choice);
   }
 
@@ -139,7 +149,7 @@ export class Hasher {
 
   /** Whether a disk reads faster than one core hashes. */
   get isSlow(): boolean {
-    return [this.choice.name, this.choice.additional].some((name) => name !== undefined && !FAST.has(name));
+    return this.#digests.some(({ slow }) => slow);
   }
 
   /** Digests of neighbouring blocks of `blockSize` bytes, the last one perhaps shorter, one after the other. */

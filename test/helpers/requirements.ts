@@ -27,6 +27,7 @@ export const NEEDS = {
         ? "this kernel has no FUSE"
         : undefined,
   sudo: has("sudo") ? undefined : "sudo is not installed",
+  mounts: root ? undefined : "mounts for a test need root",
   users: root ? undefined : "users for a test need root",
   shells: ["zsh", "fish", "tcsh", "busybox", "dropbear"].every(
     (name) => has(name) || fs.existsSync(`/usr/sbin/${name}`),
