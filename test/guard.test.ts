@@ -171,6 +171,61 @@ describe("D7.35 a device in use", () => {
     await expectWritten(dir, file, 0, { to: file, words: ["--allow", "held"] });
   });
 
+  onLoop(
+    "D7.35 a device is refused where /sys does not tell about it; --allow unseen writes to it, if free",
+    async () => {
+      using dir = tempDir();
+      const file = diskFile(dir, bytes(207, SIZE));
+      using loop = attachLoop(file);
+      fs.writeFileSync(dir.file("s"), bytes(208, MIB));
+      const ssh = fakeSsh(dir.file("fake-ssh"));
+      // A mount namespace of its own, so that nothing of it has to be undone.
+      const argv0 = [
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        'mount -t tmpfs none /sys; exec "$@"',
+        "sh",
+      ];
+      const before = fs.readFileSync(file);
+      const claimed = fs.openSync(loop.path, fs.constants.O_RDWR | fs.constants.O_EXCL);
+      try {
+        for (const name of [loop.path, `host:${loop.path}`]) {
+          const refused = await run(["-f", ...ssh, dir.file("s"), name], { argv0 });
+          expect(refused.stderr).toContain(
+            `blocksync: Refused to write to ${JSON.stringify(name)}: /sys tells nothing of it, so nobody knows whether it is a part of another device or has one made of it (unseen)\n`,
+          );
+          expect(refused.stderr).toContain("mount -t sysfs sysfs /sys; --allow unseen writes to it all the same");
+          expect(refused.exitCode).toBe(3);
+          const taken = await run(["-f", "--allow", "unseen", ...ssh, dir.file("s"), name], { argv0 });
+          expect(taken.stderr).toContain("the device is mounted or in use (in-use)");
+          expect(taken.exitCode).toBe(3);
+        }
+      } finally {
+        fs.closeSync(claimed);
+      }
+      expect(fs.readFileSync(file).equals(before)).toBe(true);
+      for (const name of [loop.path, `host:${loop.path}`]) {
+        const written = await run(["-f", "--allow", "unseen", ...ssh, dir.file("s"), name], { argv0 });
+        expect({ exitCode: written.exitCode, stderr: written.exitCode === 0 ? "" : written.stderr }).toEqual({
+          exitCode: 0,
+          stderr: "",
+        });
+        expect(
+          fs
+            .readFileSync(file)
+            .subarray(0, MIB)
+            .equals(fs.readFileSync(dir.file("s"))),
+        ).toBe(true);
+        expect(fs.readFileSync(file).subarray(MIB).equals(before.subarray(MIB))).toBe(true);
+        fs.writeFileSync(file, before);
+      }
+    },
+  );
+
   onLoop("D7.35 a device that someone has claimed is refused; --allow in-use writes to it", async () => {
     using dir = tempDir();
     const file = diskFile(dir, bytes(205, SIZE));

@@ -307,7 +307,7 @@ test("syncCommandOptions() takes the refusals to override, and names them when a
   expect(sync("--allow", "held, in-use,locked").allowed).toEqual(["held", "in-use", "locked"]);
   for (const name of ["swap", "same-file", "too-small", "read-only", "root-disk", "nonsense", ""]) {
     expect(said("--allow", `mounted,${name}`)).toBe(
-      `--allow ${JSON.stringify(name)} is none of mounted, held, in-use, locked`,
+      `--allow ${JSON.stringify(name)} is none of mounted, held, in-use, locked, unseen`,
     );
   }
 });

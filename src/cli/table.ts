@@ -117,7 +117,7 @@ export const syncOptions = {
   allow: {
     type: "string",
     valueHint: "NAME,…",
-    description: "override these refusals: mounted held in-use locked",
+    description: "override these refusals: mounted held in-use locked unseen",
   },
   "expect-size": { type: "string", valueHint: "SIZE", description: "refuse a destination of any other size" },
   "expect-serial": {

@@ -55,6 +55,7 @@ export async function openClaimed(options: OpenOptions): Promise<Claim> {
 
 async function claim(stat: fs.BigIntStats, options: ClaimOptions): Promise<Claim> {
   const { path, label, allowed } = options;
+  if (!isSeen(stat) && !allowed.includes("unseen")) throw unseen(label);
   const uses = usesOf(stat);
   const reason = uses.find(({ name }) => !allowed.some((one) => one === name));
   if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
@@ -68,6 +69,19 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions): Promise<Claim
     await device.close();
     throw error;
   }
+}
+
+function isSeen(stat: fs.BigIntStats): boolean {
+  return !stat.isBlockDevice() || new SysDevice(deviceNumber(stat.rdev)).isSeen;
+}
+
+function unseen(label: string): RefusedError {
+  return refusedDestination(
+    label,
+    "unseen",
+    "/sys tells nothing of it, so nobody knows whether it is a part of another device or has one made of it",
+    "mount -t sysfs sysfs /sys",
+  );
 }
 
 function changed(label: string): RefusedError {

@@ -72,6 +72,11 @@ export class SysDevice {
     return realPath(this.#folder);
   }
 
+  /** Whether sysfs tells of it at all: it does of every block device, where it is mounted. */
+  get isSeen(): boolean {
+    return this.folder !== undefined;
+  }
+
   /** As the kernel calls it below /dev: "sdb1", "nvme0n1", "dm-0". */
   get kernelName(): string {
     return this.uevent("DEVNAME") ?? basename(this.folder ?? this.number);
