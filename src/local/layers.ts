@@ -33,12 +33,16 @@ export function fileSystemDevice(stat: fs.BigIntStats): string | undefined {
 /** The device numbers right below one, and the identity of a file right below it. */
 function below(number: string): { numbers: string[]; file: string | undefined } {
   const device = new SysDevice(number);
-  const { members, disk, backing } = device;
-  const numbers = disk === undefined ? members : [...members, disk];
-  if (backing === undefined) return { numbers, file: undefined };
-  if (backing.isBlockDevice()) return { numbers: [...numbers, deviceNumber(backing.rdev)], file: undefined };
-  const holding = fileSystemDevice(backing);
-  return { numbers: holding === undefined ? numbers : [...numbers, holding], file: identityOf(backing) };
+  const { members, disk, backingNumber, backingFile } = device;
+  const holding = backingFile === undefined ? undefined : fileSystemDevice(backingFile);
+  const numbers = [...members, disk, backingNumber, holding].filter((one) => one !== undefined);
+  return { numbers, file: backingFile === undefined ? undefined : identityOf(backingFile) };
+}
+
+/** The identity of the file or device that a loop device lies over. */
+export function backingIdentity({ backingNumber, backingFile }: SysDevice): string | undefined {
+  if (backingNumber !== undefined) return deviceIdentity(backingNumber);
+  return backingFile === undefined ? undefined : identityOf(backingFile);
 }
 
 /** Paths of the regular files behind a loop device, directly or below others. */

@@ -4,7 +4,7 @@
  * between two looks.
  */
 import fs from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 /** "MAJOR:MINOR" of a device number, as sysfs writes it (gnu_dev_major(3)). */
 export function deviceNumber(rdev: bigint): string {
@@ -52,6 +52,14 @@ function known(values: readonly (string | undefined)[]): string[] {
   return values.filter((value) => value !== undefined);
 }
 
+/** Where sysfs has a device: under its number, or, since podman and buildah hide /sys/dev, where it lists all. */
+function folderOf(number: string): string {
+  const folder = `/sys/dev/block/${number}`;
+  if (fs.existsSync(folder)) return folder;
+  const name = namesIn("/sys/class/block").find((one) => readLine(`/sys/class/block/${one}/dev`) === number);
+  return name === undefined ? folder : `/sys/class/block/${name}`;
+}
+
 /** One block device in sysfs. */
 export class SysDevice {
   readonly number: string;
@@ -59,7 +67,7 @@ export class SysDevice {
 
   constructor(number: string) {
     this.number = number;
-    this.#folder = `/sys/dev/block/${number}`;
+    this.#folder = folderOf(number);
   }
 
   /** The content of one of its files. */
@@ -132,19 +140,26 @@ export class SysDevice {
     return this.line("loop/backing_file");
   }
 
-  /** What a loop device lies over. */
-  get backing(): fs.BigIntStats | undefined {
-    return this.backingPath === undefined ? undefined : look(this.backingPath);
+  /** The regular file that a loop device lies over. */
+  get backingFile(): fs.BigIntStats | undefined {
+    const stat = this.backingPath === undefined ? undefined : look(this.backingPath);
+    return stat?.isFile() === true ? stat : undefined;
+  }
+
+  /** Number of the device that a loop device lies over. Its name is the kernel's, which in a container can be another's. */
+  get backingNumber(): string | undefined {
+    const path = this.backingPath;
+    if (path === undefined) return undefined;
+    const told = dirname(path) === "/dev" ? readLine(`/sys/class/block/${basename(path)}/dev`) : undefined;
+    const stat = look(path);
+    return told ?? (stat?.isBlockDevice() === true ? deviceNumber(stat.rdev) : undefined);
   }
 }
 
-/** Numbers of the attached loop devices whose file or device is the one that `isIt` knows. */
-export function loopsOver(isIt: (stat: fs.BigIntStats) => boolean): string[] {
+/** All loop devices, attached or not. */
+export function loopDevices(): SysDevice[] {
   const numbers = namesIn("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .map((name) => readLine(`/sys/block/${name}/dev`));
-  return known(numbers).filter((number) => {
-    const backing = new SysDevice(number).backing;
-    return backing !== undefined && isIt(backing);
-  });
+  return known(numbers).map((number) => new SysDevice(number));
 }

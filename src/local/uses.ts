@@ -1,8 +1,8 @@
 /** Who uses a file or block device on this machine: the running system, a mount, swap, a device made of it. */
 import type fs from "node:fs";
-import { deviceIdentity, deviceLayers, identityOf } from "./layers.ts";
+import { backingIdentity, deviceIdentity, deviceLayers, identityOf } from "./layers.ts";
 import { mounts, swaps } from "./mounts.ts";
-import { deviceNumber, look, loopsOver, SysDevice } from "./sysfs.ts";
+import { deviceNumber, look, loopDevices, SysDevice } from "./sysfs.ts";
 
 export interface Use {
   /** The name of the refusal it is a reason for. */
@@ -26,7 +26,9 @@ const HOLDER_HINT =
 
 /** Loop devices whose backing is this very device or file. */
 function loopsOverIdentity(identity: string): string[] {
-  return loopsOver((backing) => identityOf(backing) === identity);
+  return loopDevices()
+    .filter((device) => backingIdentity(device) === identity)
+    .map(({ number }) => number);
 }
 
 /** The device itself, the disk it is a part of, its partitions, and everything made of any of these. */
