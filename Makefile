@@ -118,5 +118,10 @@ release: node_modules/.installed
 	@if grep -q '^dist:' Makefile; then $(MAKE) --no-print-directory dist; fi
 	@$(BUN) scripts/release.ts tag
 
+# A container image called IMAGE (blocksync) of the program and its libraries alone, with buildah, podman or docker (BUILDER).
+.PHONY: container
+container: dist/blocksync
+	@IMAGE="$(IMAGE)" BUILDER="$(BUILDER)" $(BUN) scripts/container.ts
+
 clean:
 	rm -rf dist node_modules .bun

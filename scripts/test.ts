@@ -22,6 +22,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   busybox: "busybox",
   dropbear: "dropbear-bin",
   sudo: "sudo",
+  buildah: "buildah",
+  runc: "runc",
   "apt-get": "apt",
   groff: "groff-base",
   man: "man-db",

@@ -26,6 +26,11 @@ export const NEEDS = {
       : !fs.existsSync("/dev/fuse")
         ? "this kernel has no FUSE"
         : undefined,
+  buildah: !root
+    ? "a container's devices need root"
+    : !has("buildah") || !has("runc")
+      ? "buildah or runc is not installed"
+      : undefined,
   sudo: has("sudo") ? undefined : "sudo is not installed",
   mounts: root ? undefined : "mounts for a test need root",
   users: root ? undefined : "users for a test need root",
