@@ -2,6 +2,8 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
+import { checkArguments } from "../src/cli/arguments.ts";
+import { parseLocations } from "../src/cli/location.ts";
 import { compareOptions, serveOptions, syncOptions } from "../src/cli/table.ts";
 import { ExitCode } from "../src/errors.ts";
 
@@ -29,11 +31,16 @@ test("README names only options that exist", () => {
     known.add(name).add(`no-${name}`);
     for (const alias of "alias" in option ? option.alias : []) (alias.length === 1 ? letters : known).add(alias);
   }
-  // What belongs to docker and rsync in the examples.
+  // What belongs to docker, virt-install and rsync in the examples.
   const foreign = new Set([
     "rm",
     "network",
     "device",
+    "import",
+    "name",
+    "memory",
+    "disk",
+    "os-variant",
     "inplace",
     "no-whole-file",
     "write-devices",
@@ -66,6 +73,41 @@ test("README names a test for every guarantee, and each is the beginning of a te
     if (named === 0) wrong.push(guarantee);
   }
   expect(wrong).toEqual([]);
+});
+
+/** The words of every indented line that runs blocksync, in a container too, as a shell splits them, without the remark after three blanks. */
+function commandLines(): string[][] {
+  const lines = [...readme.matchAll(/^ {4}(?:\$ |docker .* )?(?:\S*\/)?blocksync (.*)$/gm)].map(
+    ([, line = ""]) => line,
+  );
+  // Forms are no command lines, and of an elided word nobody knows.
+  return lines
+    .map((line) => line.split(/ {3,}/)[0] ?? "")
+    .filter((line) => !/[[\]…]/.test(line))
+    .map((line) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? ""));
+}
+
+test("README's command lines are ones that blocksync takes", () => {
+  const lines = commandLines();
+  expect(lines.length).toBeGreaterThan(12);
+  for (const words of lines) {
+    const compares = words[0] === "compare";
+    const checked = checkArguments(compares ? words.slice(1) : words, compares ? compareOptions : syncOptions);
+    const { source, destination } = parseLocations(checked.slice(checked.indexOf("--") + 1), () => false);
+    expect({ words, named: source.path !== "" && destination.path !== "" }).toEqual({ words, named: true });
+  }
+});
+
+test("README's walk-through on a rescue system goes from lsblk to the new machine, with one source and one destination", () => {
+  const section = readme.split("## On a rescue system\n")[1]?.split("\n## ")[0] ?? "";
+  const steps = [...section.matchAll(/^ {4}(.+?) {3,}(\d)\. /gm)].map(([, command = "", number]) => ({
+    command,
+    number,
+  }));
+  expect(steps.map(({ number }) => number)).toEqual(["1", "2", "3", "4", "5", "6"]);
+  const syncs = steps.filter(({ command }) => command.startsWith("/root/blocksync "));
+  expect(new Set(syncs.map(({ command }) => command.split(" ").slice(-2).join(" "))).size).toBe(1);
+  expect(syncs.length).toBe(2);
 });
 
 test("README lists every exit code", () => {
