@@ -3,7 +3,7 @@
  * two different functions under a seed that is random for each run, so that nobody can prepare colliding blocks.
  *
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, both 9; SHA-256 1.8; xxh128 of
- * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s, which is why that package is there, and why it is loaded only when asked for.
+ * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s. So that package is used where it loads, and loaded only when asked for.
  */
 import { LEAF_SIZE, leafCount } from "../sync/blocks.ts";
 import type { LeafHashSize } from "../sync/endpoint.ts";
