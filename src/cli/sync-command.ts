@@ -11,6 +11,7 @@ import { checkExpected } from "./expect.ts";
 import { parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
+import { endsHere } from "./replaced-file.ts";
 import { type RunContext, runPair } from "./run.ts";
 
 /** Returns the exit code. @throws {UsageError} */
@@ -18,7 +19,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, fs.existsSync);
   const asks = !options.force && !options.dryRun;
-  const here = [source, destination].filter(({ remote }) => remote === undefined).map(({ path }) => path);
+  const here = endsHere(source, destination);
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, here);
   return await runPair(
     source,
