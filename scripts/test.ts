@@ -27,6 +27,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "apt-get": "apt",
   groff: "groff-base",
   man: "man-db",
+  "rsvg-convert": "librsvg2-bin",
 };
 
 function missingPackages(): string[] {

@@ -148,10 +148,12 @@ test("checkArguments() answers to every name and alias in the tables, with the o
     for (const [name, option] of Object.entries(table)) {
       const aliases: readonly string[] = "alias" in option ? [option.alias ?? []].flat() : [];
       const valued = option.type === "string";
+      // An optional value is told by its ending.
+      const value = option.valueHint?.startsWith("[") === true ? "v.json" : "v";
       for (const spelling of [name, ...aliases]) {
         const word = spelling.length === 1 ? `-${spelling}` : `--${spelling}`;
-        const seen = checkArguments(valued ? [word, "v"] : [word], table);
-        expect(seen).toEqual([valued ? `--${name}=v` : `--${name}`, "--"]);
+        const seen = checkArguments(valued ? [word, value] : [word], table);
+        expect(seen).toEqual([valued ? `--${name}=${value}` : `--${name}`, "--"]);
       }
     }
   }
@@ -190,4 +192,29 @@ test("citty keeps values that look like numbers, booleans or options as they are
     const values = parsed("--output", value, "w");
     expect([values["output"], values["force"], values["compress"], values._]).toEqual([value, undefined, true, ["w"]]);
   }
+});
+
+test("checkArguments() takes a word after --map for its value only when it ends as one", () => {
+  expect(checked("--map", "a", "b")).toEqual(["--map=", "--", "a", "b"]);
+  expect(checked("a", "b", "--map")).toEqual(["--map=", "--", "a", "b"]);
+  expect(checked("--map", "-n", "a.svg", "b")).toEqual(["--map=", "--dry-run", "--", "a.svg", "b"]);
+  expect(checked("--map", "--", "a.svg", "b")).toEqual(["--map=", "--", "a.svg", "b"]);
+  for (const name of ["m.svg", "m.JSON", "/tmp/a b.json", ".svg"]) {
+    expect(checked("--map", name, "a", "b")).toEqual([`--map=${name}`, "--", "a", "b"]);
+    expect(checked("a", "b", "--map", name)).toEqual([`--map=${name}`, "--", "a", "b"]);
+  }
+  expect(checked("--map=m.png", "a", "b")).toEqual(["--map=m.png", "--", "a", "b"]);
+  expect(refusal(["--map=", "a", "b"])).toBe("The value of the option --map is empty");
+  expect(parsed("--map", "a", "b")["map"]).toBe("");
+  expect(parsed("--map", "m.svg", "a", "b")["map"]).toBe("m.svg");
+  expect(parsed("a", "b")["map"]).toBeUndefined();
+});
+
+test("checkArguments() refuses a word after --map that may be its value or one of three words", () => {
+  const doubt = 'The word "m.png" may be the value of --map or not';
+  expect(refusal(["--map", "m.png", "a", "b"])).toBe(doubt);
+  expect(refusal(["a", "b", "--map", "m.png"])).toBe(doubt);
+  expect(checked("a", "host", "b", "--map")).toEqual(["--map=", "--", "a", "host", "b"]);
+  expect(checked("--map", "-n", "a", "host", "b")).toEqual(["--map=", "--dry-run", "--", "a", "host", "b"]);
+  expect(checked("--map", "m.svg", "a", "host", "b")).toEqual(["--map=m.svg", "--", "a", "host", "b"]);
 });

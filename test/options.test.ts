@@ -63,6 +63,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     quiet: false,
     verbose: false,
     json: false,
+    map: undefined,
     notices: [],
     compress: true,
     bytesPerSecond: undefined,

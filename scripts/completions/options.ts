@@ -24,7 +24,7 @@ function takes(definition: ArgDef, choices: readonly string[]): Option["takes"] 
   const value = definition.valueHint ?? "";
   if (definition.type === "boolean") return "nothing";
   if (choices.length > 0) return value.includes(",") ? "list" : "choice";
-  return value === "FILE" || value === "PATH" ? "file" : "text";
+  return /^\[?(FILE|PATH)\b/.test(value) ? "file" : "text";
 }
 
 function optionsOf(table: ArgsDef): Option[] {

@@ -6,7 +6,12 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../errors.ts";
 
-function findOption(table: ArgsDef, spelling: string): { name: string; option: ArgDef } | undefined {
+interface Found {
+  readonly name: string;
+  readonly option: ArgDef;
+}
+
+function findOption(table: ArgsDef, spelling: string): Found | undefined {
   for (const [name, option] of Object.entries(table)) {
     const aliases: string[] = "alias" in option && option.alias !== undefined ? [option.alias].flat() : [];
     if (name === spelling || aliases.includes(spelling)) return { name, option };
@@ -19,15 +24,32 @@ function unknown(word: string): UsageError {
 }
 
 /**
+ * How a word must end to be the value of an option that also stands alone: ".svg" or ".json" for "[FILE.svg|FILE.json]";
+ * undefined for options that need their value.
+ */
+function valueEndings({ valueHint = "" }: ArgDef): readonly string[] | undefined {
+  return valueHint.startsWith("[") ? (valueHint.match(/\.\w+/g) ?? []) : undefined;
+}
+
+/**
  * Returns options as "--name" , "--no-name" or "--name=value", then "--", then the positional words. An option given
- * twice keeps its last value.
- * @throws {UsageError} for an unknown option, a missing or an empty value, a value where none belongs.
+ * twice keeps its last value; one whose optional value was left out comes as "--name=".
+ * @throws {UsageError} for an unknown option, a missing or an empty value, a value where none belongs, and a word that may
+ * have been meant as an optional value.
  */
 export function checkArguments(words: readonly string[], table: ArgsDef): string[] {
   const options = new Map<string, string>();
   const positionals: string[] = [];
   const queue = [...words];
-  const takeValue = (name: string, word: string, attached: string | undefined) => {
+  let doubtful: { readonly option: string; readonly word: string } | undefined;
+  const takeValue = ({ name, option }: Found, word: string, attached: string | undefined) => {
+    const [next] = queue;
+    const endings = valueEndings(option);
+    if (endings !== undefined && attached === undefined && !endings.some((end) => next?.toLowerCase().endsWith(end))) {
+      if (next !== undefined && !next.startsWith("-")) doubtful = { option: word, word: next };
+      options.set(name, `--${name}=`);
+      return;
+    }
     const value = attached ?? queue.shift();
     if (value === undefined) throw new UsageError(`The option ${word} needs a value`);
     if (value === "") throw new UsageError(`The value of the option ${word} is empty`);
@@ -44,10 +66,16 @@ export function checkArguments(words: readonly string[], table: ArgsDef): string
       positionals.push(word);
     }
   }
+  // Two words are what most commands take, so that a third may be a FILE with an ending that is not known.
+  if (doubtful !== undefined && positionals.length > 2) {
+    throw new UsageError(`The word ${JSON.stringify(doubtful.word)} may be the value of ${doubtful.option} or not`, {
+      hint: `for a value say ${doubtful.option}=VALUE, otherwise put ${doubtful.option} behind all other words`,
+    });
+  }
   return [...options.values(), "--", ...positionals];
 }
 
-type TakeValue = (name: string, word: string, attached: string | undefined) => void;
+type TakeValue = (found: Found, word: string, attached: string | undefined) => void;
 
 function readLong(word: string, table: ArgsDef, options: Map<string, string>, takeValue: TakeValue): void {
   const equals = word.indexOf("=");
@@ -59,7 +87,7 @@ function readLong(word: string, table: ArgsDef, options: Map<string, string>, ta
   const found = isNegation ? negated : findOption(table, spelling);
   if (found === undefined || spelling.length < 2) throw unknown(word);
   if (found.option.type === "string") {
-    takeValue(found.name, `--${spelling}`, attached);
+    takeValue(found, `--${spelling}`, attached);
     return;
   }
   if (attached !== undefined) throw new UsageError(`The option --${spelling} takes no value`);
@@ -74,7 +102,7 @@ function readShort(word: string, table: ArgsDef, options: Map<string, string>, t
     if (found === undefined) throw unknown(`-${letter}`);
     if (found.option.type === "string") {
       const rest = word.slice(i + 1);
-      takeValue(found.name, `-${letter}`, rest === "" ? undefined : rest);
+      takeValue(found, `-${letter}`, rest === "" ? undefined : rest);
       return;
     }
     options.set(found.name, `--${found.name}`);

@@ -5,8 +5,10 @@ import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkHashes, countReads } from "../sync/sync.ts";
+import { ChangeMap } from "./change-map.ts";
 import { parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
+import { endsHere } from "./replaced-file.ts";
 import { runPair } from "./run.ts";
 
 /** Returns the exit code. @throws {UsageError} */
@@ -19,6 +21,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
   if (surplus !== undefined) throw new UsageError(`Too many arguments: ${JSON.stringify(surplus)}`);
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
+  const changeMap = new ChangeMap(options, endsHere(a, b));
   return await runPair(
     a,
     b,
@@ -33,7 +36,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       lanes: 1,
     },
     signal,
-    async ({ first: lane, report }) => {
+    async ({ first: lane, lanes, report }) => {
       const { source, destination, compare } = lane;
       const [inA, inB] = [source.description, destination.description];
       checkHashes(inA, inB);
@@ -43,23 +46,30 @@ export async function runCompare(values: Values, words: readonly string[], signa
       report.start(a.label, b.label, statistics, options.hash);
       const preparation = { exact: false, dryRun: true };
       await Promise.all([source.prepare(sizeBytes, preparation), destination.prepare(sizeBytes, preparation)]);
+      const tail = tailBeyond(inA, inB);
+      const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);
       let differs = false;
       const print = (offset: number, length: number) => {
         differs = true;
         report.difference(offset, length);
       };
-      for await (const range of differingRanges(source, destination, layout, statistics.lanes[0], compare)) {
+      const [share] = statistics.lanes;
+      for await (const range of differingRanges(source, destination, layout, share, compare, changes)) {
         print(range.offset, range.length);
       }
       await countReads([lane], statistics);
-      const tail = tailBeyond(inA, inB);
-      if (tail > 0) print(sizeBytes, tail);
+      if (tail > 0) {
+        print(sizeBytes, tail);
+        changes?.add("differ", { offset: sizeBytes, length: tail });
+      }
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
         report.notice(
           `${JSON.stringify(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
         );
       }
       report.stop();
+      changeMap.save({ source: a.label, destination: b.label });
+      changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },
   );

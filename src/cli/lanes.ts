@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
-import { SEED_SIZE } from "../local/hash.ts";
+import { SEED_SIZE, zeroLeafHashes } from "../local/hash.ts";
 import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
@@ -53,6 +53,8 @@ export class Lanes {
   readonly #options: LaneOptions;
   readonly #report: Report;
   readonly #seed = crypto.getRandomValues(new Uint8Array(SEED_SIZE));
+  /** The wide hash that a leaf of `length` zero bytes has on both sides. */
+  readonly zeroLeafHash = zeroLeafHashes(this.#seed);
   readonly #limits: ConnectOptions["limits"];
   readonly #signal: AbortSignal;
   readonly #ending = new AbortController();

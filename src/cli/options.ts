@@ -5,6 +5,7 @@ import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
 import { isBlockSize } from "../sync/blocks.ts";
+import { type MapChoice, parseMapChoice } from "./change-map.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
 
 /** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */
@@ -35,6 +36,8 @@ export interface CommonOptions extends HostOptions {
   readonly outputFile: string | undefined;
   readonly progress: boolean;
   readonly json: boolean;
+  /** --map; undefined where it was not given. */
+  readonly map: MapChoice | undefined;
   /** Things to tell the user about the options themselves. */
   readonly notices: readonly string[];
 }
@@ -165,6 +168,7 @@ export function commonOptions(values: Values): CommonOptions {
     throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
   const host = hostOptions(values);
   const interpreter = text(values, "interpreter");
+  const map = text(values, "map");
   return {
     ...host,
     blockSize,
@@ -179,6 +183,7 @@ export function commonOptions(values: Values): CommonOptions {
     outputFile: text(values, "output"),
     progress: progress !== "none" && !host.quiet && !flag(values, "json"),
     json: flag(values, "json"),
+    map: map === undefined ? undefined : parseMapChoice(map),
     notices:
       interpreter === undefined ? [] : [`--interpreter ${interpreter} is ignored: blocksync needs no interpreter`],
   };

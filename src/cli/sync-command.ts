@@ -6,12 +6,13 @@ import type { Description } from "../sync/endpoint.ts";
 import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkPair, layoutOf, sizeDiffers, synchronize } from "../sync/sync.ts";
+import { ChangeMap } from "./change-map.ts";
 import { canAsk, confirmOverwrite } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
 import { parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
-import { endsHere } from "./replaced-file.ts";
+import { endsHere, type Taken } from "./replaced-file.ts";
 import { type RunContext, runPair } from "./run.ts";
 
 /** Returns the exit code. @throws {UsageError} */
@@ -21,6 +22,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const asks = !options.force && !options.dryRun;
   const here = endsHere(source, destination);
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, here);
+  const mapped: Taken[] = options.mapFile === undefined ? [] : [[options.mapFile, "the map of --mapfile"]];
+  const changeMap = new ChangeMap(options, [...here, ...mapped]);
   return await runPair(
     source,
     destination,
@@ -47,7 +50,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const rescued = without(areasWith(map, "+"), lacking);
       const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
       const onVerify = () => report.notice("Verifying: reading both sides again");
-      const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, onVerify };
+      const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
+      const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, changes, onVerify };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);
@@ -72,14 +76,17 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const bad = statistics.unreadable;
       for (const { offset, length } of bad) report.unreadable(offset, length);
       save(true);
+      changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
         report.completed(syncResult(context, statistics));
+        changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
       const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
       report.completed(
         `${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differ; nothing was written (dry run)`,
       );
+      changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },
   );

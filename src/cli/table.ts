@@ -84,6 +84,11 @@ const sharedOptions = {
   progress: { type: "string", valueHint: "KIND", default: "auto", description: "auto, bar, plain or none" },
   quiet: { type: "boolean", alias: ["q"], description: "only warnings and errors" },
   verbose: { type: "boolean", alias: ["v"], description: "also say what is done, with ssh's command line" },
+  map: {
+    type: "string",
+    valueHint: "[FILE.svg|FILE.json]",
+    description: "show where things differ, or write a picture or a list of it",
+  },
   json: { type: "boolean", description: "events as one JSON object a line on standard output" },
   help: { type: "boolean", alias: ["h"], description: "print this list" },
 } as const satisfies ArgsDef;

@@ -186,3 +186,14 @@ export class Hasher {
     return new Uint8Array(narrow.buffer);
   }
 }
+
+/** Tells the wide hash that a leaf of zeros has under a run's seed, by its length in bytes; each is computed once. */
+export function zeroLeafHashes(seed: Uint8Array): (length: number) => Uint8Array {
+  const leafSeed = BigInt(new DataView(seed.buffer, seed.byteOffset, SEED_SIZE).getUint32(0, true));
+  const known = new Map<number, Uint8Array>();
+  return (length) => {
+    const hash = known.get(length) ?? new Uint8Array(BigUint64Array.of(xxh3(new Uint8Array(length), leafSeed)).buffer);
+    known.set(length, hash);
+    return hash;
+  };
+}

@@ -142,6 +142,11 @@ export class Report {
     this.#output.log.info(`Completed in ${formatDuration(this.elapsedMs)}: ${sentence}`);
   }
 
+  /** The lines of the change map. */
+  map(lines: readonly string[]): void {
+    for (const line of lines) this.#output.line(line);
+  }
+
   summary(outcome: Outcome): void {
     const statistics = this.#statistics;
     const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped } = outcome;

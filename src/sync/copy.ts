@@ -13,7 +13,9 @@ import {
   otherSectors,
   sectorRuns,
 } from "./blocks.ts";
+import type { Changes } from "./changes.ts";
 import type { Verdict } from "./compare.ts";
+import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
 import { without } from "./mapfile.ts";
@@ -50,6 +52,8 @@ export interface CopyOptions {
   readonly skip: SkipOptions | undefined;
   /** Is told what each copied block holds. */
   readonly record: BlockRecord | undefined;
+  /** Is told what differed. */
+  readonly changes: Changes | undefined;
 }
 
 export class Copier {
@@ -60,6 +64,7 @@ export class Copier {
   readonly #dryRun: boolean;
   readonly #skip: SkipOptions | undefined;
   readonly #record: BlockRecord | undefined;
+  readonly #changes: Changes | undefined;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
@@ -70,7 +75,7 @@ export class Copier {
     { source, destination }: Ends,
     layout: BlockLayout,
     statistics: LaneStatistics,
-    { dryRun, skip, record }: CopyOptions,
+    { dryRun, skip, record, changes }: CopyOptions,
   ) {
     this.#source = source;
     this.#destination = destination;
@@ -79,6 +84,7 @@ export class Copier {
     this.#dryRun = dryRun;
     this.#skip = skip;
     this.#record = record;
+    this.#changes = changes;
   }
 
   /** The lowest block under way, or undefined; blocks are started in ascending order. */
@@ -123,6 +129,7 @@ export class Copier {
   async #copy(block: Differing): Promise<void> {
     const { index } = block;
     if (this.#dryRun && block.destination !== "zero") {
+      await this.#noteUnread(index);
       this.#statistics.blocksDiffering++;
       return;
     }
@@ -142,6 +149,7 @@ export class Copier {
       this.#statistics.blocksZero++;
       return;
     }
+    this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
     if (this.#dryRun) {
       data.release();
       this.#statistics.blocksDiffering++;
@@ -151,6 +159,22 @@ export class Copier {
     const hash = (await this.#write(index, data)) ? data.hash : await this.#copyAgain(index);
     this.#record?.set(index, hash);
     this.#statistics.blocksDiffering++;
+  }
+
+  /** Notes a differing block of a dry run; by leaves, which have to be asked for, only for those who want that. */
+  async #noteUnread(index: number): Promise<void> {
+    const changes = this.#changes;
+    if (changes?.exact !== true) {
+      changes?.addBlock(this.#layout, index);
+      return;
+    }
+    try {
+      await differingLeaves(this.#source, this.#destination, this.#layout, index, changes);
+    } catch (error) {
+      // A map is no reason for a run to fail.
+      if (!(error instanceof ReadError)) throw error;
+      changes.addBlock(this.#layout, index);
+    }
   }
 
   /** Undefined for a block that cannot be read when such blocks are to be skipped. */
@@ -166,7 +190,8 @@ export class Copier {
   async #filter(block: Differing): Promise<LeafFilter> {
     if (block.destination === "zero") return { kind: "nonzero" };
     const leaves = leafCount(this.#layout.lengthOf(block.index));
-    if (leaves === 1 || block.destination === "unreadable" || !this.#policy.pays()) return { kind: "all" };
+    if (leaves === 1 || block.destination === "unreadable") return { kind: "all" };
+    if (this.#changes?.exact !== true && !this.#policy.pays()) return { kind: "all" };
     try {
       return { kind: "differing", hashes: await this.#destination.leafHashes(block.index, LEAF_HASH_SIZE) };
     } catch (error) {
@@ -201,14 +226,23 @@ export class Copier {
     const runs = sectorRuns(missing, length).map((run) => ({ offset: offset + run.offset, length: run.length }));
     for (const run of runs) {
       const bad = without([run], this.#skip.rescued);
-      for (const part of bad) addRange(this.#statistics.unreadable, part);
+      for (const part of bad) {
+        addRange(this.#statistics.unreadable, part);
+        this.#changes?.add("unreadable", part);
+      }
       this.#statistics.rescuedBytes += run.length - bad.reduce((sum, part) => sum + part.length, 0);
     }
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
     this.#statistics.bytesWritten += written;
     this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
-    if (written > 0 || this.#dryRun) this.#statistics.blocksDiffering++;
-    else this.#statistics.blocksMatching++;
+    if (written === 0 && !this.#dryRun) {
+      this.#statistics.blocksMatching++;
+      return;
+    }
+    this.#statistics.blocksDiffering++;
+    // Which of them differed is not known here.
+    for (const run of sectorRuns(salvage.sectors, length))
+      this.#changes?.add("differ", { offset: offset + run.offset, length: run.length });
   }
 
   /** The whole block once more, returning its hash: two leaves may have had one hash (1 in 2^32), or the source changed in between. */

@@ -1,6 +1,17 @@
 /** The compare command's algorithm: where two endpoints differ, to the leaf, writing nothing. */
 import { scanAhead } from "./ahead.ts";
-import { addLeaf, type BlockLayout, emptyLeafSet, leafCount, leafRuns } from "./blocks.ts";
+import {
+  addLeaf,
+  type BlockLayout,
+  type ByteRange,
+  emptyLeafSet,
+  equalBytes,
+  LEAF_SIZE,
+  type LeafSet,
+  leafCount,
+  leafRuns,
+} from "./blocks.ts";
+import type { Changes } from "./changes.ts";
 import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
@@ -18,16 +29,20 @@ export interface DifferingRange {
   readonly length: number;
 }
 
-/** Yields the ranges in ascending order, neighbours joined. Both endpoints are prepared already. */
+/**
+ * Yields the ranges in ascending order, neighbours joined, and adds them to `changes`. Both endpoints are prepared
+ * already.
+ */
 export async function* differingRanges(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
   statistics: LaneStatistics,
   compare: Compare,
+  changes: Changes | undefined,
 ): AsyncGenerator<DifferingRange> {
   let current: { offset: number; length: number } | undefined;
-  for await (const range of unjoined(a, b, layout, statistics, compare)) {
+  for await (const range of unjoined(a, b, layout, statistics, compare, changes)) {
     if (current !== undefined && current.offset + current.length === range.offset) {
       current.length += range.length;
       continue;
@@ -44,6 +59,7 @@ async function* unjoined(
   layout: BlockLayout,
   statistics: LaneStatistics,
   compare: Compare,
+  changes: Changes | undefined,
 ): AsyncGenerator<DifferingRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
   const queue: Promise<DifferingRange[]>[] = [];
@@ -67,7 +83,7 @@ async function* unjoined(
       statistics.blocksDiffering++;
       position = verdict.index + 1;
       unsettled.add(verdict.index);
-      const ranges = rangesOfBlock(a, b, layout, verdict.index);
+      const ranges = rangesOfBlock(a, b, layout, verdict.index, changes);
       const settle = () => {
         unsettled.delete(verdict.index);
         advance();
@@ -82,18 +98,46 @@ async function* unjoined(
   advance();
 }
 
-async function rangesOfBlock(a: Endpoint, b: Endpoint, layout: BlockLayout, index: number): Promise<DifferingRange[]> {
+async function rangesOfBlock(
+  a: Endpoint,
+  b: Endpoint,
+  layout: BlockLayout,
+  index: number,
+  changes: Changes | undefined,
+): Promise<ByteRange[]> {
+  const differing = await differingLeaves(a, b, layout, index, changes);
+  const start = layout.offsetOf(index);
+  return [...leafRuns(differing, layout.lengthOf(index))].map(({ offset, length }) => ({
+    offset: start + offset,
+    length,
+  }));
+}
+
+/** The leaves that differ of a block whose hashes did, which are added to `changes`. */
+export async function differingLeaves(
+  a: Endpoint,
+  b: Endpoint,
+  layout: BlockLayout,
+  index: number,
+  changes: Changes | undefined,
+): Promise<LeafSet> {
   const [inA, inB] = await Promise.all([
     a.leafHashes(index, WIDE_LEAF_HASH_SIZE),
     b.leafHashes(index, WIDE_LEAF_HASH_SIZE),
   ]);
-  const length = layout.lengthOf(index);
-  const differing = emptyLeafSet(leafCount(length));
-  for (let i = 0; i < inA.length; i++) {
-    if (inA[i] !== inB[i]) addLeaf(differing, Math.floor(i / WIDE_LEAF_HASH_SIZE));
+  const blockLength = layout.lengthOf(index);
+  const leaves = leafCount(blockLength);
+  const [differing, data, zeros] = [emptyLeafSet(leaves), emptyLeafSet(leaves), emptyLeafSet(leaves)];
+  // If no leaf differs, the block changed in between or two leaves have one hash.
+  const all = equalBytes(inA, inB);
+  for (let leaf = 0; leaf < leaves; leaf++) {
+    const [start, end] = [leaf * WIDE_LEAF_HASH_SIZE, (leaf + 1) * WIDE_LEAF_HASH_SIZE];
+    const hash = inA.subarray(start, end);
+    if (!all && equalBytes(hash, inB.subarray(start, end))) continue;
+    addLeaf(differing, leaf);
+    const isZero = changes?.isZeroLeaf(hash, Math.min(LEAF_SIZE, blockLength - leaf * LEAF_SIZE)) === true;
+    addLeaf(isZero ? zeros : data, leaf);
   }
-  const offset = layout.offsetOf(index);
-  const ranges = [...leafRuns(differing, length)].map((run) => ({ offset: offset + run.offset, length: run.length }));
-  // The hashes of the block differed, so if no leaf did, the block changed in between or two leaves have one hash.
-  return ranges.length > 0 ? ranges : [{ offset, length }];
+  changes?.addLeaves(layout, index, data, zeros);
+  return differing;
 }

@@ -5,6 +5,7 @@
 import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
 import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
+import type { Changes } from "./changes.ts";
 import { type Compare, compareHashes, compareWithNothing } from "./compare.ts";
 import { Copier, type SkipOptions } from "./copy.ts";
 import type { CacheBypass, Description, Endpoint } from "./endpoint.ts";
@@ -30,6 +31,8 @@ export interface SyncOptions {
   readonly skip: SkipOptions | undefined;
   /** Read both sides again at the end. */
   readonly verify: boolean;
+  /** Is told where the two sides differed; undefined when nobody wants to know. */
+  readonly changes: Changes | undefined;
   /** Called when that begins. */
   readonly onVerify: () => void;
 }
@@ -198,8 +201,8 @@ async function copyShare(
   record: BlockRecord | undefined,
 ): Promise<void> {
   const { source, destination } = lane;
-  const { dryRun, skip } = options;
-  const copier = new Copier(lane, layout, share, { dryRun, skip, record });
+  const { dryRun, skip, changes } = options;
+  const copier = new Copier(lane, layout, share, { dryRun, skip, record, changes });
   const tolerant = { source: skip !== undefined, destination: !dryRun };
   const ahead = scanAhead(layout.blockSize, options.pauseMs);
   let position = share.range.first;

@@ -45,6 +45,7 @@ export const NEEDS = {
   bash: has("bash") ? undefined : "bash is not installed",
   zsh: has("zsh") ? undefined : "zsh is not installed",
   fish: has("fish") ? undefined : "fish is not installed",
+  rsvg: has("rsvg-convert") ? undefined : "rsvg-convert is not installed (librsvg2-bin)",
   git: has("git") ? undefined : "git is not installed",
 } as const;
 

@@ -37,6 +37,7 @@ export const OPTIONS: SyncOptions = {
   pauseMs: 0,
   skip: undefined,
   verify: false,
+  changes: undefined,
   onVerify: () => undefined,
 };
 

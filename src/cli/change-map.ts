@@ -1,0 +1,70 @@
+/** --map: where in the device things differed, on the terminal or in a file; on a terminal also unasked, in short. */
+import { UsageError } from "../errors.ts";
+import { type MapNames, mapJson } from "../report/map-json.ts";
+import { mapLines } from "../report/map-lines.ts";
+import { mapStyle, terminalColumns } from "../report/map-style.ts";
+import { mapSvg } from "../report/map-svg.ts";
+import type { Report } from "../report/report.ts";
+import { Changes } from "../sync/changes.ts";
+import { ReplacedFile, type Taken } from "./replaced-file.ts";
+
+/** What --map asks for: the terminal (or wherever messages go), or a file in a format. */
+export type MapChoice = "terminal" | { readonly path: string; readonly format: "svg" | "json" };
+
+/** Reads the value of --map, "" where there is none. @throws {UsageError} for a file of any other kind. */
+export function parseMapChoice(value: string): MapChoice {
+  if (value === "") return "terminal";
+  const format = /\.(svg|json)$/i.exec(value)?.[1]?.toLowerCase();
+  if (format === "svg" || format === "json") return { path: value, format };
+  throw new UsageError(`Cannot write a map as ${JSON.stringify(value)}: its name ends neither in .svg nor in .json`, {
+    hint: "--map=FILE.svg is a picture, --map=FILE.json a list, --map alone is for the terminal",
+  });
+}
+
+export interface MapOptions {
+  readonly map: MapChoice | undefined;
+  /** Where messages go instead of standard error. */
+  readonly outputFile: string | undefined;
+  /** Whether the run is watched, so that its end is looked at too. */
+  readonly progress: boolean;
+}
+
+export class ChangeMap {
+  readonly #choice: MapChoice | undefined;
+  readonly #file: ReplacedFile | undefined;
+  /** Width of the terminal that messages go to, if they do. */
+  readonly #columns: number | undefined;
+  readonly #watched: boolean;
+  #changes: Changes | undefined;
+
+  /** @throws {UsageError} {IoError} when the file could not be written at the end. */
+  constructor({ map, outputFile, progress }: MapOptions, taken: readonly Taken[]) {
+    this.#choice = map;
+    this.#columns = outputFile === undefined ? terminalColumns() : undefined;
+    this.#watched = progress && this.#columns !== undefined;
+    const others: Taken[] = outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
+    if (typeof map === "object") this.#file = ReplacedFile.open(map.path, "change map", [...taken, ...others]);
+  }
+
+  /** What is to be told of a run over `sizeBytes`; undefined when nobody would look at the map. */
+  begin(sizeBytes: number, zeroLeafHash: (length: number) => Uint8Array): Changes | undefined {
+    if (this.#choice === undefined && !this.#watched) return undefined;
+    this.#changes = new Changes(sizeBytes, { exact: this.#choice !== undefined, zeroLeafHash });
+    return this.#changes;
+  }
+
+  /** Writes the file, at the end of a run that found out about all of the device. @throws {IoError} */
+  save(names: MapNames): void {
+    if (this.#changes === undefined || typeof this.#choice !== "object") return;
+    this.#file?.replace((this.#choice.format === "svg" ? mapSvg : mapJson)(this.#changes, names));
+  }
+
+  /** Shows it: in full when that was asked for, in short where a person watches and something differed. */
+  show(report: Report): void {
+    if (this.#changes === undefined) return;
+    const asked = this.#choice === "terminal";
+    const { differ, zero, unreadable } = this.#changes.total;
+    if (!asked && (!this.#watched || differ + zero + unreadable === 0)) return;
+    report.map(mapLines(this.#changes, mapStyle(this.#columns, process.env), asked ? "full" : "short"));
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Where in a device a run found differences, for the change map. Memory is bounded whatever the size: exact counts of
+ * bytes for a fixed number of cells, and where it is wanted to the leaf a LeafMap. What is added may come in any order.
+ */
+import {
+  type BlockLayout,
+  type ByteRange,
+  equalBytes,
+  LEAF_SIZE,
+  type LeafSet,
+  leafCount,
+  leafRuns,
+} from "./blocks.ts";
+import { LeafMap } from "./leaf-map.ts";
+
+/** "zero": differs, and is all zero in the source. */
+export type ChangeKind = "differ" | "zero" | "unreadable";
+
+export interface ChangeRange extends ByteRange {
+  readonly kind: ChangeKind;
+}
+
+/** A part of the device with the bytes of each kind in it. */
+export interface Cell extends ByteRange, Readonly<Record<ChangeKind, number>> {}
+
+const MAX_CELLS = 4096;
+/** Ranges that are listed; with more of them neighbours are merged. A file of as many has 60 MB. */
+const MAX_RANGES = 1 << 20;
+
+export interface ChangesOptions {
+  /** Know every differing leaf, whatever has to be asked for it; else whole blocks may stand for their leaves. */
+  readonly exact: boolean;
+  /** The wide hash that a leaf of `length` zero bytes has in this run. */
+  readonly zeroLeafHash: (length: number) => Uint8Array;
+}
+
+export class Changes {
+  readonly sizeBytes: number;
+  readonly exact: boolean;
+  readonly #zeroLeafHash: (length: number) => Uint8Array;
+  /** Of each cell but the last one, which may be short. */
+  readonly #cellSize: number;
+  readonly #counts: Readonly<Record<ChangeKind, Float64Array>>;
+  readonly #leaves: LeafMap | undefined;
+  /** What is known to the byte, in the order in which it came; kept with #leaves only. */
+  readonly #bytes: ChangeRange[] = [];
+  #blockwise = false;
+
+  constructor(sizeBytes: number, { exact, zeroLeafHash }: ChangesOptions) {
+    this.sizeBytes = sizeBytes;
+    this.exact = exact;
+    this.#zeroLeafHash = zeroLeafHash;
+    this.#cellSize = Math.max(1, Math.ceil(leafCount(sizeBytes) / MAX_CELLS)) * LEAF_SIZE;
+    const count = Math.ceil(sizeBytes / this.#cellSize);
+    const none = () => new Float64Array(count);
+    this.#counts = { differ: none(), zero: none(), unreadable: none() };
+    this.#leaves = exact ? new LeafMap() : undefined;
+  }
+
+  /** Whether a leaf of `length` bytes with this wide hash is all zero. */
+  isZeroLeaf(hash: Uint8Array, length: number): boolean {
+    return equalBytes(hash, this.#zeroLeafHash(length));
+  }
+
+  /** Adds leaves of a block: those that differ, and disjoint from them those that moreover are all zero in the source. */
+  addLeaves(layout: BlockLayout, index: number, differ: LeafSet, zero: LeafSet): void {
+    const start = layout.offsetOf(index);
+    const add = (kind: "differ" | "zero", set: LeafSet) => {
+      for (const { offset, length } of leafRuns(set, layout.lengthOf(index))) {
+        this.#count(kind, start + offset, length);
+        this.#leaves?.add({ kind, offset: start + offset, length });
+      }
+    };
+    add("differ", differ);
+    add("zero", zero);
+  }
+
+  /** Adds a differing block of which no more is known. */
+  addBlock(layout: BlockLayout, index: number): void {
+    this.#blockwise = true;
+    this.add("differ", { offset: layout.offsetOf(index), length: layout.lengthOf(index) });
+  }
+
+  /** Whether blocks stand for the leaves in them that differ. */
+  get blockwise(): boolean {
+    return this.#blockwise;
+  }
+
+  /** Adds what is known to the byte and lies in no block whose leaves are added. */
+  add(kind: ChangeKind, { offset, length }: ByteRange): void {
+    this.#count(kind, offset, length);
+    if (this.exact) this.#bytes.push({ kind, offset, length });
+  }
+
+  #count(kind: ChangeKind, offset: number, length: number): void {
+    const counts = this.#counts[kind];
+    const end = offset + length;
+    for (let cell = Math.floor(offset / this.#cellSize); cell * this.#cellSize < end; cell++) {
+      const start = cell * this.#cellSize;
+      const bytes = Math.min(end, start + this.#cellSize) - Math.max(offset, start);
+      counts[cell] = (counts[cell] ?? 0) + bytes;
+    }
+  }
+
+  /** Bytes of each kind. */
+  get total(): Cell {
+    return this.#sum(0, this.#counts.differ.length);
+  }
+
+  #sum(first: number, end: number): Cell {
+    const sum = (kind: ChangeKind) =>
+      this.#counts[kind].subarray(first, end).reduce((total, bytes) => total + bytes, 0);
+    const offset = first * this.#cellSize;
+    const length = Math.min(end * this.#cellSize, this.sizeBytes) - offset;
+    return { offset, length, differ: sum("differ"), zero: sum("zero"), unreadable: sum("unreadable") };
+  }
+
+  /** The device in at most `most` (at least 1) cells of nearly equal length, none empty; none for a size of 0. */
+  cells(most: number): Cell[] {
+    const fine = this.#counts.differ.length;
+    const count = Math.min(fine, most);
+    const start = (cell: number) => Math.floor((cell * fine) / count);
+    return Array.from({ length: count }, (_, cell) => this.#sum(start(cell), start(cell + 1)));
+  }
+
+  /**
+   * Everything that was added to exact changes, in ascending order, neighbours of one kind joined. `unit` is what is told
+   * apart, in bytes: more than LEAF_SIZE when so much differs that neighbours were merged.
+   */
+  ranges(): { readonly unit: number; readonly ranges: Generator<ChangeRange> } {
+    if (this.#leaves === undefined) throw new RangeError("Only exact changes have ranges");
+    const [leaves, bytes] = [this.#leaves, this.#bytes.toSorted((a, b) => a.offset - b.offset)];
+    const ranges = () => joined(overlaid(leaves.ranges(), bytes, this.sizeBytes));
+    while (exceeds(ranges(), MAX_RANGES)) leaves.merge();
+    return { unit: leaves.unit, ranges: ranges() };
+  }
+}
+
+/** Both in one order, the part of a leaf that `bytes` tells about as these do; all within `sizeBytes`. */
+function* overlaid(
+  leaves: Iterable<ChangeRange>,
+  bytes: readonly ChangeRange[],
+  sizeBytes: number,
+): Generator<ChangeRange> {
+  let position = 0;
+  let next = 0;
+  for (const { kind, offset, length } of leaves) {
+    const end = Math.min(offset + length, sizeBytes);
+    position = Math.max(position, offset);
+    for (let over = bytes[next]; over !== undefined && over.offset < end; over = bytes[next]) {
+      if (position < over.offset) yield { kind, offset: position, length: over.offset - position };
+      yield over;
+      position = Math.max(position, over.offset + over.length);
+      next++;
+    }
+    if (position < end) yield { kind, offset: position, length: end - position };
+  }
+  yield* bytes.slice(next);
+}
+
+function* joined(ranges: Iterable<ChangeRange>): Generator<ChangeRange> {
+  let current: ChangeRange | undefined;
+  for (const range of ranges) {
+    if (current?.kind === range.kind && current.offset + current.length === range.offset) {
+      current = { ...current, length: current.length + range.length };
+      continue;
+    }
+    if (current !== undefined) yield current;
+    current = range;
+  }
+  if (current !== undefined) yield current;
+}
+
+function exceeds(ranges: Iterable<unknown>, most: number): boolean {
+  let count = 0;
+  for (const _ of ranges) if (++count > most) return true;
+  return false;
+}

@@ -1,0 +1,83 @@
+/**
+ * Remembers leaves of two kinds in bounded memory, in whatever order they come: a sparse map that puts two neighbouring
+ * units into one, again and again, when it would grow too large.
+ */
+import { addLeaf, type ByteRange, emptyLeafSet, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
+
+/** Units that are remembered together, in 1 KiB; a part of a device that is equal takes no memory. */
+const CHUNK = 4096;
+/** 32 MiB: enough for every leaf of 512 GiB, or for scattered ones in 32,768 places. */
+const MAX_CHUNKS = 1 << 15;
+
+export type LeafKind = "differ" | "zero";
+
+export interface LeafRange extends ByteRange {
+  readonly kind: LeafKind;
+}
+
+type Chunk = Readonly<Record<LeafKind, LeafSet>>;
+type Chunks = Map<number, Chunk>;
+
+/** A unit that holds both kinds differs. */
+function kindOf(chunk: Chunk, unit: number): LeafKind | undefined {
+  if (hasLeaf(chunk.differ, unit)) return "differ";
+  return hasLeaf(chunk.zero, unit) ? "zero" : undefined;
+}
+
+/** Ranges in ascending order; `unit` is bytes. Those of neighbouring chunks are not joined. */
+function* rangesOf(chunks: Chunks, unit: number): Generator<LeafRange> {
+  for (const number of [...chunks.keys()].sort((a, b) => a - b)) {
+    const chunk = chunks.get(number);
+    if (chunk === undefined) continue;
+    for (let i = 0; i < CHUNK; ) {
+      const kind = kindOf(chunk, i);
+      const first = i++;
+      while (i < CHUNK && kindOf(chunk, i) === kind) i++;
+      if (kind !== undefined) yield { kind, offset: (number * CHUNK + first) * unit, length: (i - first) * unit };
+    }
+  }
+}
+
+export class LeafMap {
+  readonly #maxChunks: number;
+  #unit = LEAF_SIZE;
+  #chunks: Chunks = new Map();
+
+  /** Takes at most `maxChunks` KiB. */
+  constructor(maxChunks = MAX_CHUNKS) {
+    this.#maxChunks = maxChunks;
+  }
+
+  /** What is told apart, in bytes: LEAF_SIZE until neighbours had to be merged, then a power of two of it. */
+  get unit(): number {
+    return this.#unit;
+  }
+
+  /** Remembers the leaves that a range touches. */
+  add({ kind, offset, length }: LeafRange): void {
+    const end = offset + length;
+    for (let unit = Math.floor(offset / this.#unit); unit * this.#unit < end; unit++) {
+      const number = Math.floor(unit / CHUNK);
+      let chunk = this.#chunks.get(number);
+      if (chunk === undefined) {
+        chunk = { differ: emptyLeafSet(CHUNK), zero: emptyLeafSet(CHUNK) };
+        this.#chunks.set(number, chunk);
+      }
+      addLeaf(chunk[kind], unit % CHUNK);
+    }
+    while (this.#chunks.size > this.#maxChunks) this.merge();
+  }
+
+  /** Doubles the unit. */
+  merge(): void {
+    const [chunks, unit] = [this.#chunks, this.#unit];
+    this.#chunks = new Map();
+    this.#unit *= 2;
+    for (const range of rangesOf(chunks, unit)) this.add(range);
+  }
+
+  /** In ascending order and whole units, neighbours of one kind not always joined. */
+  ranges(): Generator<LeafRange> {
+    return rangesOf(this.#chunks, this.#unit);
+  }
+}
