@@ -105,6 +105,9 @@ testWith("bash")("bash offers commands and files first, leaves other places and 
   expect(bash(directory, "se")).toEqual(["serve", "serious disk.img"]);
   expect(bash(directory, "disk.img", "se")).toEqual([]);
   expect(bash(directory, "--mapfile", "se")).toEqual([]);
+  expect(bash(directory, "--map", "se")).toEqual([]);
+  expect(bash(directory, "--map", "--dry")).toEqual(["--dry-run"]);
+  expect(bash(directory, "--mapfile", "--dry")).toEqual([]);
   expect(bash(directory, "--", "-")).toEqual([]);
   expect(bash(directory, "--block-size", "-")).toEqual([]);
   const { offers } = shell(["bash", "--norc", "-c", ". ./blocksync.bash; complete -p blocksync"], directory.path);
@@ -132,6 +135,9 @@ testWith("fish")("fish offers the words an option knows, commands first, and fil
   expect(fish(directory, "blocksync se").toSorted()).toEqual(["serious.img", "serve"]);
   expect(fish(directory, "blocksync a.img serio")).toEqual(["serious.img"]);
   expect(fish(directory, "blocksync --mapfile serio")).toEqual(["serious.img"]);
+  expect(fish(directory, "blocksync --map serio")).toEqual(["serious.img"]);
+  expect(fish(directory, "blocksync --map=serio")).toEqual(["--map=serious.img"]);
+  expect(fish(directory, "blocksync --map --dry")).toEqual(["--dry-run"]);
   expect(fish(directory, "blocksync -b ser")).toEqual([]);
 });
 
@@ -192,6 +198,7 @@ testWith("zsh")("zsh completes a command line on a terminal", async () => {
       ["compare --jso\t", "<compare --json>"],
       ["--allow mounted,in\t", "<--allow mounted,in-use>"],
       ["serve --read\t", "<serve --read-only>"],
+      ["--map --dry-r\t", "<--map --dry-run>"],
     ] as const) {
       await until("zsh is ready", () => seen.includes("ready "));
       seen = "";

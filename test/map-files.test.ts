@@ -104,7 +104,7 @@ testWith("rsvg")("mapSvg() writes any name as text", async () => {
   );
   // Whole in the title, shortened where it is drawn.
   expect(svg).toContain(`${"x".repeat(500)}</title>`);
-  expect(svg).toContain(`→ ${"x".repeat(30)}…${"x".repeat(30)}</text>`);
+  expect(svg).toContain(`→ ${"x".repeat(27)}…${"x".repeat(27)}</text>`);
 });
 
 test("escapeXml() leaves nothing that XML does not allow", () => {

@@ -15,7 +15,14 @@ function arm(options: readonly Option[], commands: string): string {
 function values(): string {
   const taking = (takes: Option["takes"]) => VALUED.filter((option) => option.takes === takes);
   return [
-    arm(taking("file"), "return"),
+    arm(
+      taking("file").filter(({ optional }) => !optional),
+      "return",
+    ),
+    // Another option may follow.
+    ...taking("file")
+      .filter(({ optional }) => optional)
+      .map(({ name }) => `    --${name})\n      [[ $cur == -* ]] || return\n      ;;&\n`),
     arm(taking("text"), "compopt +o default +o bashdefault 2>/dev/null\n      return"),
     ...taking("choice").map((option) => arm([option], `words=${quoted(option.choices.join(" "))}`)),
     ...taking("list").map((option) =>

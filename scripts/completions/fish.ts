@@ -3,10 +3,10 @@ import { COMMANDS, DEFAULT, HEAD, type Option, quoted, VERSION_OPTIONS } from ".
 
 const NAMES = COMMANDS.map(({ name }) => name).join(" ");
 
-/** What fish is told of an option's value: -x takes one that is no file, -r one that may be. */
-function value({ takes, choices }: Option): string {
+/** What fish is told of an option's value: -x takes one that is no file, -r one that may be, without both the next word is no value. */
+function value({ takes, choices, optional }: Option): string {
   if (takes === "nothing") return "";
-  if (takes === "file") return " -r -F";
+  if (takes === "file") return optional ? " -F" : " -r -F";
   if (takes === "text") return " -x";
   const words = choices.join(" ");
   return ` -x -a ${quoted(takes === "list" ? `(__fish_append , ${words})` : words)}`;

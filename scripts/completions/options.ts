@@ -9,6 +9,8 @@ export interface Option extends Spelling {
   /** "choice": one of `choices`; "list": some of them, with commas between; "text": what only the user knows. */
   readonly takes: "nothing" | "choice" | "list" | "file" | "text";
   readonly choices: readonly string[];
+  /** Whether the value may be left out. */
+  readonly optional: boolean;
   /** Whether there is a --no-name. */
   readonly negatable: boolean;
 }
@@ -31,7 +33,8 @@ function optionsOf(table: ArgsDef): Option[] {
   return Object.entries(table).map(([name, definition]) => {
     const choices = CHOICES[name] ?? [];
     const negatable = definition.type === "boolean" && definition.default === true;
-    return { ...spellingOf(definition), name, takes: takes(definition, choices), choices, negatable };
+    const optional = definition.valueHint?.startsWith("[") === true;
+    return { ...spellingOf(definition), name, takes: takes(definition, choices), choices, optional, negatable };
   });
 }
 

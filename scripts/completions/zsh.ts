@@ -17,14 +17,15 @@ function action({ takes, choices }: Option): string {
 
 /** One specification for each spelling; those that are no longer offered after it stand in the round brackets. */
 function specifications(option: Option): string[] {
-  const { name, takes, value, description, negatable } = option;
+  const { name, takes, value, optional, description, negatable } = option;
   const spellings = offered(option);
   const off = negatable ? [`--no-${name}`] : [];
   const exclusive = `(${[...spellings, ...off].join(" ")})`;
   const specification = (spelling: string) => {
     if (takes === "nothing") return `${exclusive}${spelling}[${part(description)}]`;
     const attached = spelling.startsWith("--") ? "=" : "+";
-    return `${exclusive}${spelling}${attached}[${part(description)}]:${part(value)}:${action(option)}`;
+    const colon = optional ? "::" : ":";
+    return `${exclusive}${spelling}${attached}[${part(description)}]${colon}${part(value)}:${action(option)}`;
   };
   return [...spellings.map(specification), ...off.map((spelling) => `${exclusive}${spelling}[turn --${name} off]`)];
 }

@@ -16,7 +16,7 @@ const ROW = 14;
 /** Width of a character of the labels in pixels, with room to spare: 13 pixels of a monospaced font are 8 wide. */
 const CHARACTER = 8;
 /** Characters of a name that are shown; its <title> has all of it. */
-const NAME = 60;
+const NAME = 54;
 
 /** Light to dark, so that they are told apart without colours too (ColorBrewer's Oranges, Blues and black). */
 const STYLE = `

@@ -149,8 +149,8 @@ export class Copier {
       this.#statistics.blocksZero++;
       return;
     }
-    this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
     if (this.#dryRun) {
+      this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
       data.release();
       this.#statistics.blocksDiffering++;
       return;
@@ -204,6 +204,7 @@ export class Copier {
   async #write(index: number, data: BlockData): Promise<boolean> {
     const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
     const outcome = await this.#destination.write(index, data);
+    if (outcome.proved) this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
     this.#statistics.leavesWritten += touched;
     this.#statistics.bytesWritten += outcome.bytesWritten;
     return outcome.proved;

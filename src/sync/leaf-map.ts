@@ -2,7 +2,7 @@
  * Remembers leaves of two kinds in bounded memory, in whatever order they come: a sparse map that puts two neighbouring
  * units into one, again and again, when it would grow too large.
  */
-import { addLeaf, type ByteRange, emptyLeafSet, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
+import { addLeaf, type ByteRange, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
 
 /** Units that are remembered together, in 1 KiB; a part of a device that is equal takes no memory. */
 const CHUNK = 4096;
@@ -15,13 +15,22 @@ export interface LeafRange extends ByteRange {
   readonly kind: LeafKind;
 }
 
-type Chunk = Readonly<Record<LeafKind, LeafSet>>;
+/** The units that differ, and behind them those that are zero. */
+type Chunk = LeafSet;
 type Chunks = Map<number, Chunk>;
+
+const PLACE: Readonly<Record<LeafKind, number>> = { differ: 0, zero: CHUNK };
 
 /** A unit that holds both kinds differs. */
 function kindOf(chunk: Chunk, unit: number): LeafKind | undefined {
-  if (hasLeaf(chunk.differ, unit)) return "differ";
-  return hasLeaf(chunk.zero, unit) ? "zero" : undefined;
+  if (hasLeaf(chunk, PLACE.differ + unit)) return "differ";
+  return hasLeaf(chunk, PLACE.zero + unit) ? "zero" : undefined;
+}
+
+/** Whether the eight units from `unit` on, a multiple of eight, are all of a kind. */
+function areEight(chunk: Chunk, unit: number, kind: LeafKind | undefined): boolean {
+  const [differ, zero] = [chunk[(PLACE.differ + unit) >> 3], chunk[(PLACE.zero + unit) >> 3]];
+  return kind === "differ" ? differ === 0xff : differ === 0 && zero === (kind === "zero" ? 0xff : 0);
 }
 
 /** Ranges in ascending order; `unit` is bytes. Those of neighbouring chunks are not joined. */
@@ -32,7 +41,7 @@ function* rangesOf(chunks: Chunks, unit: number): Generator<LeafRange> {
     for (let i = 0; i < CHUNK; ) {
       const kind = kindOf(chunk, i);
       const first = i++;
-      while (i < CHUNK && kindOf(chunk, i) === kind) i++;
+      while (i < CHUNK && kindOf(chunk, i) === kind) i += i % 8 === 0 && areEight(chunk, i, kind) ? 8 : 1;
       if (kind !== undefined) yield { kind, offset: (number * CHUNK + first) * unit, length: (i - first) * unit };
     }
   }
@@ -55,15 +64,13 @@ export class LeafMap {
 
   /** Remembers the leaves that a range touches. */
   add({ kind, offset, length }: LeafRange): void {
-    const end = offset + length;
-    for (let unit = Math.floor(offset / this.#unit); unit * this.#unit < end; unit++) {
+    const end = Math.ceil((offset + length) / this.#unit);
+    for (let unit = Math.floor(offset / this.#unit); unit < end; ) {
       const number = Math.floor(unit / CHUNK);
-      let chunk = this.#chunks.get(number);
-      if (chunk === undefined) {
-        chunk = { differ: emptyLeafSet(CHUNK), zero: emptyLeafSet(CHUNK) };
-        this.#chunks.set(number, chunk);
-      }
-      addLeaf(chunk[kind], unit % CHUNK);
+      const chunk = this.#chunks.get(number) ?? new Uint8Array((2 * CHUNK) / 8);
+      this.#chunks.set(number, chunk);
+      for (const last = Math.min(end, (number + 1) * CHUNK); unit < last; unit++)
+        addLeaf(chunk, PLACE[kind] + (unit % CHUNK));
     }
     while (this.#chunks.size > this.#maxChunks) this.merge();
   }
