@@ -410,7 +410,7 @@ describe("D7.37 another device than meant", () => {
     const serial = 'its serial number is not known, --expect-serial says "S1"';
     await expectUnexpected(["--expect-serial", "S1"], loop.path, serial);
     const none = "it is no device, so it has no serial number";
-    await expectUnexpected(["--expect-serial", "S1"], dir.file("fake-ssh"), none);
+    await expectUnexpected(["--expect-serial", "S1"], diskFile(dir, bytes(218, SIZE), "other"), none);
     const missing = "it does not exist, --expect-size says 1048576 bytes";
     await expectUnexpected(["--expect-size", "1M"], dir.file("new"), missing);
     expect(fs.existsSync(dir.file("new"))).toBe(false);
