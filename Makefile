@@ -4,7 +4,8 @@
 # The pinned Bun, out of node_modules; where install scripts are turned off, its binary is in @oven.
 BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bin/bun; do \
 	"$$bun" --version >/dev/null 2>&1 && echo "$$bun" && break; done)
-SOURCES = $(shell find src -name '*.ts') scripts/build.ts package.json bun.lock tsconfig.json bunfig.toml
+SOURCES = $(shell find src -name '*.ts') scripts/build.ts scripts/build-id.ts scripts/compile.ts scripts/elf.ts \
+	package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
 .PHONY: all demo check format test test-bootstrap fuzz kill faults bench profile readme clean
@@ -27,6 +28,12 @@ node_modules/.installed: package.json bun.lock
 
 dist/blocksync: node_modules/.installed $(SOURCES)
 	@$(BUN) scripts/build.ts
+
+# The binaries for every platform, checked and with their sums: dist/blocksync-linux-{x64,arm64}{,-musl}, dist/SHA256SUMS.
+# The first time it takes 400 MB of packages from the npm registry.
+.PHONY: dist
+dist: node_modules/.installed
+	@$(BUN) scripts/dist.ts
 
 # Shows what blocksync does on a sample image it makes: a copy, a few changes, what is written, and the same over ssh.
 demo: dist/blocksync

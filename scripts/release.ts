@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
-import { buildId } from "./build.ts";
+import { buildId } from "./build-id.ts";
 
 const root = join(import.meta.dir, "..");
 const dist = join(root, "dist");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import manifest from "../package.json" with { type: "json" };
-import { buildId } from "../scripts/build.ts";
+import { buildId } from "../scripts/build-id.ts";
 import { BINARY, fakeSsh, peakMemory, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { allocated } from "./helpers/sync.ts";

@@ -65,9 +65,9 @@ class Repository {
     fs.writeFileSync(this.#directory.file(path), text, { mode });
   }
 
-  /** What scripts/build.ts says of the sources as they are now. */
+  /** What scripts/build-id.ts says of the sources as they are now. */
   buildId(): string {
-    const script = 'import { buildId } from "./scripts/build.ts"; process.stdout.write(buildId());';
+    const script = 'import { buildId } from "./scripts/build-id.ts"; process.stdout.write(buildId());';
     return this.run([process.execPath, "-e", script]).stdout;
   }
 

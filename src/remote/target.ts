@@ -1,0 +1,115 @@
+/**
+ * The platforms there is a blocksync for, and which of them a far end is. What it is made of, Bun 1.4.5, decides both: its
+ * x86-64 build needs SSE4.2 and no more (it runs as qemu's Nehalem, not as Penryn; there is no other build for older
+ * processors), its glibc builds use symbols up to GLIBC_2.17, its musl builds need libstdc++ besides. Pure.
+ */
+import { ProtocolError, UnreachableError } from "../errors.ts";
+
+export interface Target {
+  /** As in the name of its file: "blocksync-linux-x64-musl". */
+  readonly name: string;
+  /** As `uname -m` prints it. */
+  readonly machine: string;
+  readonly libc: "glibc" | "musl";
+  /** e_machine of elf(5). */
+  readonly elfMachine: number;
+  /** The program that starts it, which must exist where it runs. */
+  readonly interpreter: string;
+}
+
+const X64 = { machine: "x86_64", elfMachine: 62 };
+const ARM64 = { machine: "aarch64", elfMachine: 183 };
+
+export const TARGETS: readonly Target[] = [
+  { name: "linux-x64", ...X64, libc: "glibc", interpreter: "/lib64/ld-linux-x86-64.so.2" },
+  { name: "linux-x64-musl", ...X64, libc: "musl", interpreter: "/lib/ld-musl-x86_64.so.1" },
+  { name: "linux-arm64", ...ARM64, libc: "glibc", interpreter: "/lib/ld-linux-aarch64.so.1" },
+  { name: "linux-arm64-musl", ...ARM64, libc: "musl", interpreter: "/lib/ld-musl-aarch64.so.1" },
+];
+
+/** The highest symbol version of glibc that a program for glibc may use, and so the oldest glibc it runs with. */
+export const OLDEST_GLIBC = "2.17";
+
+/** @throws {RangeError} for a name that is none. */
+export function targetNamed(name: string): Target {
+  const target = TARGETS.find((one) => one.name === name);
+  if (target === undefined) throw new RangeError(`Unknown target ${name}`);
+  return target;
+}
+
+/** What a program says of itself without being run: a text that scripts/build.ts put into it. */
+export function programMark(build: string, target: string): string {
+  return `blocksync-build ${build} ${target}.`;
+}
+
+/** What PROBE calls the platform of a target. */
+export function platformOf({ machine, libc }: Target): string {
+  return `Linux ${machine} ${libc}`;
+}
+
+/**
+ * Words of a far script, for POSIX sh as bootstrap.ts wants it, that set $w to SYSTEM, MACHINE and LIBC (glibc, musl, or
+ * none where what starts a program of that machine is missing, as in a 32-bit system on a 64-bit kernel), $y to the version
+ * of glibc or "-", and $x to what is lacking: "sse4_2", or libraries. Where both kinds of libc are installed, ldd says
+ * which is the system's own.
+ */
+export const PROBE = [
+  'w="$(uname -s) $(uname -m)"; x=; y=-; a=; f=',
+  `case $w in ${TARGETS.filter(({ libc }) => libc === "glibc")
+    .map(({ machine, interpreter }) => `"Linux ${machine}") a=${machine}; f=${interpreter};;`)
+    .join(" ")} esac`,
+  'c=none; [ -e "/lib/ld-musl-$a.so.1" ] && c=musl',
+  "v=$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1)",
+  'case $v in *musl*) true;; *) [ -e "$f" ] && c=glibc;; esac',
+  `case $v in "glibc "*) y=\${v#glibc };; esac`,
+  '[ "$a" = x86_64 ] && [ -r /proc/cpuinfo ] && { grep -q sse4_2 /proc/cpuinfo || x=" sse4_2"; }',
+  'for l in libstdc++.so.6 libgcc_s.so.1; do [ "$c" = musl ] || break; [ -e "/etc/ld-musl-$a.path" ] || [ -e "/usr/lib/$l" ] || [ -e "/lib/$l" ] || [ -e "/usr/local/lib/$l" ] || x="$x $l"; done',
+  'w="$w $c"',
+].join("; ");
+
+const PROBED = /^probe ([!-~]+) ([!-~]+) (glibc|musl|none) ([!-~]+)((?: [!-~]+)*)$/;
+
+const ELSEWHERE = "blocksync runs on Linux on x86-64 and arm64: run it on such a machine that reaches the disk";
+
+function isOlder(version: string, than: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const [thanMajor = 0, thanMinor = 0] = than.split(".").map(Number);
+  return major < thanMajor || (major === thanMajor && minor < thanMinor);
+}
+
+/**
+ * The target for the far end that answered with `line`, "probe " and what PROBE found; `host` is named in what is thrown.
+ * @throws {UnreachableError} when no blocksync can run there, with the reason.
+ * @throws {ProtocolError} when the line is none.
+ */
+export function targetOf(line: string, host: string): Target {
+  const what = `Cannot start blocksync on ${JSON.stringify(host)}`;
+  const [, system, machine, libc, version = "", rest = ""] = PROBED.exec(line) ?? [];
+  if (system === undefined) throw new ProtocolError(`${what}: it says ${JSON.stringify(line.slice(0, 200))}`);
+  const refuse = (why: string, hint: string) => new UnreachableError(`${what}: ${why}`, { hint });
+  const builds = TARGETS.filter((target) => system === "Linux" && target.machine === machine);
+  if (builds.length === 0) throw refuse(`it is ${system} ${machine}, for which there is no blocksync`, ELSEWHERE);
+  const target = builds.find((one) => one.libc === libc);
+  if (target === undefined) {
+    const interpreters = builds.map(({ interpreter }) => interpreter).join(" nor ");
+    throw refuse(
+      `it is Linux ${machine}, but has neither ${interpreters}`,
+      `its system is not a 64-bit one, or keeps its libc elsewhere (NixOS: nix-ld). ${ELSEWHERE}`,
+    );
+  }
+  if (libc === "glibc" && isOlder(version, OLDEST_GLIBC)) {
+    throw refuse(
+      `its glibc is ${version}, blocksync needs ${OLDEST_GLIBC} or newer`,
+      "boot a newer system there, such as a rescue system, or run blocksync on another machine that reaches the disk",
+    );
+  }
+  const lacks = rest.split(" ").filter((word) => word !== "");
+  if (lacks.includes("sse4_2")) throw refuse("its processor has no SSE4.2, which blocksync needs", ELSEWHERE);
+  if (lacks.length > 0) {
+    throw refuse(
+      `its libc is musl, and ${lacks.join(" and ")} ${lacks.length === 1 ? "is" : "are"} missing`,
+      "install libstdc++ there, on Alpine with: apk add libstdc++",
+    );
+  }
+  return target;
+}
