@@ -1,5 +1,5 @@
 /** Whether an executable is what it claims to be: for its target, with the libraries and the addon of it. Pure. */
-import { OLDEST_GLIBC, type Target } from "../src/remote/target.ts";
+import { MARK_WITHIN, OLDEST_GLIBC, type Target } from "../src/remote/target.ts";
 import { readElf } from "./elf.ts";
 
 /** Libraries that a far end may be asked for: of glibc itself, or of musl with libstdc++ (which brings libgcc_s). */
@@ -39,7 +39,8 @@ export function checkArtifact(bytes: Uint8Array, target: Target, mark: string, a
   if (glibc !== undefined && glibc.localeCompare(OLDEST_GLIBC, "en", { numeric: true }) > 0)
     throw wrong(`it needs glibc ${glibc}, more than ${OLDEST_GLIBC}`);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (!buffer.includes(mark, 0, "latin1")) throw wrong(`it does not say ${JSON.stringify(mark)}`);
+  if (!buffer.subarray(-MARK_WITHIN).includes(mark, 0, "latin1"))
+    throw wrong(`it does not say ${JSON.stringify(mark)}`);
   for (const addon of addons) {
     if (buffer.includes(addon.bytes) !== (addon.target === target))
       throw wrong(`the hash addon for ${addon.target.name} is ${addon.target === target ? "not " : ""}in it`);

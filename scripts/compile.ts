@@ -39,7 +39,11 @@ export async function compile(target: Target, bun: string, modules: string, outf
       // Start-up 24 ms instead of 40; bytecode needs the module format named.
       bytecode: true,
       format: "esm",
-      define: { BLOCKSYNC_MARK: JSON.stringify(programMark(buildId(), target.name)) },
+      define: {
+        BLOCKSYNC_MARK: JSON.stringify(programMark(buildId(), target.name)),
+        // Otherwise that of whoever builds goes into the program.
+        "process.env.NODE_ENV": '"production"',
+      },
       plugins: [
         {
           name: "addon",

@@ -24,6 +24,11 @@ const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
     "A directory where the far host keeps its copy of the program, before the usual places. Set here it is sent there; " +
       "set there it counts where none is sent.",
   ],
+  [
+    "BLOCKSYNC_BINARIES",
+    "A directory with the programs for other platforms, such as blocksync-linux-arm64, besides that of the running one " +
+      "and ~/.cache/blocksync.",
+  ],
   ["BLOCKSYNC_DEBUG", "When set, a failure is followed by the places in the program that it came through."],
 ];
 

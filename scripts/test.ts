@@ -28,6 +28,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   groff: "groff-base",
   man: "man-db",
   "rsvg-convert": "librsvg2-bin",
+  readelf: "binutils",
+  "qemu-aarch64-static": "qemu-user-static",
+  "/usr/aarch64-linux-gnu/lib/libc.so.6": "libc6-arm64-cross",
+  "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1": "libgcc-s1-arm64-cross",
 };
 
 function missingPackages(): string[] {

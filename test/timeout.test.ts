@@ -195,6 +195,7 @@ describe("the login", () => {
     directory: "",
     env: process.env,
     own: { version: "1", build: "1" },
+    target: "linux-x64",
     createPipe,
     limits: undefined,
     timeoutSeconds: 1,

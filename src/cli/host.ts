@@ -1,7 +1,7 @@
 /** How this program reaches a host: the options of a connection that all commands share. */
 import { createPipe } from "../local/kernel.ts";
 import type { ConnectOptions } from "../remote/connect.ts";
-import { BUILD, VERSION } from "../version.ts";
+import { BUILD, TARGET, VERSION } from "../version.ts";
 import type { HostOptions } from "./options.ts";
 import { hasTerminal } from "./terminal.ts";
 
@@ -29,6 +29,7 @@ export function hostConnection(
     directory: remoteDirectory,
     env: childEnvironment(passwordVariable),
     own: { version: VERSION, build: BUILD },
+    target: TARGET,
     createPipe,
     limits: undefined,
     timeoutSeconds,

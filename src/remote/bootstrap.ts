@@ -6,8 +6,9 @@
  * any login shell, and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
  * (busybox head takes 5 bytes too many, dash and busybox "sh -s" swallow what follows the script; measured):
  *
- *     we send   the program's SHA-256, a line, before anything is said
- *     it says   MARKER probe SYSTEM MACHINE
+ *     we send   our own program's SHA-256, a line, before anything is said
+ *     it says   MARKER probe SYSTEM MACHINE LIBC VERSION [LACKS…]   of target.ts
+ *     we send   the SHA-256 of the program for that platform, a line, if it is not our own
  *     it says   MARKER ready                 and becomes the program; or
  *     it says   MARKER send CODECS DIRECTORY CODECS is a comma-separated list
  *     we send   CODEC LENGTH, a line, then exactly LENGTH bytes
@@ -26,6 +27,7 @@ import type { Program } from "./program.ts";
 import { isPreamble } from "./protocol.ts";
 import { quoteWord } from "./quote.ts";
 import type { ByteReader, ByteSink } from "./streams.ts";
+import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
 
 /** What login files and banners may print before the marker. */
 const NOISE_LIMIT = 4 << 20;
@@ -71,7 +73,7 @@ export const FAR_DIRECTORIES =
   '"$2" "$BLOCKSYNC_REMOTE_DIR" "$([ -d "$HOME" ] && echo "$HOME/.cache/blocksync")" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
 
 /**
- * $1 marker, $2 a directory to use first, $3 SudoMode.
+ * $1 marker, $2 a directory to use first, $3 SudoMode, $4 our own platform.
  *
  * The script works inside the directory (cd, then "./name"), which must be our own and writable to nobody else: then no
  * other user can put anything else under a name between the moment it is checked and the moment it is run. Of a
@@ -89,7 +91,9 @@ export const FAR_DIRECTORIES =
  * when it is a day old, since a younger one may still be growing.
  */
 const SCRIPT = [
-  'm=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo; echo "$m probe $(uname -s) $(uname -m)"; read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
+  "m=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo",
+  PROBE,
+  'echo "$m probe $w $y$x"; read -r h || exit 1; [ "$w" = "$4" ] || read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
   'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
   'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
@@ -111,8 +115,9 @@ const SCRIPT = [
 ].join("; ");
 
 /** The command for the far shell that runs the script. */
-export function bootstrapCommand(marker: string, directory: string, sudo: SudoMode): string {
-  return `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(directory)} ${quoteWord(sudo)}`;
+export function bootstrapCommand(marker: string, directory: string, sudo: SudoMode, own: Target): string {
+  const words = [marker, directory, sudo, platformOf(own)].map(quoteWord);
+  return `sh -c ${quoteScript(SCRIPT)} blocksync ${words.join(" ")}`;
 }
 
 /** The command for the far shell that runs the program already at `path` there. */
@@ -201,20 +206,22 @@ export async function awaitReady(reader: ByteReader, marker: string): Promise<bo
 
 /**
  * Plays our part of the exchange. Returns undefined when the stream ended before it was through.
- * @throws {UnreachableError} when the far side says why it cannot, or is another platform.
+ * `programFor` is asked for the program of another target than our own.
+ * @throws {UnreachableError} when the far side says why it cannot, or there is no program for its platform.
  */
 export async function bootstrap(
   reader: ByteReader,
   sink: ByteSink,
   marker: string,
   host: string,
-  program: Program,
+  own: Program,
+  programFor: (target: Target) => Program,
   listener: BootstrapListener,
 ): Promise<BootstrapResult | undefined> {
   const lines = new MarkedLines(reader, marker);
   const name = JSON.stringify(host);
   // Not only after the probe has come, which would be a round trip later; the script reads it when it gets there.
-  await sendLine(sink, await program.sha256());
+  await sendLine(sink, await own.sha256());
   const probe = await lines.next();
   if (probe === undefined) return undefined;
   listener.onBegun();
@@ -222,15 +229,9 @@ export async function bootstrap(
     listener.onReady();
     return { bytesBootstrapped: 0 };
   }
-  const platform = probe.replace(/^probe /, "");
-  if (platform !== program.platform) {
-    throw new UnreachableError(
-      `Cannot start blocksync on ${name}: it is ${platform}, this program is for ${program.platform}`,
-      {
-        hint: "build blocksync for that platform, put it there and name it with --remote-path",
-      },
-    );
-  }
+  const target = targetOf(probe, host);
+  const program = target === own.target ? own : programFor(target);
+  if (program !== own) await sendLine(sink, await program.sha256());
   const answer = await lines.next();
   if (answer === undefined) return undefined;
   if (answer === "ready") {

@@ -1,6 +1,6 @@
 /**
  * Removes what bootstrap.ts leaves at a far end: copies of the program, of every version, the notes beside them (and that
- * of own-digest.ts) and parts of copies. Nothing else is touched, and no directory is looked into that bootstrap.ts would not use: it must be ours,
+ * of program-digest.ts) and parts of copies. Nothing else is touched, and no directory is looked into that bootstrap.ts would not use: it must be ours,
  * and nobody else may write to it.
  *
  * The script says "MARKER removed LENGTH PATH" for each copy (LENGTH in bytes) and "MARKER cleaned" at its end.
@@ -20,7 +20,7 @@ const SCRIPT = [
   "m=$1; o=$PWD; echo",
   ...FAR_FUNCTIONS,
   'gone() { l=$(wc -c <"$1" | tr -d " "); rm -f "$1" && echo "$m removed $l $PWD/$1"; }',
-  'sweep() { for f in blocksync-*; do copy "$f" && gone "$f"; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && gone "$f"; done; for f in blocksync-*.checked; do named "$(basename "$f" .checked)" && rm -f "$f"; done; rm -f program.checked; }',
+  'sweep() { for f in blocksync-*; do copy "$f" && gone "$f"; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && gone "$f"; done; for f in blocksync-*.checked; do named "$(basename "$f" .checked)" && rm -f "$f"; done; rm -f program.checked program-linux-*.checked; }',
   `for d in ${FAR_DIRECTORIES}; do [ -n "$d" ] || continue; q=$d/blocksync-$(id -u); cd "$o" && enter "$d" && sweep; cd "$o"; [ -h "$q" ] && continue; enter "$q" && sweep && cd "$o" && rmdir "$q" 2>/dev/null; done; cd "$o"`,
   '[ -n "$HOME" ] && rmdir "$HOME/.cache/blocksync" 2>/dev/null; echo "$m cleaned"',
 ].join("; ");

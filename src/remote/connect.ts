@@ -6,8 +6,10 @@ import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { limitSink, limitSource, type RateLimit } from "./rate.ts";
+import { programFor } from "./shelf.ts";
 import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
+import { OLDEST_GLIBC, platformOf, type Target } from "./target.ts";
 import { Watch } from "./watch.ts";
 
 export interface ConnectOptions {
@@ -25,6 +27,8 @@ export interface ConnectOptions {
   readonly directory: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly own: Build;
+  /** The name of the target that this program is for. */
+  readonly target: string;
   readonly createPipe: ChildOptions["createPipe"];
   /** What all connections of a run may carry together, each direction by itself. */
   readonly limits: { readonly sent: RateLimit; readonly received: RateLimit } | undefined;
@@ -53,13 +57,13 @@ export function randomMarker(): string {
 export async function connect(remote: RemoteHost, options: ConnectOptions): Promise<Connection> {
   const marker = randomMarker();
   const sudo = !options.sudo ? "" : options.askPassword === undefined ? "sudo" : "ask";
+  const program = options.script === undefined ? ownProgram(options.target) : undefined;
   const command =
-    options.script === undefined
-      ? bootstrapCommand(marker, options.directory, sudo)
-      : scriptCommand(marker, options.script, sudo);
+    program === undefined
+      ? scriptCommand(marker, options.script ?? "", sudo)
+      : bootstrapCommand(marker, options.directory, sudo, program.target);
   const argv = shellCommand(remote, options.shell, command);
   options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
-  const program = options.script === undefined ? ownProgram() : undefined;
   const started = start(argv, remote.host, options, sudo === "ask" ? marker : undefined);
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
@@ -68,7 +72,11 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       patience.start();
       return { bytesBootstrapped: 0 };
     }
-    return await bootstrap(reader, child.sink, marker, remote.host, program, {
+    const other = (target: Target) => {
+      options.onNote(`${remote.host} is another platform: ${platformOf(target)}`, true);
+      return programFor(target, options.own.build, remote.host);
+    };
+    return await bootstrap(reader, child.sink, marker, remote.host, program, other, {
       onBegun: () => patience.start(),
       onUpload: (directory) => options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false),
       onUploaded: (elapsedMs) => patience.start(elapsedMs),
@@ -222,6 +230,13 @@ function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EPIPE";
 }
 
+/** What to do about what the dynamic linkers of glibc and musl say; undefined when they said nothing. */
+function loaderHint(said: string): string | undefined {
+  if (/version .GLIBC_[\d.]+. not found/.test(said)) return `its glibc is too old, blocksync needs ${OLDEST_GLIBC}`;
+  if (/lib(stdc\+\+|gcc_s)\.so/.test(said)) return "install libstdc++ there, on Alpine with: apk add libstdc++";
+  return undefined;
+}
+
 /** Puts the end of a command into words that ended before the far side had begun. */
 export async function notStarted(child: Child, host: string, command: string): Promise<UnreachableError> {
   const { status, text } = await child.ending();
@@ -230,13 +245,14 @@ export async function notStarted(child: Child, host: string, command: string): P
   const why: Record<number, string> = {
     126: "the program cannot be executed there (another platform, or a noexec mount)",
     127: "the program or a library it needs was not found there",
-    132: "the program needs a newer processor (AVX2)",
+    132: "the program needs a newer processor (SSE4.2)",
   };
+  const loader = loaderHint(said);
   const known = /\bsudo: .*(tty|terminal)/.test(said)
     ? "sudo there wants a terminal (requiretty): allow it without one for this user, or log in as root"
     : status === undefined
       ? undefined
-      : why[status];
+      : (loader ?? why[status]);
   return new UnreachableError(
     `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said}`,
     {

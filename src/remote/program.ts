@@ -1,8 +1,9 @@
-/** The running executable as something to be sent: its platform, its digest, its bytes packed. */
+/** An executable of blocksync as something to be sent: its target, its digest, its bytes packed. */
 import fs from "node:fs";
 import { gzip } from "node:zlib";
 import { UnreachableError } from "../errors.ts";
-import { ownDigest } from "./own-digest.ts";
+import { programDigest } from "./program-digest.ts";
+import { type Target, targetNamed } from "./target.ts";
 
 /** The running file even if it was renamed or replaced meanwhile (proc(5)). */
 const SELF = "/proc/self/exe";
@@ -11,28 +12,20 @@ const ZSTD_LEVEL = 3;
 const GZIP_LEVEL = 1;
 
 export interface Program {
-  /** As "uname -s -m" prints it: "Linux x86_64". */
-  readonly platform: string;
+  readonly target: Target;
   /** Lower-case hexadecimal. */
   sha256(): Promise<string>;
   /** The program packed by the first of `codecs` that is known: "zstd", "gzip", or "none". */
   packed(codecs: readonly string[]): Promise<{ readonly codec: string; readonly bytes: Uint8Array }>;
 }
 
-const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
-
-/** @throws {UnreachableError} when blocksync does not run as its own executable, so has nothing to send. */
-export function ownProgram(): Program {
-  if (!Bun.main.startsWith("/$bunfs/")) {
-    throw new UnreachableError("Cannot bring blocksync to the far side: it does not run as its own executable", {
-      hint: "build it with make, and run dist/blocksync",
-    });
-  }
+/** The program for `target` in the file `path`; its digest is noted under `note`. */
+export function programIn(path: string, target: Target, note: string): Program {
   return {
-    platform: `Linux ${MACHINES[process.arch] ?? process.arch}`,
-    sha256: () => ownDigest(SELF, process.env["HOME"]),
+    target,
+    sha256: () => programDigest(path, process.env["HOME"], note),
     async packed(codecs) {
-      const raw = await fs.promises.readFile(SELF);
+      const raw = await fs.promises.readFile(path);
       if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
       if (codecs.includes("gzip")) {
         const packed = await new Promise<Buffer>((resolve, reject) => {
@@ -43,4 +36,17 @@ export function ownProgram(): Program {
       return { codec: "none", bytes: raw };
     },
   };
+}
+
+/**
+ * The running program, which is for the target called `target`.
+ * @throws {UnreachableError} when blocksync does not run as its own executable, so has nothing to send.
+ */
+export function ownProgram(target: string): Program {
+  if (!Bun.main.startsWith("/$bunfs/")) {
+    throw new UnreachableError("Cannot bring blocksync to the far side: it does not run as its own executable", {
+      hint: "build it with make, and run dist/blocksync",
+    });
+  }
+  return programIn(SELF, targetNamed(target), "program");
 }

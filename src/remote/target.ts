@@ -37,10 +37,16 @@ export function targetNamed(name: string): Target {
   return target;
 }
 
-/** What a program says of itself without being run: a text that scripts/build.ts put into it. */
+/** What a program says of itself without being run: a text that scripts/compile.ts puts into it. */
 export function programMark(build: string, target: string): string {
   return `blocksync-build ${build} ${target}.`;
 }
+
+/**
+ * The mark is within so many bytes of a program's end: there Bun puts what it compiled, 1.2 MB of 113 MB with hash addon and
+ * bytecode.
+ */
+export const MARK_WITHIN = 16 << 20;
 
 /** What PROBE calls the platform of a target. */
 export function platformOf({ machine, libc }: Target): string {
@@ -63,7 +69,7 @@ export const PROBE = [
   'case $v in *musl*) true;; *) [ -e "$f" ] && c=glibc;; esac',
   `case $v in "glibc "*) y=\${v#glibc };; esac`,
   '[ "$a" = x86_64 ] && [ -r /proc/cpuinfo ] && { grep -q sse4_2 /proc/cpuinfo || x=" sse4_2"; }',
-  'for l in libstdc++.so.6 libgcc_s.so.1; do [ "$c" = musl ] || break; [ -e "/etc/ld-musl-$a.path" ] || [ -e "/usr/lib/$l" ] || [ -e "/lib/$l" ] || [ -e "/usr/local/lib/$l" ] || x="$x $l"; done',
+  'if [ "$c" = musl ]; then p=$(cat "/etc/ld-musl-$a.path" 2>/dev/null || echo /lib:/usr/local/lib:/usr/lib); for l in libstdc++.so.6 libgcc_s.so.1; do z=1; for d in $(echo "$p" | tr : " "); do [ -e "$d/$l" ] && z=; done; [ -z "$z" ] || x="$x $l"; done; fi',
   'w="$w $c"',
 ].join("; ");
 

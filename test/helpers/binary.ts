@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly env?: Record<string, string | undefined>;
   readonly cwd?: string;
   readonly argv0?: readonly string[];
+  /** Another copy of the program. */
+  readonly binary?: string;
 }
 
 /** The environment of a user: no CI variables, no terminal. */
@@ -23,7 +25,7 @@ function environment(extra: Record<string, string | undefined> = {}): Record<str
 
 /** Runs a command to its end; `argv0` goes before it (strace, unshare …). */
 export async function run(words: readonly string[], options: RunOptions = {}): Promise<Result> {
-  const child = Bun.spawn([...(options.argv0 ?? []), BINARY, ...words], {
+  const child = Bun.spawn([...(options.argv0 ?? []), options.binary ?? BINARY, ...words], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

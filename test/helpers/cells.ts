@@ -289,6 +289,88 @@ function toolCells(): Cell[] {
   ];
 }
 
+/** Programs that stand in the place of those of the far end. */
+function posing(bench: Bench, programs: Readonly<Record<string, string>>): string {
+  const directory = `${bench.dir}/posing`;
+  fs.rmSync(directory, { recursive: true, force: true });
+  fs.mkdirSync(directory);
+  for (const [name, script] of Object.entries(programs))
+    fs.writeFileSync(`${directory}/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return `export PATH=${directory}:$PATH`;
+}
+
+function unameOf(system: string, machine: string): string {
+  return `case $1 in -s) echo ${system};; -m) echo ${machine};; esac`;
+}
+
+function platformCells(): Cell[] {
+  const row = "D6.30";
+  const machine = process.arch === "x64" ? "x86_64" : "aarch64";
+  const foreign = process.arch === "x64" ? "aarch64" : "x86_64";
+  const refused = (name: string, programs: Record<string, string>, sentence: RegExp, slow = false): Cell => ({
+    row,
+    name,
+    slow,
+    run: (bench) => bench.refuses({ setup: posing(bench, programs) }, sentence),
+  });
+  const unknown = (system: string, its: string, slow = true) =>
+    refused(
+      `${system} on ${its}`,
+      { uname: unameOf(system, its) },
+      new RegExp(`it is ${system} ${its}, for which there is no blocksync`),
+      slow,
+    );
+  // Musl's loader besides this machine's own.
+  const musl = (bench: Bench) => {
+    const loader = `${bench.dir}/loader`;
+    fs.mkdirSync(loader, { recursive: true });
+    fs.writeFileSync(`${loader}/ld-musl-${machine}.so.1`, "");
+    return `lib=$(readlink -f /lib); mount -t overlay -o "lowerdir=${loader}:$lib" overlay "$lib"`;
+  };
+  const cpuinfo = (bench: Bench) => {
+    fs.writeFileSync(`${bench.dir}/cpuinfo`, "flags\t\t: fpu sse sse2 ssse3 sse4_1\n");
+    return `mount --bind ${bench.dir}/cpuinfo /proc/cpuinfo`;
+  };
+  return [
+    {
+      row,
+      name: "glibc, and musl besides",
+      run: (bench) => {
+        bench.prepare(bench.home);
+        return bench.works({ setup: musl(bench) });
+      },
+    },
+    {
+      row,
+      name: "musl without libstdc++",
+      run: (bench) =>
+        bench.refuses(
+          { setup: `${musl(bench)}; ${posing(bench, { getconf: "exit 1", ldd: "echo musl libc >&2; exit 1" })}` },
+          /its libc is musl, and libstdc\+\+\.so\.6 and libgcc_s\.so\.1 are missing/,
+        ),
+    },
+    ...(process.arch === "x64"
+      ? [
+          {
+            row,
+            name: "x86-64 without SSE4.2",
+            run: (bench: Bench) => bench.refuses({ setup: cpuinfo(bench) }, /its processor has no SSE4\.2/),
+          },
+        ]
+      : []),
+    unknown("Linux", "armv7l", false),
+    unknown("Linux", "i686"),
+    unknown("Darwin", "arm64"),
+    unknown("FreeBSD", "amd64"),
+    refused(
+      "a 64-bit kernel under a 32-bit system",
+      { uname: unameOf("Linux", foreign) },
+      /it is Linux \w+, but has neither \/\S+ nor \/\S+/,
+    ),
+    refused("glibc 2.12", { getconf: "echo glibc 2.12" }, /its glibc is 2.12, blocksync needs 2.17 or newer/),
+  ];
+}
+
 /** Without an upload: these are about the connection. */
 function connected(attempt: Attempt): Cell["run"] {
   return (bench) => {
@@ -395,5 +477,6 @@ export const CELLS: readonly Cell[] = [
   ...cutCells(),
   ...plantCells(),
   ...toolCells(),
+  ...platformCells(),
   ...connectionCells(),
 ];

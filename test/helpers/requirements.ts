@@ -11,6 +11,35 @@ function has(program: string): boolean {
 
 const root = process.getuid?.() === 0;
 
+/** Where Debian keeps the libraries of an arm64 system (libc6-arm64-cross, libgcc-s1-arm64-cross). */
+export const ARM64_LIBRARIES = "/usr/aarch64-linux-gnu/lib";
+
+function arm64Reason(): string | undefined {
+  if (process.arch !== "x64") return "qemu's arm64 is played on x86-64 only";
+  if (!has("qemu-aarch64-static") || !has("qemu-x86_64-static")) return "qemu-user-static is not installed";
+  return ["libc.so.6", "libgcc_s.so.1"].every((name) => fs.existsSync(`${ARM64_LIBRARIES}/${name}`))
+    ? undefined
+    : "the libraries of arm64 are not installed (libc6-arm64-cross, libgcc-s1-arm64-cross)";
+}
+
+/** Kernel 6.7 or newer: a user namespace with binary formats of its own, so that this machine keeps its own. */
+function binfmtReason(): string | undefined {
+  const words = [
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "mount",
+    "-t",
+    "binfmt_misc",
+    "none",
+    "/proc/sys/fs/binfmt_misc",
+  ];
+  if (!has("unshare")) return "unshare is not installed";
+  return Bun.spawnSync(["unshare", ...words], { stdio: ["ignore", "ignore", "ignore"] }).exitCode === 0
+    ? undefined
+    : "this kernel has no binary formats in user namespaces";
+}
+
 export const NEEDS = {
   sshd: has("sshd") || fs.existsSync("/usr/sbin/sshd") ? undefined : "sshd is not installed (openssh-server)",
   loop: !root
@@ -46,6 +75,9 @@ export const NEEDS = {
   zsh: has("zsh") ? undefined : "zsh is not installed",
   fish: has("fish") ? undefined : "fish is not installed",
   rsvg: has("rsvg-convert") ? undefined : "rsvg-convert is not installed (librsvg2-bin)",
+  readelf: has("readelf") ? undefined : "readelf is not installed (binutils)",
+  qemu: arm64Reason(),
+  binfmt: arm64Reason() ?? binfmtReason(),
   git: has("git") ? undefined : "git is not installed",
 } as const;
 

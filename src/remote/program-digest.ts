@@ -1,27 +1,26 @@
 /**
- * The SHA-256 of the running program, computed once and then noted in ~/.cache/blocksync: hashing 110 MB takes 80 ms of a
- * core at every start. The note holds for one file as it was: device, inode, size and both times, of which nobody can set
+ * The SHA-256 of a program, computed once and then noted in ~/.cache/blocksync: hashing 110 MB takes 80 ms of a core at
+ * every start. The running one has a note, and one for each other target. The note holds for one file as it was: device, inode, size and both times, of which nobody can set
  * the last. It is believed only where nobody else can have written it, and what the far end checks is not this note but
  * the bytes, so a wrong one cannot make anything run.
  */
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
-const NOTE = "program.checked";
-
-/** Of the file open as `path`, such as /proc/self/exe; `home` is where the note is kept, undefined for nowhere. */
-export async function ownDigest(path: string, home: string | undefined): Promise<string> {
+/** Of the file open as `path`, such as /proc/self/exe, noted under `name`; `home` is undefined for no note. */
+export async function programDigest(path: string, home: string | undefined, name = "program"): Promise<string> {
+  const note = `${name}.checked`;
   const { dev, ino, size, mtimeNs, ctimeNs } = fs.statSync(path, { bigint: true });
   const state = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
   // A home that is not there is not made.
   const directory = home === undefined || !fs.existsSync(home) ? undefined : join(home, ".cache", "blocksync");
-  const noted = directory === undefined ? undefined : readNote(directory, state);
+  const noted = directory === undefined ? undefined : readNote(join(directory, note), state);
   if (noted !== undefined) return noted;
   // In pieces: 110 MB are not to be held for a run that sends nothing of them.
   const hasher = new Bun.CryptoHasher("sha256");
   for await (const piece of fs.createReadStream(path, { highWaterMark: 1 << 20 })) hasher.update(piece);
   const digest = hasher.digest("hex");
-  if (directory !== undefined) writeNote(directory, `${state} ${digest}\n`);
+  if (directory !== undefined) writeNote(join(directory, note), `${state} ${digest}\n`);
   return digest;
 }
 
@@ -30,10 +29,10 @@ function isPrivate({ uid, mode }: fs.Stats): boolean {
   return uid === process.geteuid?.() && (mode & 0o022) === 0;
 }
 
-function readNote(directory: string, state: string): string | undefined {
+function readNote(note: string, state: string): string | undefined {
   try {
-    if (!isPrivate(fs.lstatSync(directory))) return undefined;
-    const fd = fs.openSync(join(directory, NOTE), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    if (!isPrivate(fs.lstatSync(dirname(note)))) return undefined;
+    const fd = fs.openSync(note, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     try {
       const stat = fs.fstatSync(fd);
       if (!stat.isFile() || !isPrivate(stat) || stat.size > 1024) return undefined;
@@ -48,14 +47,15 @@ function readNote(directory: string, state: string): string | undefined {
 }
 
 /** A note that cannot be written is only missed. */
-function writeNote(directory: string, text: string): void {
+function writeNote(note: string, text: string): void {
+  const directory = dirname(note);
   try {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
     if (!isPrivate(fs.lstatSync(directory))) return;
-    const part = join(directory, `${NOTE}.${process.pid}`);
+    const part = `${note}.${process.pid}`;
     try {
       fs.writeFileSync(part, text, { mode: 0o600, flag: "wx" });
-      fs.renameSync(part, join(directory, NOTE));
+      fs.renameSync(part, note);
     } finally {
       fs.rmSync(part, { force: true });
     }

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { ownDigest } from "../src/remote/own-digest.ts";
+import { programDigest } from "../src/remote/program-digest.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 function sha256(text: string): string {
@@ -14,23 +14,23 @@ function mark(note: string): string {
   return marked;
 }
 
-test("ownDigest() notes what it computed, and believes the note while the file is as it was", async () => {
+test("programDigest() notes what it computed, and believes the note while the file is as it was", async () => {
   using dir = tempDir();
   const note = dir.file(".cache/blocksync/program.checked");
   fs.writeFileSync(dir.file("program"), "one");
-  expect(await ownDigest(dir.file("program"), dir.path)).toBe(sha256("one"));
+  expect(await programDigest(dir.file("program"), dir.path)).toBe(sha256("one"));
   expect(fs.readdirSync(dir.file(".cache/blocksync"))).toEqual(["program.checked"]);
   expect(fs.statSync(note).mode & 0o777).toBe(0o600);
   const marked = mark(note);
-  expect(await ownDigest(dir.file("program"), dir.path)).toBe(marked);
+  expect(await programDigest(dir.file("program"), dir.path)).toBe(marked);
   // Another file of the same length and times under the same name: its ctime and inode differ.
   const { atime, mtime } = fs.statSync(dir.file("program"));
   fs.writeFileSync(dir.file("program"), "two");
   fs.utimesSync(dir.file("program"), atime, mtime);
-  expect(await ownDigest(dir.file("program"), dir.path)).toBe(sha256("two"));
+  expect(await programDigest(dir.file("program"), dir.path)).toBe(sha256("two"));
 });
 
-test("ownDigest() does not believe a note that others could have written, a link, or nonsense", async () => {
+test("programDigest() does not believe a note that others could have written, a link, or nonsense", async () => {
   using dir = tempDir();
   const cache = dir.file(".cache/blocksync");
   const note = `${cache}/program.checked`;
@@ -52,17 +52,17 @@ test("ownDigest() does not believe a note that others could have written, a link
   for (const change of spoil) {
     fs.rmSync(dir.file(".cache"), { recursive: true, force: true });
     fs.rmSync(dir.file("elsewhere"), { recursive: true, force: true });
-    await ownDigest(dir.file("program"), dir.path);
+    await programDigest(dir.file("program"), dir.path);
     mark(note);
     change();
-    expect(await ownDigest(dir.file("program"), dir.path)).toBe(sha256("one"));
+    expect(await programDigest(dir.file("program"), dir.path)).toBe(sha256("one"));
   }
 });
 
-test("ownDigest() does without a home, and where none can be written", async () => {
+test("programDigest() does without a home, and where none can be written", async () => {
   using dir = tempDir();
   fs.writeFileSync(dir.file("program"), "one");
   for (const home of [undefined, "", "/proc/nowhere", dir.file("nowhere"), dir.file("program")])
-    expect(await ownDigest(dir.file("program"), home)).toBe(sha256("one"));
+    expect(await programDigest(dir.file("program"), home)).toBe(sha256("one"));
   expect(fs.readdirSync(dir.path)).toEqual(["program"]);
 });
