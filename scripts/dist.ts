@@ -21,35 +21,40 @@ function bunPath({ machine, libc }: Target): string {
   return join(modules, "@oven", name, "bin/bun");
 }
 
-/** A package whose integrity is not that of bun.lock is left out by Bun without a word, so each is looked for. */
+/** @throws {Error} when one cannot be had, or is not what bun.lock says. */
 function installPackages(): void {
   fs.mkdirSync(packages, { recursive: true });
   for (const name of ["package.json", "bun.lock"]) fs.copyFileSync(join(root, name), join(packages, name));
   const every = ["--cpu=*", "--os=linux", "--libc=*"];
-  const install = [process.execPath, "install", "--frozen-lockfile", "--ignore-scripts", "--silent", ...every];
+  const install = [process.execPath, "install", "--frozen-lockfile", "--ignore-scripts", "--no-progress", ...every];
   const { exitCode, stderr } = Bun.spawnSync(install, { cwd: packages, stdin: "ignore" });
-  const missing = TARGETS.flatMap((target) => [bunPath(target), addonPath(modules, target)]).filter(
-    (path) => !fs.existsSync(path),
-  );
-  if (exitCode === 0 && missing.length === 0) return;
-  throw new Error(
-    `Cannot install the packages of every target: bun install ended with ${exitCode}: ${stderr.toString().trim()}; missing: ${missing.join(" ")}`,
-  );
+  if (exitCode !== 0) throw new Error(`bun install ended with ${exitCode}: ${stderr.toString().trim()}`);
 }
 
-installPackages();
-fs.mkdirSync(dist, { recursive: true });
-const sums: string[] = [];
-for (const target of TARGETS) {
-  const name = `blocksync-${target.name}`;
-  const path = join(dist, name);
-  await compile(target, bunPath(target), modules, path);
-  const bytes = fs.readFileSync(path);
-  const addons = TARGETS.map((one) => ({ target: one, bytes: fs.readFileSync(addonPath(modules, one)) }));
-  const { needed, glibc } = checkArtifact(bytes, target, programMark(buildId(), target.name), addons);
-  sums.push(`${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}  ${name}\n`);
-  process.stdout.write(
-    `dist/${name}: ${(bytes.length / 1e6).toFixed(1)} MB, ${target.interpreter}, ${needed.join(" ")}${glibc === undefined ? "" : `, GLIBC ${glibc}`}\n`,
-  );
+async function buildAll(): Promise<void> {
+  const addons = TARGETS.map((target) => ({ target, bytes: fs.readFileSync(addonPath(modules, target)) }));
+  const sums: string[] = [];
+  for (const target of TARGETS) {
+    const name = `blocksync-${target.name}`;
+    const path = join(dist, name);
+    await compile(target, bunPath(target), modules, path);
+    const bytes = fs.readFileSync(path);
+    const { needed, glibc } = checkArtifact(bytes, target, programMark(buildId(), target.name), addons);
+    sums.push(`${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}  ${name}\n`);
+    const words = [`${(bytes.length / 1e6).toFixed(1)} MB`, `started by ${target.interpreter}`, needed.join(" ")];
+    if (glibc !== undefined) words.push(`glibc ${glibc}`);
+    process.stdout.write(`dist/${name}: ${words.join(", ")}\n`);
+  }
+  fs.writeFileSync(join(dist, "SHA256SUMS"), sums.join(""));
 }
-fs.writeFileSync(join(dist, "SHA256SUMS"), sums.join(""));
+
+fs.mkdirSync(dist, { recursive: true });
+// Sums of what is no longer there would be worse than none.
+fs.rmSync(join(dist, "SHA256SUMS"), { force: true });
+try {
+  installPackages();
+  await buildAll();
+} catch (error) {
+  process.stderr.write(`dist: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

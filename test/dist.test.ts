@@ -170,6 +170,36 @@ describe("D6.30 the program of another platform", () => {
   });
 });
 
+describe("D6.30 a program already there that does not start", () => {
+  // The words of glibc 2.12 and musl 1.2.3, with the ends that they came with.
+  for (const [words, status, hint] of [
+    ["%s: /lib64/libc.so.6: version `GLIBC_2.17' not found (required by %s)", 1, /glibc is too old, .* needs 2.17/],
+    ["Error relocating %s: _ZSt17__throw_bad_allocv: symbol not found", 127, /apk add libstdc\+\+/],
+    [
+      "Error loading shared library libstdc++.so.6: No such file or directory (needed by %s)",
+      127,
+      /apk add libstdc\+\+/,
+    ],
+    ["cannot execute binary file: Exec format error", 126, /another platform, or a noexec mount/],
+  ] as const) {
+    test(`is explained: ${words.slice(0, 40)}`, async () => {
+      const path = dir.file("broken");
+      fs.writeFileSync(path, `#!/bin/sh\ncat >&2 <<'END'\n${words.replaceAll("%s", path)}\nEND\nexit ${status}\n`, {
+        mode: 0o755,
+      });
+      const { exitCode, stderr } = await run([
+        ...["-S", path, ...fakeSsh(dir.file("shell"))],
+        ...[dir.file("s"), `h:${dir.file("never")}`],
+      ]);
+      expect({ exitCode, stderr }).toEqual({
+        exitCode: 5,
+        stderr: expect.stringContaining(`ended with exit status ${status}: `),
+      });
+      expect(stderr.split("\n").find((line) => line.startsWith("blocksync: hint:"))).toMatch(hint);
+    });
+  }
+});
+
 describe("an x86-64 processor", () => {
   const onOld = testWith("qemu");
   const old = (cpu: string) => {

@@ -233,7 +233,9 @@ function isBrokenPipe(error: unknown): boolean {
 /** What to do about what the dynamic linkers of glibc and musl say; undefined when they said nothing. */
 function loaderHint(said: string): string | undefined {
   if (/version .GLIBC_[\d.]+. not found/.test(said)) return `its glibc is too old, blocksync needs ${OLDEST_GLIBC}`;
-  if (/lib(stdc\+\+|gcc_s)\.so/.test(said)) return "install libstdc++ there, on Alpine with: apk add libstdc++";
+  // Of musl's some forty lines only the last are kept, and those name symbols.
+  if (/Error (loading shared library|relocating)/.test(said))
+    return "a library is missing there or too old: install libstdc++, on Alpine with: apk add libstdc++";
   return undefined;
 }
 
