@@ -81,8 +81,10 @@ onSshd("clean removes every copy, note and part, says which, and touches nothing
     plant(cache, ".blocksync-8-blocksync-young"),
     plant(`/var/tmp/blocksync-${user.uid}`, name),
   ];
-  plant(cache, `${name}.checked`);
-  const kept = [plant(cache, "notes"), plant(cache, "blocksync-short"), plant(user.home, name)];
+  for (const note of [`${name}.checked`, "program.checked", "program-linux-arm64.checked"]) plant(cache, note);
+  // The last of these in the cache somebody put there, for far ends of another platform.
+  const others = ["notes", "blocksync-short", "blocksync-linux-arm64"].map((other) => plant(cache, other));
+  const kept = [...others, plant(user.home, name)];
   fs.chmodSync(cache, 0o700);
   fs.chmodSync(`/var/tmp/blocksync-${user.uid}`, 0o700);
   // Others may write to this one, so nothing in it can be known to be ours.
@@ -100,11 +102,11 @@ onSshd("clean removes every copy, note and part, says which, and touches nothing
     );
     expect([result.exitCode, result.stdout]).toEqual([0, ""]);
     expect(gone.filter((path) => fs.existsSync(path))).toEqual([]);
-    expect(fs.readdirSync(cache).toSorted()).toEqual(["blocksync-short", "notes"]);
+    expect(fs.readdirSync(cache).toSorted()).toEqual(["blocksync-linux-arm64", "blocksync-short", "notes"]);
     expect([...kept, open, elsewhere].filter((path) => !fs.existsSync(path))).toEqual([]);
     expect(fs.existsSync(`/var/tmp/blocksync-${user.uid}`)).toBe(false);
     expect(fs.existsSync(`${user.home}/pwned`)).toBe(false);
-    for (const path of kept.slice(0, 2)) fs.rmSync(path);
+    for (const path of others) fs.rmSync(path);
     const again = await clean(`ssh://${user.name}@127.0.0.1:${sshd.port}`);
     expect(again).toEqual({ exitCode: 0, stdout: "", stderr: 'No copy of blocksync was found on "127.0.0.1"\n' });
     // Empty, and only ever ours.

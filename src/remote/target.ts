@@ -65,7 +65,7 @@ export const PROBE = [
     .map(({ machine, interpreter }) => `"Linux ${machine}") a=${machine}; f=${interpreter};;`)
     .join(" ")} esac`,
   'c=none; [ -e "/lib/ld-musl-$a.so.1" ] && c=musl',
-  "v=$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1)",
+  "v=$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version </dev/null 2>&1)",
   'case $v in *musl*) true;; *) [ -e "$f" ] && c=glibc;; esac',
   `case $v in "glibc "*) y=\${v#glibc };; esac`,
   '[ "$a" = x86_64 ] && [ -r /proc/cpuinfo ] && { grep -q sse4_2 /proc/cpuinfo || x=" sse4_2"; }',
