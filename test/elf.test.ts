@@ -41,6 +41,9 @@ describe("readElf()", () => {
     const whole = fs.readFileSync(addonPath(modules, target));
     expect(() => readElf(new Uint8Array(0))).toThrow(RangeError);
     expect(() => readElf(Buffer.from("#!/bin/sh\n".repeat(20)))).toThrow("it is no 64-bit little-endian ELF file");
+    const narrow = Buffer.from(whole);
+    narrow[4] = 1;
+    expect(() => readElf(narrow)).toThrow("it is no 64-bit little-endian ELF file");
     // Cut before its dynamic section, or with the offsets in its headers out of the file.
     expect(() => readElf(whole.subarray(0, 200))).toThrow(RangeError);
     const wild = Buffer.from(whole);

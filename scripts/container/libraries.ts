@@ -1,7 +1,7 @@
 /** The shared libraries that programs need, found as the loader finds them, without running anything. */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { readElf } from "./elf.ts";
+import { readElf } from "../elf.ts";
 
 /** Where the loader of any distribution looks besides its own directory (ld.so(8)); Debian adds one of the machine's name. */
 const MACHINE = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
@@ -16,7 +16,7 @@ export function librariesOf(files: readonly string[]): string[] {
   const found = new Map<string, string>();
   const queue = [...files];
   for (const file of queue) {
-    const { interpreter, needed } = readElf(file);
+    const { interpreter, needed } = readElf(fs.readFileSync(file));
     if (interpreter !== undefined) found.set(basename(interpreter), interpreter);
     for (const name of needed) {
       if (found.has(name)) continue;
