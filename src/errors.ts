@@ -65,20 +65,24 @@ export function isOverridable(name: string): name is Overridable {
   return OVERRIDABLE.some((one) => one === name);
 }
 
-/** The refusal called `name` to write to `label`; the hint says how to override it where that is possible. */
-export function refusedDestination(label: string, name: string, why: string, hint?: string): RefusedError {
-  const override = isOverridable(name) ? `--allow ${name} writes to it all the same` : undefined;
-  const parts = [hint, override].filter((part) => part !== undefined);
-  return new RefusedError(`Refused to write to ${JSON.stringify(label)}: ${why} (${name})`, {
-    hint: parts.length === 0 ? undefined : parts.join("; "),
-  });
+/** The refusal called `name` to do `action` ("open") to `label`. */
+export function refused(action: string, label: string, name: string, why: string, hint: string): RefusedError {
+  return new RefusedError(`Refused to ${action} ${JSON.stringify(label)}: ${why} (${name})`, { hint });
+}
+
+/** The refusal called `name` to write to `label`; the hint says too how to override it where that is possible. */
+export function refusedDestination(label: string, name: string, why: string, hint: string): RefusedError {
+  const override = isOverridable(name) ? `; --allow ${name} writes to it all the same` : "";
+  return refused("write to", label, name, why, hint + override);
 }
 
 /** The refusal of a destination device that the source does not fit into; planned against, and checked where it is. */
 export function tooSmall(label: string, sourceBytes: number, deviceBytes: number): RefusedError {
-  return new RefusedError(
-    `Refused to write to ${JSON.stringify(label)}: the source has ${sourceBytes} bytes, the device only ${deviceBytes} (too-small)`,
-    { hint: "a device never changes size: choose a larger one, or shrink the source first" },
+  return refusedDestination(
+    label,
+    "too-small",
+    `the source has ${sourceBytes} bytes, the device only ${deviceBytes}`,
+    "a device never changes size: choose a larger one, or shrink the source first",
   );
 }
 
@@ -109,6 +113,21 @@ export class ProtocolError extends Failure {
 export class VerificationError extends Failure {
   readonly kind = "verification";
   readonly exitCode = ExitCode.verification;
+}
+
+/** `length` bytes at `offset` of the destination `label` were written, and are not what is read there now. */
+export function notHeld(label: string, offset: number, length: number): VerificationError {
+  return new VerificationError(
+    `Cannot verify ${length} bytes at offset ${offset} of ${JSON.stringify(label)}: it does not hold what was written`,
+    { hint: "something else writes to it, or the device is failing: look at the kernel's messages (dmesg)" },
+  );
+}
+
+/** The source `label` is not what it was; `how` goes on after "changed during the run". */
+export function sourceChanged(label: string, how = ""): VerificationError {
+  return new VerificationError(`The source ${JSON.stringify(label)} changed during the run${how}`, {
+    hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
+  });
 }
 
 /** A signal ended the run; 130 for SIGINT, 143 for SIGTERM and SIGHUP. */
@@ -165,6 +184,23 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: "it exists already",
   EINVAL: "invalid argument",
   EPIPE: "the other end has closed it",
+  ENAMETOOLONG: "a name in it is too long",
+  EMFILE: "too many files are open",
+  ENOMEM: "out of memory",
+};
+
+/** What to do about an error of the system, whatever was attempted. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  EACCES: "run blocksync as a user who may, such as root; --sudo does so at the far end",
+  EPERM: "run blocksync as a user who may, such as root; --sudo does so at the far end",
+  ENOTDIR: "check the path: what stands before its last slash is a file",
+  ENOSPC: "make room there (df -h) and run again",
+  EDQUOT: "make room there (quota) and run again",
+  EROFS: "mount it for writing, or choose another place",
+  ENOMEDIUM: "put a medium in and run again",
+  EFBIG: "choose another file system (FAT holds no file of 4 GiB), or write to a device",
+  ELOOP: "a link on the path leads back to itself: ls -l",
+  ETXTBSY: "end that program first, or choose another name",
 };
 
 /** Returns the `code` of a system error such as "ENOENT", or undefined for anything else. */
@@ -194,6 +230,16 @@ export function reason(error: unknown): string {
   const code = systemCode(error);
   if (code !== undefined) return REASONS[code] ?? `error ${code}`;
   return error instanceof Error ? error.message : String(error);
+}
+
+/** What to do about a system error; undefined where only the place knows. */
+export function remedy(error: unknown): string | undefined {
+  return REMEDIES[systemCode(error) ?? ""];
+}
+
+/** The system's error in doing `action` ("open") to `label`; `hint` where there is something better than the remedy. */
+export function cannot(action: string, label: string, cause: unknown, hint = remedy(cause)): IoError {
+  return new IoError(`Cannot ${action} ${JSON.stringify(label)}: ${reason(cause)}`, { cause, hint });
 }
 
 /** Turns any thrown value into a Failure; a value that is none is a bug in blocksync and says so. */

@@ -1,6 +1,6 @@
 /** Asks before a block device is overwritten, and shows what that is. */
 import { createInterface } from "node:readline";
-import { RefusedError } from "../errors.ts";
+import { refusedDestination } from "../errors.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
@@ -16,27 +16,23 @@ export function canAsk(): boolean {
  * @throws {RefusedError} for any other answer, and without a terminal.
  */
 export async function confirmOverwrite(source: Description, destination: Description): Promise<void> {
-  const name = JSON.stringify(destination.label);
+  const { label } = destination;
   if (!canAsk()) {
-    throw new RefusedError(
-      `Refused to write to ${name}: it is a block device and there is no terminal to ask on (unconfirmed)`,
-      {
-        hint: "--force overwrites a device without asking",
-      },
-    );
+    const why = "it is a block device and there is no terminal to ask on";
+    throw refusedDestination(label, "unconfirmed", why, "--force overwrites a device without asking");
   }
   const { facts } = destination;
   const isForeign = foreignContents(source.facts, facts).length > 0;
   const answer = isForeign && facts !== undefined && facts.name !== "" ? facts.name : "yes";
   const question = [
-    `The block device ${name} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
+    `The block device ${JSON.stringify(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
     `to equal ${JSON.stringify(source.label)} (${formatBytes(source.sizeBytes)}).`,
     ...(facts === undefined ? [] : factLines(facts)),
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
   if ((await ask(question)) !== answer) {
-    throw new RefusedError(`Refused to write to ${name}: not confirmed (unconfirmed)`, { hint: "nothing was written" });
+    throw refusedDestination(label, "unconfirmed", "not confirmed", "nothing was written");
   }
 }
 

@@ -7,12 +7,15 @@ import fs from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import {
+  cannot,
+  Failure,
   IoError,
   isMediumError,
   ReadError,
-  RefusedError,
+  type RefusedError,
   reason,
   refusedDestination,
+  remedy,
   systemCode,
   VerificationError,
 } from "../errors.ts";
@@ -33,7 +36,7 @@ import {
   zeroDevice,
 } from "./kernel.ts";
 import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
-import { type DeviceKind, kindOf, statPath } from "./stat.ts";
+import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { deviceNumber, SysDevice } from "./sysfs.ts";
 
 /**
@@ -51,6 +54,9 @@ const MAX_FILE_SIZE = 2 ** 52 - 1;
 const WRITE_BACK_LENGTH = 64 << 20;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+
+/** Nothing is there to be read. */
+const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
 
 function quote(label: string): string {
   return JSON.stringify(label);
@@ -110,7 +116,7 @@ export class Device {
     const expectedKind = expected === undefined ? undefined : kindOf(expected);
     if (typeof expectedKind === "object") {
       // Opening a pipe would wait for its other end, and a character device may act on being opened.
-      throw new IoError(`Cannot open ${quote(label)}: it is ${expectedKind.unusable}`);
+      throw unusable(label, expectedKind.unusable);
     }
     const claim = expectedKind === "device" && mode === "write";
     const flags =
@@ -128,30 +134,27 @@ export class Device {
         expectedKind === "device" &&
         (mode === "write" || mode === "join") &&
         ["EROFS", "EACCES"].includes(systemCode(error) ?? "") &&
-        isRoot()
+        process.getuid?.() === 0
       ) {
-        throw new RefusedError(`Refused to write to ${quote(label)}: the device is read-only (read-only)`, {
-          cause: error,
-        });
+        throw readOnly(label);
       }
-      throw new IoError(`Cannot ${action} ${quote(label)}: ${reason(error)}`, { cause: error });
+      throw cannot(action, label, error, systemCode(error) === "ENOENT" ? NOT_FOUND : undefined);
     }
     try {
       const { fd } = file;
       const stat = file.stat();
       const kind = kindOf(stat);
-      if (typeof kind === "object") throw new Error(`it is ${kind.unusable}`);
+      if (typeof kind === "object") throw unusable(label, kind.unusable);
       if (expected !== undefined && identityOf(stat) !== identityOf(expected))
         throw new Error("it was replaced while it was opened");
       if (kind === "device" && mode !== "read" && isReadOnlyDevice(fd)) {
-        throw new RefusedError(`Refused to write to ${quote(label)}: the device is read-only (read-only)`);
+        throw readOnly(label);
       }
       const directory = mode === "create" ? dirname(path) : undefined;
       return new Device(file, label, kind, kind === "device" ? deviceSize(fd) : Number(stat.size), stat, directory);
     } catch (error) {
       await file.close();
-      if (error instanceof RefusedError) throw error;
-      throw new IoError(`Cannot open ${quote(label)}: ${reason(error)}`, { cause: error });
+      throw error instanceof Failure ? error : cannot("open", label, error);
     }
   }
 
@@ -305,8 +308,9 @@ export class Device {
     }
     try {
       await this.#file.truncate(sizeBytes);
-    } catch (error) {
-      throw new IoError(`Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(error)}`, { cause: error });
+    } catch (cause) {
+      const text = `Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(cause)}`;
+      throw new IoError(text, { cause, hint: remedy(cause) });
     }
     this.#sizeBytes = sizeBytes;
   }
@@ -382,11 +386,12 @@ export class Device {
     const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`;
     if (action === "read" && isMediumError(cause))
       return new ReadError(text, { cause, hint: "--on-read-error skip copies what can be read around such places" });
-    const hint = "the destination is a mixture of old and new until a run succeeds: mend the cause and run again";
+    const hint = `the destination is a mixture of old and new until a run succeeds: ${remedy(cause) ?? "mend the cause and run again"}`;
     return new IoError(text, action === "write" ? { cause, hint } : { cause });
   }
 }
 
-function isRoot(): boolean {
-  return process.getuid?.() === 0;
+function readOnly(label: string): RefusedError {
+  const hint = "take off its write protection: the switch of a card, or blockdev --setrw";
+  return refusedDestination(label, "read-only", "the device is read-only", hint);
 }

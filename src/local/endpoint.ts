@@ -1,5 +1,5 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
-import { IoError, type Overridable, ReadError, tooSmall, VerificationError } from "../errors.ts";
+import { IoError, type Overridable, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
 import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
 import type {
@@ -354,11 +354,7 @@ export class LocalEndpoint implements Endpoint {
 
   confirmUnchanged(): Promise<void> {
     if (this.device.isUnchanged()) return Promise.resolve();
-    return Promise.reject(
-      new VerificationError(`The source ${JSON.stringify(this.#options.label)} changed during the run`, {
-        hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
-      }),
-    );
+    return Promise.reject(sourceChanged(this.#options.label));
   }
 
   async flush(): Promise<void> {

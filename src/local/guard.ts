@@ -1,7 +1,7 @@
 /** What may not be a destination, decided on the machine that owns it before anything is opened for writing. */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { IoError, RefusedError, reason } from "../errors.ts";
+import { cannot, refused, refusedDestination, systemCode } from "../errors.ts";
 import { kindOf, statPath } from "./stat.ts";
 
 /**
@@ -11,30 +11,52 @@ import { kindOf, statPath } from "./stat.ts";
  * @throws {RefusedError} {IoError} when the path cannot be examined.
  */
 export function guardDestination(path: string, label: string): fs.BigIntStats | undefined {
-  const name = JSON.stringify(label);
   const stat = statPath(path, label);
   if (stat === undefined) {
-    const real = realTarget(path, label);
-    if ((real === "/dev" || real.startsWith("/dev/")) && !real.startsWith("/dev/shm/")) {
-      throw new RefusedError(`Refused to create ${name}: there is no such device (missing-device)`, {
-        hint: "nothing is ever created under /dev; lsblk lists the block devices",
-      });
-    }
+    guardNew(path, label);
     return undefined;
   }
   const kind = kindOf(stat);
   if (typeof kind === "object") {
-    throw new RefusedError(`Refused to write to ${name}: it is ${kind.unusable} (not-a-disk)`, {
-      hint: "the destination is a regular file or a block device",
-    });
+    const hint = "the destination is a regular file or a block device; for a file in a directory name that file";
+    throw refusedDestination(label, "not-a-disk", `it is ${kind.unusable}`, hint);
   }
   return stat;
+}
+
+/** What may not be created, at a path where nothing is found. */
+function guardNew(path: string, label: string): void {
+  const real = realTarget(path, label);
+  if ((real === "/dev" || real.startsWith("/dev/")) && !real.startsWith("/dev/shm/")) {
+    const hint = "nothing is ever created under /dev; lsblk lists the block devices";
+    throw refused("create", label, "missing-device", "there is no such device", hint);
+  }
+  const link = linkedTo(real);
+  if (link !== undefined) {
+    const why = `it is a symbolic link to ${JSON.stringify(link)}, where nothing is`;
+    throw refusedDestination(label, "dangling-link", why, "create what it leads to, name that, or remove the link");
+  }
+  if (path.endsWith("/")) {
+    const hint = "leave the slash at its end out to create a file of that name";
+    throw refused("create", label, "not-a-disk", "it is named as a directory", hint);
+  }
 }
 
 function realTarget(path: string, label: string): string {
   try {
     return join(fs.realpathSync(dirname(path)), basename(path));
   } catch (error) {
-    throw new IoError(`Cannot create ${JSON.stringify(label)}: ${reason(error)}`, { cause: error });
+    const isMissing = systemCode(error) === "ENOENT";
+    const hint = isMissing ? "make its directory first (mkdir -p), or correct the path" : undefined;
+    throw cannot("create", label, error, hint);
+  }
+}
+
+/** What a symbolic link says; undefined for anything else. */
+function linkedTo(path: string): string | undefined {
+  try {
+    return fs.readlinkSync(path);
+  } catch {
+    return undefined;
   }
 }

@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { RefusedError } from "../errors.ts";
+import { refused, refusedDestination } from "../errors.ts";
 import type { LocalOptions } from "./endpoint.ts";
 
 export interface Permission {
@@ -38,18 +38,23 @@ function targetOf(path: string): string {
  */
 export function permitted(options: LocalOptions, permission: Permission | undefined): LocalOptions {
   if (permission === undefined) return options;
-  const name = JSON.stringify(options.label);
   const allowed = targetOf(permission.path);
   if (allowed !== targetOf(options.path)) {
-    throw new RefusedError(
-      `Refused to open ${name}: the far end was started for ${JSON.stringify(permission.path)} and nothing else (only)`,
-      { hint: "name that path, or use another key: this one has a forced command in authorized_keys there" },
+    throw refused(
+      "open",
+      options.label,
+      "only",
+      `the far end was started for ${JSON.stringify(permission.path)} and nothing else`,
+      "name that path, or use another key: this one has a forced command in authorized_keys there",
     );
   }
   if (permission.readOnly && options.role === "destination") {
-    throw new RefusedError(`Refused to write to ${name}: the far end was started to be read from (only)`, {
-      hint: "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
-    });
+    throw refusedDestination(
+      options.label,
+      "only",
+      "the far end was started to be read from",
+      "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
+    );
   }
   return { ...options, path: allowed };
 }

@@ -1,5 +1,5 @@
 /** Reads around bad sectors, and writes what was read that way without touching what lies between. */
-import { IoError, ReadError, VerificationError } from "../errors.ts";
+import { IoError, notHeld, ReadError } from "../errors.ts";
 import {
   addSectors,
   type ByteRange,
@@ -91,10 +91,7 @@ export async function patchBlock(device: Device, offset: number, length: number,
       written += part.length;
     }
     if (parts.length > 0 && (await differing(device, wanted, start)).length > 0) {
-      throw new VerificationError(
-        `Cannot verify ${run.length} bytes at offset ${start} of ${JSON.stringify(device.label)}: it does not hold what was written`,
-        { hint: "something else writes to it, or the device is failing: look at the kernel's messages (dmesg)" },
-      );
+      throw notHeld(device.label, start, run.length);
     }
   }
   return written;

@@ -1,6 +1,6 @@
 /** What a path leads to, before it is opened. */
 import fs from "node:fs";
-import { IoError, reason, systemCode } from "../errors.ts";
+import { cannot, IoError, systemCode } from "../errors.ts";
 
 export type DeviceKind = "file" | "device";
 
@@ -10,7 +10,7 @@ export function statPath(path: string, label: string): fs.BigIntStats | undefine
     return fs.statSync(path, { bigint: true });
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
-    throw new IoError(`Cannot open ${JSON.stringify(label)}: ${reason(error)}`, { cause: error });
+    throw cannot("open", label, error);
   }
 }
 
@@ -23,4 +23,11 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
   if (stat.isFIFO()) return { unusable: "a named pipe" };
   if (stat.isSocket()) return { unusable: "a socket" };
   return { unusable: "neither a regular file nor a block device" };
+}
+
+/** What kindOf() found cannot be read, nor anything in its place. */
+export function unusable(label: string, what: string): IoError {
+  return new IoError(`Cannot open ${JSON.stringify(label)}: it is ${what}`, {
+    hint: "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
+  });
 }

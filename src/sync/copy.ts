@@ -1,5 +1,5 @@
 /** Makes single blocks of the destination equal to the source, many at once. */
-import { ReadError, VerificationError } from "../errors.ts";
+import { notHeld, ReadError } from "../errors.ts";
 import {
   addRange,
   addSectors,
@@ -251,10 +251,6 @@ export class Copier {
     const data = await this.#source.read(index, { kind: "all" });
     if (await this.#write(index, data)) return data.hash;
     const offset = this.#layout.offsetOf(index);
-    const label = JSON.stringify(this.#destination.description.label);
-    throw new VerificationError(
-      `Cannot verify ${this.#layout.lengthOf(index)} bytes at offset ${offset} of ${label}: it does not hold what was written`,
-      { hint: "something else writes to it, or the device is failing: look at the kernel's messages (dmesg)" },
-    );
+    throw notHeld(this.#destination.description.label, offset, this.#layout.lengthOf(index));
   }
 }

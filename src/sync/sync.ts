@@ -2,7 +2,7 @@
  * The algorithm, once: scan both sides, copy what differs, flush, confirm. It sees endpoints only, so push, pull, local
  * and remote to remote are this code with different endpoints plugged in.
  */
-import { RefusedError, tooSmall, VerificationError } from "../errors.ts";
+import { RefusedError, refusedDestination, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
 import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
@@ -48,17 +48,20 @@ export function checkPair(
 ): string[] {
   const name = JSON.stringify(destination.label);
   if (source.identity !== "" && source.identity === destination.identity) {
-    throw new RefusedError(
-      `Refused to write to ${name}: it is the same ${source.kind} as the source ${JSON.stringify(source.label)} (same-file)`,
+    throw refusedDestination(
+      destination.label,
+      "same-file",
+      `it is the same ${source.kind} as the source ${JSON.stringify(source.label)}`,
+      "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
     );
   }
   if (source.within.includes(destination.identity) || destination.within.includes(source.identity)) {
     const relation = source.within.includes(destination.identity) ? "contains" : "lies within";
-    throw new RefusedError(
-      `Refused to write to ${name}: it ${relation} the source ${JSON.stringify(source.label)} (overlap)`,
-      {
-        hint: "a partition and its disk, or a loop device and its file, are the same bytes",
-      },
+    throw refusedDestination(
+      destination.label,
+      "overlap",
+      `it ${relation} the source ${JSON.stringify(source.label)}`,
+      "a partition and its disk, or a loop device and its file, are the same bytes",
     );
   }
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
@@ -140,11 +143,9 @@ export async function synchronize(
     await settle();
   }
   if (statistics.blocksChanged > 0) {
-    throw new VerificationError(
-      `The source ${JSON.stringify(first.source.description.label)} changed during the run: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
-      {
-        hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
-      },
+    throw sourceChanged(
+      first.source.description.label,
+      `: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
     );
   }
 }
