@@ -44,13 +44,26 @@ test("checkArguments() refuses unknown options in every form, the ones of Object
 });
 
 test("checkArguments() hints at --help for an unknown option", () => {
-  let hint: string | undefined;
-  try {
-    checked("--dry-runn");
-  } catch (error) {
-    if (error instanceof UsageError) hint = error.hint;
-  }
-  expect(hint).toBe("blocksync --help lists every option");
+  const hint = (word: string) => {
+    try {
+      checked(word);
+    } catch (error) {
+      if (error instanceof UsageError) return error.hint;
+    }
+    return "nothing thrown";
+  };
+  const list = "blocksync --help lists the options of each command";
+  const meant: readonly (readonly [word: string, name: string])[] = [
+    ["--dry-runn", "dry-run"],
+    ["--dyr-run", "dry-run"],
+    ["--dry_run", "dry-run"],
+    ["--blok-size=4K", "block-size"],
+    ["--nocompress", "no-compress"],
+    ["--forc", "force"],
+    ["--expect-ser", "expect-serial"],
+  ];
+  for (const [word, name] of meant) expect(hint(word)).toBe(`did you mean --${name}? ${list}`);
+  for (const word of ["--bw", "--inplace", "--expect", "-z", "--="]) expect(hint(word)).toBe(list);
 });
 
 test("checkArguments() keeps every positional word in order, surplus ones too, for the command to judge", () => {

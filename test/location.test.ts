@@ -154,13 +154,11 @@ test("parseLocation() refuses empty names and NUL bytes", () => {
 
 test("parseLocation() refuses an empty host or user", () => {
   const cases: [text: string, part: string][] = [
-    [":/x", ""],
     ["@box:/x", "@box"],
     ["root@:/x", "root@"],
     ["@:/x", "@"],
     ["[]:/x", "[]"],
     ["root@[]:/x", "root@[]"],
-    ["ssh:///x", ""],
     ["ssh://@box/x", "@box"],
     ["ssh://root@/x", "root@"],
     ["ssh://[]/x", "[]"],
@@ -168,6 +166,8 @@ test("parseLocation() refuses an empty host or user", () => {
   for (const [text, part] of cases) {
     expect(said(() => parseLocation(text))).toBe(`Cannot read ${JSON.stringify(part)} as [USER@]HOST`);
   }
+  expect(said(() => parseLocation(":/x"))).toBe('Cannot read ":/x" as [USER@]HOST:PATH');
+  expect(said(() => parseLocation("ssh:///x"))).toBe('Cannot read "ssh:///x" as ssh://[USER@]HOST[:PORT]/PATH');
 });
 
 test("parseLocation() refuses hosts and users that ssh would take for an option", () => {
@@ -201,12 +201,11 @@ test("parseLocation() refuses ports that are none", () => {
 });
 
 test("parseLocation() refuses an ssh:// address that is none", () => {
-  for (const text of ["ssh://[::1/x", "ssh://[::1]22/x", "ssh://a]b/x"]) {
+  for (const text of ["ssh://[::1/x", "ssh://[::1]22/x", "ssh://a]b/x", "ssh://::1/x"]) {
     expect(said(() => parseLocation(text))).toBe(
       `Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`,
     );
   }
-  expect(said(() => parseLocation("ssh://::1/x"))).toBe('":1" is no port number');
   expect(said(() => parseLocation("ssh://a:1:2/x"))).toBe('"1:2" is no port number');
 });
 

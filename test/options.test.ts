@@ -118,15 +118,8 @@ test("commonOptions() takes block sizes from 4K to 16M in steps of 4K", () => {
   expect(["4K", "4096", "12K", "1M", "1.5M", "16M"].map((size) => sync("-b", size).blockSize)).toEqual([
     4096, 4096, 12288, 1048576, 1572864, 16777216,
   ]);
-  for (const [text, bytes] of [
-    ["0", 0],
-    ["1", 1],
-    ["4095", 4095],
-    ["6K", 6144],
-    ["16388K", 16781312],
-    ["1G", 2 ** 30],
-  ]) {
-    expect(said("-b", String(text))).toBe(`--block-size ${bytes} is not from 4K to 16M and a multiple of 4K`);
+  for (const text of ["0", "1", "4095", "6K", "16388K", "1G"]) {
+    expect(said("-b", text)).toBe(`--block-size "${text}" is not from 4K to 16M and a multiple of 4K`);
   }
   expect(said("-b", "many")).toBe('--block-size "many" is no size, such as 4096, 64K or 1M');
 });
@@ -203,7 +196,7 @@ test("commonOptions() refuses --quiet together with --verbose", () => {
 });
 
 test("commonOptions() takes the password from a variable that is set, and only names it", () => {
-  expect(said("--pass", PASSWORD)).toBe(`--pass names the environment variable "${PASSWORD}", which is not set`);
+  expect(said("--pass", PASSWORD)).toBe("--pass names an environment variable that is not set");
   process.env[PASSWORD] = "secret";
   const options = sync("--pass", PASSWORD);
   expect(options.passwordVariable).toBe(PASSWORD);

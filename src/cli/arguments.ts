@@ -5,6 +5,7 @@
  */
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../errors.ts";
+import { suggestion } from "./suggest.ts";
 
 interface Found {
   readonly name: string;
@@ -19,8 +20,15 @@ function findOption(table: ArgsDef, spelling: string): Found | undefined {
   return undefined;
 }
 
-function unknown(word: string): UsageError {
-  return new UsageError(`Unknown option ${JSON.stringify(word)}`, { hint: "blocksync --help lists every option" });
+const LIST = "blocksync --help lists the options of each command";
+/** What an empty word of a command line most often comes from. */
+export const UNSET = "is a variable of a script not set? An option without need of a value is left out";
+
+function unknown(word: string, meant?: string): UsageError {
+  const question = meant === undefined ? "" : `did you mean --${meant}? `;
+  return new UsageError(`Unknown option ${JSON.stringify(word)}`, {
+    hint: question + LIST,
+  });
 }
 
 /**
@@ -51,8 +59,8 @@ export function checkArguments(words: readonly string[], table: ArgsDef): string
       return;
     }
     const value = attached ?? queue.shift();
-    if (value === undefined) throw new UsageError(`The option ${word} needs a value`);
-    if (value === "") throw new UsageError(`The value of the option ${word} is empty`);
+    if (value === undefined) throw new UsageError(`The option ${word} needs a value`, { hint: LIST });
+    if (value === "") throw new UsageError(`The value of the option ${word} is empty`, { hint: UNSET });
     options.set(name, `--${name}=${value}`);
   };
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
@@ -85,7 +93,7 @@ function readLong(word: string, table: ArgsDef, options: Map<string, string>, ta
   // Only what is on by default can be turned off.
   const isNegation = negated?.option.type === "boolean" && negated.option.default === true;
   const found = isNegation ? negated : findOption(table, spelling);
-  if (found === undefined || spelling.length < 2) throw unknown(word);
+  if (found === undefined || spelling.length < 2) throw unknown(word, suggestion(spelling, table));
   if (found.option.type === "string") {
     takeValue(found, `--${spelling}`, attached);
     return;

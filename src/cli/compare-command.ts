@@ -18,7 +18,10 @@ export async function runCompare(values: Values, words: readonly string[], signa
   if (first === undefined || second === undefined) {
     throw new UsageError("compare needs two files or devices", { hint: "blocksync compare A B" });
   }
-  if (surplus !== undefined) throw new UsageError(`Too many arguments: ${JSON.stringify(surplus)}`);
+  if (surplus !== undefined)
+    throw new UsageError(`Too many arguments: ${JSON.stringify(surplus)}`, {
+      hint: "blocksync compare A B; a name with blanks in it needs quotes",
+    });
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
   const changeMap = new ChangeMap(options, endsHere(a, b));

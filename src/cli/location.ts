@@ -1,6 +1,7 @@
 /** Where a source or destination is, from the words of the command line. Pure. */
 import { UsageError } from "../errors.ts";
 import { checkHost, type RemoteHost } from "../remote/ssh.ts";
+import { UNSET } from "./arguments.ts";
 
 export interface Location {
   /** undefined: on this machine. */
@@ -45,15 +46,17 @@ function parsePort(text: string): number {
 
 function parseUrl(text: string, defaultPath: string | undefined): Location {
   const match = /^ssh:\/\/((?:[^@/]*@)?(?:\[[^\]/]*\]|[^:/@[\]]*))(?::([^/]*))?(\/.*)?$/is.exec(text);
-  if (match === null) throw new UsageError(`Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
-  const [, host = "", port, path] = match;
+  const [, host, port, path] = match ?? [];
+  if (host === undefined || host === "")
+    throw new UsageError(`Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
   const remote = parseHost(host, port === undefined ? undefined : parsePort(port));
   return located(remote, pathOr(path === "/" ? undefined : path, defaultPath, text));
 }
 
 function pathOr(path: string | undefined, defaultPath: string | undefined, text: string): string {
   const chosen = path === undefined || path === "" ? defaultPath : path;
-  if (chosen === undefined) throw new UsageError(`${JSON.stringify(text)} names no path`);
+  if (chosen === undefined)
+    throw new UsageError(`${JSON.stringify(text)} names no path`, { hint: "HOST:PATH, or ssh://HOST/PATH" });
   return chosen;
 }
 
@@ -63,20 +66,25 @@ function pathOr(path: string | undefined, defaultPath: string | undefined, text:
  * @throws {UsageError}
  */
 export function parseLocation(text: string, defaultPath?: string): Location {
-  if (text === "") throw new UsageError("The name of a file or device is empty");
+  if (text === "") throw new UsageError("The name of a file or device is empty", { hint: UNSET });
   if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
   if (/^ssh:\/\//i.test(text)) return parseUrl(text, defaultPath);
   const match = /^((?:[^@/:]*@)?(?:\[[^\]/]*\]|[^:/[\]]*)):(.*)$/s.exec(text);
   if (match === null) {
     if (/^[^/]*:/.test(text)) {
-      throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST:PATH`, {
-        hint: `for a file of that name say ${JSON.stringify(`./${text}`)}`,
-      });
+      throw unreadable(text);
     }
     return located(undefined, text);
   }
   const [, host = "", path] = match;
+  if (host === "") throw unreadable(text);
   return located(parseHost(host), pathOr(path, defaultPath, text));
+}
+
+function unreadable(text: string): UsageError {
+  return new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST:PATH`, {
+    hint: `for a file of that name say ${JSON.stringify(`./${text}`)}`,
+  });
 }
 
 /** Reads [USER@]HOST, with a colon after it or not, or ssh://[USER@]HOST[:PORT]. @throws {UsageError} */
@@ -89,6 +97,8 @@ export function parseHostWord(text: string): RemoteHost {
     throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`);
   return parseHost(name);
 }
+
+const QUOTES = "a name with blanks in it needs quotes";
 
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
 function looksLikeHost(text: string, source: Location, exists: (path: string) => boolean): boolean {
@@ -112,7 +122,10 @@ export function parseLocations(
       hint: "blocksync SOURCE DESTINATION; blocksync --help lists everything",
     });
   }
-  if (surplus.length > 0) throw new UsageError(`Too many arguments: ${JSON.stringify(surplus[0])}`);
+  if (surplus.length > 0)
+    throw new UsageError(`Too many arguments: ${JSON.stringify(surplus[0])}`, {
+      hint: `they are SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
+    });
   const source = parseLocation(first);
   if (third === undefined) {
     if (looksLikeHost(second, source, exists)) {
@@ -125,9 +138,11 @@ export function parseLocations(
     }
     return { source, destination: parseLocation(second, source.path) };
   }
-  if (third === "") throw new UsageError("The destination's PATH is empty");
+  if (third === "") throw new UsageError("The destination's PATH is empty", { hint: UNSET });
   if (/\//.test(second))
-    throw new UsageError(`${JSON.stringify(second)} is no host: with three arguments they are SOURCE HOST PATH`);
+    throw new UsageError(`${JSON.stringify(second)} is no host: with three arguments they are SOURCE HOST PATH`, {
+      hint: QUOTES,
+    });
   const host = second.replace(/:$/, "");
   if (host === "localhost") return { source, destination: located(undefined, third) };
   return { source, destination: located(parseHost(host), third) };

@@ -138,10 +138,14 @@ function shellOptions(values: Values): ShellOptions {
 /** @throws {UsageError} */
 export function hostOptions(values: Values): HostOptions {
   const quiet = flag(values, "quiet");
-  if (quiet && flag(values, "verbose")) throw new UsageError("--quiet and --verbose contradict each other");
+  if (quiet && flag(values, "verbose"))
+    throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one of them out" });
   const passwordVariable = text(values, "pass");
   if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
-    throw new UsageError(`--pass names the environment variable ${JSON.stringify(passwordVariable)}, which is not set`);
+    // Not with the word itself, which may be the password.
+    throw new UsageError("--pass names an environment variable that is not set", {
+      hint: "it takes the name of a variable that holds the password, never the password: export it first",
+    });
   }
   return {
     shell: shellOptions(values),
@@ -155,9 +159,12 @@ export function hostOptions(values: Values): HostOptions {
 
 /** @throws {UsageError} */
 export function commonOptions(values: Values): CommonOptions {
-  const blockSize = parseSize(required(values, "block-size"), "--block-size");
+  const size = required(values, "block-size");
+  const blockSize = parseSize(size, "--block-size");
   if (!isBlockSize(blockSize)) {
-    throw new UsageError(`--block-size ${blockSize} is not from 4K to 16M and a multiple of 4K`);
+    throw new UsageError(`--block-size ${JSON.stringify(size)} is not from 4K to 16M and a multiple of 4K`, {
+      hint: "the default, 1M, suits nearly everything; without a unit it is bytes",
+    });
   }
   const additional = text(values, "additional-hash");
   const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);

@@ -9,7 +9,9 @@ export function parseSize(text: string, option: string): number {
   const factor = FACTORS[(match?.[2] ?? "").toUpperCase()];
   const value = Number(match?.[1]) * (factor ?? Number.NaN);
   if (!Number.isSafeInteger(value))
-    throw new UsageError(`${option} ${JSON.stringify(text)} is no size, such as 4096, 64K or 1M`);
+    throw new UsageError(`${option} ${JSON.stringify(text)} is no size, such as 4096, 64K or 1M`, {
+      hint: "the units are K, M, G and T, powers of 1024; without one it is bytes",
+    });
   return value;
 }
 

@@ -49,7 +49,10 @@ export function createOutput(options: OutputOptions): Output {
     try {
       fd = fs.openSync(options.file, "a");
     } catch (error) {
-      throw new IoError(`Cannot open ${JSON.stringify(options.file)} for messages: ${reason(error)}`, { cause: error });
+      throw new IoError(`Cannot open ${JSON.stringify(options.file)} for messages: ${reason(error)}`, {
+        cause: error,
+        hint: "--output names a file in a directory that exists",
+      });
     }
   }
   const write = (text: string, isError: boolean) => {

@@ -26,7 +26,9 @@ export function parseMap(text: string, name: string): MapArea[] {
   const numbered = lines.map((line, i) => ({ line, number: i + 1 }));
   const [position, ...areas] = numbered.filter(({ line }) => line !== "" && !line.startsWith("#"));
   const bad = (number: number) =>
-    new UsageError(`Cannot read the map ${JSON.stringify(name)}: line ${number} is none of a GNU ddrescue mapfile`);
+    new UsageError(`Cannot read the map ${JSON.stringify(name)}: line ${number} is none of a GNU ddrescue mapfile`, {
+      hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
+    });
   if (position === undefined) return [];
   if (!POSITION.test(position.line)) throw bad(position.number);
   let end = 0;
