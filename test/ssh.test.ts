@@ -1,6 +1,13 @@
 import { expect, test } from "bun:test";
 import { ExitCode, UsageError } from "../src/errors.ts";
-import { checkHost, type RemoteHost, type ShellOptions, shellCommand } from "../src/remote/ssh.ts";
+import {
+  checkHost,
+  loginByHand,
+  type RemoteHost,
+  type ShellOptions,
+  shellCommand,
+  shownCommand,
+} from "../src/remote/ssh.ts";
 
 const OURS = [
   "-T",
@@ -143,4 +150,26 @@ test("checkHost() refuses an empty host and white space", () => {
 test("shellCommand() checks the host before anything is started", () => {
   expect(() => command({ host: "-oProxyCommand=x" })).toThrow(UsageError);
   expect(() => command({ user: "-x" }, { rsh: ["rsh"] })).toThrow(UsageError);
+});
+
+test("shownCommand() can be pasted into a shell, and leaves passwords out", () => {
+  expect(shownCommand(["ssh", "-F", "my config", "-o", "ProxyCommand='x' %h", "root@box"])).toBe(
+    "ssh -F 'my config' -o 'ProxyCommand='\\''x'\\'' %h' root@box",
+  );
+  for (const words of [["-p", "secret"], ["-psecret"]]) {
+    const shown = shownCommand(["/usr/bin/sshpass", ...words, "ssh", "-p", "2222", "root@box"]);
+    expect(shown).toBe(`/usr/bin/sshpass ${words.length === 2 ? "-p …" : "-p…"} ssh -p 2222 root@box`);
+  }
+  const proxy = "ProxyCommand=connect http://me:secret@proxy:80 %h %p";
+  expect(shownCommand(["ssh", "-o", proxy, "box"])).toBe(
+    "ssh -o 'ProxyCommand=connect http://me:…@proxy:80 %h %p' box",
+  );
+  expect(shownCommand(["ssh", "a\nb"])).toBe("ssh 'a b'");
+});
+
+test("loginByHand() is the user's own part of the command", () => {
+  const options = { identityFile: "/k", cipher: "c", extraParameters: ["-4"], password: true };
+  const far = remote({ user: "root", port: 2222 });
+  expect(loginByHand(far, { rsh: undefined, ...options })).toBe("ssh -i /k -c c -4 -p 2222 root@box true");
+  expect(loginByHand(far, { rsh: ["my ssh"], ...options })).toBe("'my ssh' -i /k -c c -4 -p 2222 root@box true");
 });

@@ -234,7 +234,7 @@ describe("over ssh", () => {
     const key = await run(["-v", "-i", dir.file("s"), ...sshd.words, dir.file("s"), `${HOST}:${dir.file("d")}`], {
       env,
     });
-    expect(key.stderr).toContain(`Running: ssh -i ${dir.file("s")} -F`);
+    expect(key.stderr).toContain(`Running: ssh -i '${dir.file("s")}' -F`);
   });
 
   onSshd("-S runs the program at that path and copies nothing; a wrong one is named", async () => {

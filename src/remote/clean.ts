@@ -7,9 +7,10 @@
  */
 import { ProtocolError, UnreachableError } from "../errors.ts";
 import { FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
-import { type ConnectOptions, notStarted, randomMarker, start } from "./connect.ts";
+import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
+import { notStarted } from "./ending.ts";
 import { quoteWord } from "./quote.ts";
-import { type RemoteHost, shellCommand } from "./ssh.ts";
+import { type RemoteHost, shellCommand, shownCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
 
 /** A directory with more copies is none of ours. */
@@ -35,14 +36,15 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
   const marker = randomMarker();
   const command = `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(options.directory)}`;
   const argv = shellCommand(remote, options.shell, command);
-  options.onNote(`Running: ${argv.slice(0, -1).join(" ")} (clean)`, true);
-  const { child, command: name, patience } = start(argv, remote.host, options);
+  options.onNote(`Running: ${shownCommand(argv.slice(0, -1))} (clean)`, true);
+  const started = start(argv, farOf(remote, options), options);
+  const { child, patience } = started;
   try {
     const lines = new MarkedLines(new ByteReader(child.source), marker);
     const removed: Removed[] = [];
     for (;;) {
       const line = await lines.next();
-      if (line === undefined) throw await notStarted(child, remote.host, name);
+      if (line === undefined) throw await notStarted(started);
       patience.start();
       if (line === "cleaned") return removed;
       if (line === "ready")

@@ -2,14 +2,15 @@
 import { UnreachableError } from "../errors.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
+import { type Attempt, notStarted } from "./ending.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { limitSink, limitSource, type RateLimit } from "./rate.ts";
 import { programFor } from "./shelf.ts";
-import { type RemoteHost, type ShellOptions, shellCommand } from "./ssh.ts";
+import { loginByHand, type RemoteHost, type ShellOptions, shellCommand, shownCommand } from "./ssh.ts";
 import { ByteReader } from "./streams.ts";
-import { OLDEST_GLIBC, platformOf, type Target } from "./target.ts";
+import { platformOf, type Target } from "./target.ts";
 import { Watch } from "./watch.ts";
 
 export interface ConnectOptions {
@@ -63,8 +64,8 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       ? scriptCommand(marker, options.script ?? "", sudo)
       : bootstrapCommand(marker, options.directory, sudo, program.target);
   const argv = shellCommand(remote, options.shell, command);
-  options.onNote(`Running: ${argv.slice(0, -1).join(" ")} ${options.script ?? "(bootstrap)"} serve`, true);
-  const started = start(argv, remote.host, options, sudo === "ask" ? marker : undefined);
+  options.onNote(`Running: ${shownCommand(argv.slice(0, -1))} ${options.script ?? "(bootstrap)"} serve`, true);
+  const started = start(argv, farOf(remote, options), options, sudo === "ask" ? marker : undefined);
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
     if (program === undefined) {
@@ -90,7 +91,16 @@ export async function connectThroughSudo(options: ConnectOptions): Promise<Conne
   const argv = ["sudo", "--", options.script ?? process.execPath, "serve"];
   options.onNote(`Running: ${argv.join(" ")}`, true);
   // sudo asks for as long as it likes, so the login lasts until the first line of blocksync itself.
-  return await startOver(start(argv, "localhost", options), () => Promise.resolve({ bytesBootstrapped: 0 }));
+  return await startOver(start(argv, { host: "localhost", byHand: "sudo true" }, options), () =>
+    Promise.resolve({ bytesBootstrapped: 0 }),
+  );
+}
+
+/** A far side as messages name it. */
+export type Far = Pick<Attempt, "host" | "byHand">;
+
+export function farOf(remote: RemoteHost, { shell }: ConnectOptions): Far {
+  return { host: remote.host, byHand: loginByHand(remote, shell) };
 }
 
 /** What the far side may take for each stage of a connection. */
@@ -104,17 +114,15 @@ export interface Patience {
   stop(): void;
 }
 
-export interface Started {
+export interface Started extends Attempt {
   readonly child: Child;
-  readonly host: string;
-  /** The name of what reaches it: "ssh". */
-  readonly command: string;
   readonly options: ConnectOptions;
   readonly patience: Patience;
 }
 
 /** Starts the command, with watch and the run's limits on its pipes; `marker` where sudo may ask for a password. */
-export function start(argv: readonly string[], host: string, options: ConnectOptions, marker?: string): Started {
+export function start(argv: readonly string[], far: Far, options: ConnectOptions, marker?: string): Started {
+  const { host, byHand } = far;
   const { env, createPipe, signal, limits, timeoutSeconds, loginLimitMs } = options;
   const command = argv[0] ?? "ssh";
   const name = JSON.stringify(host);
@@ -151,7 +159,7 @@ export function start(argv: readonly string[], host: string, options: ConnectOpt
   const notStartedFor = (limitMs: number) =>
     new UnreachableError(
       `Cannot start blocksync on ${name}: ${command} was silent for ${Math.round(limitMs / 1000)} s`,
-      { hint: "try the same login by hand: ssh HOST true; on a slow line --timeout allows more" },
+      { hint: `try the same by hand: ${byHand}; on a slow line --timeout allows more` },
     );
   if (loginLimitMs !== undefined) watch.expect(loginLimitMs, () => notStartedFor(loginLimitMs));
   const patience = {
@@ -174,21 +182,21 @@ export function start(argv: readonly string[], host: string, options: ConnectOpt
     stop: () => watch.stop(),
   };
   const watched = { ...child, sink: watch.sink(child.sink), source: watch.source(child.source) };
-  if (limits === undefined) return { child: watched, host, command, options, patience };
+  if (limits === undefined) return { child: watched, ...far, command, options, patience };
   const sink = limitSink(watched.sink, limits.sent);
   const source = limitSource(watched.source, limits.received);
-  return { child: { ...watched, sink, source }, host, command, options, patience };
+  return { child: { ...watched, sink, source }, ...far, command, options, patience };
 }
 
 async function startOver(
   started: Started,
   begin: (reader: ByteReader) => Promise<{ readonly bytesBootstrapped: number } | undefined>,
 ): Promise<Connection> {
-  const { child, host, command, options, patience } = started;
+  const { child, host, options, patience } = started;
   const reader = new ByteReader(child.source);
   try {
     const begun = await begin(reader);
-    if (begun === undefined) throw await notStarted(child, host, command);
+    if (begun === undefined) throw await notStarted(started);
     await sendPreamble(child.sink, options.own);
     const channel = new Channel(reader, child.sink);
     // The first request goes out before the peer's line is in, which spares a round trip.
@@ -206,7 +214,7 @@ async function startOver(
     };
   } catch (error) {
     // A broken pipe says less than the command that broke it.
-    const failure = isBrokenPipe(error) ? await notStarted(child, host, command) : error;
+    const failure = isBrokenPipe(error) ? await notStarted(started) : error;
     await child.stop();
     patience.stop();
     throw failure;
@@ -217,7 +225,7 @@ async function startOver(
 async function receiveAll(channel: Channel, reader: ByteReader, started: Started): Promise<void> {
   const { child, host, command, options, patience } = started;
   try {
-    if (!(await receivePreamble(reader, options.own))) throw await notStarted(child, host, command);
+    if (!(await receivePreamble(reader, options.own))) throw await notStarted(started);
     patience.run();
   } catch (error) {
     channel.fail(error);
@@ -228,37 +236,4 @@ async function receiveAll(channel: Channel, reader: ByteReader, started: Started
 
 function isBrokenPipe(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EPIPE";
-}
-
-/** What to do about what the dynamic linkers of glibc and musl say; undefined when they said nothing. */
-function loaderHint(said: string): string | undefined {
-  if (/version .GLIBC_[\d.]+. not found/.test(said)) return `its glibc is too old, blocksync needs ${OLDEST_GLIBC}`;
-  // Of musl's some forty lines only the last are kept, and those name symbols.
-  if (/Error (loading shared library|relocating)/.test(said))
-    return "a library is missing there or too old: install libstdc++, on Alpine with: apk add libstdc++";
-  return undefined;
-}
-
-/** Puts the end of a command into words that ended before the far side had begun. */
-export async function notStarted(child: Child, host: string, command: string): Promise<UnreachableError> {
-  const { status, text } = await child.ending();
-  const lines = child.lastLines.slice(-3);
-  const said = lines.length > 0 ? `: ${lines.join(" | ")}` : "";
-  const why: Record<number, string> = {
-    126: "the program cannot be executed there (another platform, or a noexec mount)",
-    127: "the program or a library it needs was not found there",
-    132: "the program needs a newer processor (SSE4.2)",
-  };
-  const loader = loaderHint(said);
-  const known = /\bsudo: .*(tty|terminal)/.test(said)
-    ? "sudo there wants a terminal (requiretty): allow it without one for this user, or log in as root"
-    : status === undefined
-      ? undefined
-      : (loader ?? why[status]);
-  return new UnreachableError(
-    `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said}`,
-    {
-      hint: known ?? "try the same login by hand: ssh HOST true; -v shows the command and all it says",
-    },
-  );
 }

@@ -45,7 +45,10 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
     });
   } catch (cause) {
     for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);
-    throw new UnreachableError(`Cannot start ${JSON.stringify(argv[0])}: ${reason(cause)}`, { cause });
+    throw new UnreachableError(`Cannot start ${JSON.stringify(argv[0])}: ${reason(cause)}`, {
+      cause,
+      hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
+    });
   }
   options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
   const lastLines: string[] = [];

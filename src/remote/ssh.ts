@@ -1,6 +1,7 @@
 /** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
 import { basename } from "node:path";
 import { UsageError } from "../errors.ts";
+import { quoteWord } from "./quote.ts";
 
 export interface RemoteHost {
   readonly user: string | undefined;
@@ -42,24 +43,57 @@ export function checkHost(remote: RemoteHost): void {
   }
 }
 
+/** Stands for what is not shown. */
+const HIDDEN = "…";
+
 function isOpenSsh(command: string | undefined): boolean {
   return command !== undefined && basename(command) === "ssh";
+}
+
+/** What the user asked for, before the host. */
+function ownWords(remote: RemoteHost, options: ShellOptions): string[] {
+  const words = [...(options.rsh ?? ["ssh"])];
+  if (options.identityFile !== undefined) words.push("-i", options.identityFile);
+  if (options.cipher !== undefined) words.push("-c", options.cipher);
+  words.push(...options.extraParameters);
+  if (remote.port !== undefined) words.push("-p", String(remote.port));
+  return words;
+}
+
+function target({ user, host }: RemoteHost): string {
+  return user === undefined ? host : `${user}@${host}`;
 }
 
 /** Builds the whole argument list; `command` is one string, already quoted for the remote shell. */
 export function shellCommand(remote: RemoteHost, options: ShellOptions, command: string): string[] {
   checkHost(remote);
-  const program = options.rsh ?? ["ssh"];
-  const argv = [...program];
   // Options given first win in ssh, so the user's own come before ours.
-  if (options.identityFile !== undefined) argv.push("-i", options.identityFile);
-  if (options.cipher !== undefined) argv.push("-c", options.cipher);
-  argv.push(...options.extraParameters);
-  if (remote.port !== undefined) argv.push("-p", String(remote.port));
-  if (isOpenSsh(program[0])) {
+  const argv = ownWords(remote, options);
+  if (isOpenSsh(argv[0])) {
     argv.push(...SSH_OPTIONS);
     if (options.password) argv.push("-o", "NumberOfPasswordPrompts=1");
   }
-  argv.push(remote.user === undefined ? remote.host : `${remote.user}@${remote.host}`, command);
+  argv.push(target(remote), command);
   return argv;
+}
+
+/** The same login as a person would try it. */
+export function loginByHand(remote: RemoteHost, options: ShellOptions): string {
+  return shownCommand([...ownWords(remote, options), target(remote), "true"]);
+}
+
+/**
+ * A command line to be read, and to be pasted into a shell, with the passwords left out that are known to stand in such:
+ * those of sshpass, and of addresses such as http://user:password@proxy.
+ */
+export function shownCommand(argv: readonly string[]): string {
+  const sshpass = argv.findIndex((word) => basename(word) === "sshpass");
+  const option = sshpass === -1 ? -1 : argv.findIndex((word, i) => i > sshpass && word.startsWith("-p"));
+  const words = argv.map((word, i) => {
+    if (i === option && word !== "-p") return `-p${HIDDEN}`;
+    if (i === option + 1 && argv[option] === "-p") return HIDDEN;
+    const shown = word.replaceAll(/(:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/g, `$1${HIDDEN}`);
+    return quoteWord(shown.replaceAll(/[\0\r\n]/g, " "));
+  });
+  return words.join(" ");
 }

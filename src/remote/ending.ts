@@ -1,0 +1,84 @@
+/** Puts the end of a command into words that ended before the far side had begun: what it said, and what to do. */
+import { UnreachableError } from "../errors.ts";
+import type { Child } from "./process.ts";
+import { OLDEST_GLIBC } from "./target.ts";
+
+/** A far side that was to be started. */
+export interface Attempt {
+  readonly child: Pick<Child, "ending" | "lastLines">;
+  /** Its name in messages. */
+  readonly host: string;
+  /** The name of what reaches it: "ssh". */
+  readonly command: string;
+  /** What a person types to try the same. */
+  readonly byHand: string;
+  readonly options: { readonly script: string | undefined };
+}
+
+/** Lines of ssh that say nothing of the failure, or advise what had better be understood first. */
+const NOISE = /^(Warning: Permanently added |\*\* |\s*remove with:|\s*ssh-keygen )/;
+/** Lines of a command that are repeated in the message. */
+const SAID_LINES = 3;
+
+/** ssh's own words (sshconnect.c, readconf.c and strerror of OpenSSH, which does not translate them) and what they ask for. */
+const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
+  [/Could not resolve hostname/, "check how the name is spelt; ssh looks for it in ~/.ssh/config, /etc/hosts and DNS"],
+  [
+    /Connection refused/,
+    "no ssh server answers at that port: is it running there? ssh://HOST:PORT/PATH says another port",
+  ],
+  [/timed out|No route to host|Network is unreachable/, "is the host up, and no firewall in between? try ping"],
+  [
+    /has changed and you have requested strict/,
+    "the host was installed anew, or something else answers in its place: find out which; then ssh-keygen -R forgets the old key",
+  ],
+  [/Too many authentication failures/, 'too many keys were offered: --id FILE -x "-o IdentitiesOnly=yes" offers one'],
+  [
+    /Permission denied \(/,
+    "no key or password was accepted for this user: --id names a key, USER@HOST another user, --pass a password's variable",
+  ],
+  [
+    /Bad configuration option|Bad owner or permissions|Can't open user config|bad configuration|usage: ssh/i,
+    "look at --extra-params, and at ssh's own configuration (~/.ssh/config)",
+  ],
+  [
+    /\bsudo: .*(tty|terminal)/,
+    "sudo there wants a terminal (requiretty): allow it without one for this user, or log in as root",
+  ],
+  // The dynamic linkers of glibc and musl; of musl's some forty lines only the last are kept, and those name symbols.
+  [/version .GLIBC_[\d.]+. not found/, `its glibc is too old, blocksync needs ${OLDEST_GLIBC}`],
+  [
+    /Error (loading shared library|relocating)/,
+    "a library is missing there or too old: install libstdc++, on Alpine with: apk add libstdc++",
+  ],
+];
+
+function adviceByStatus(status: number | undefined, script: string | undefined): string | undefined {
+  const missing =
+    script === undefined
+      ? "the program or a library it needs was not found there"
+      : "there is no such program there, or a library is missing: without --script blocksync brings its own copy along";
+  const known: Readonly<Record<number, string>> = {
+    126: "the program cannot be executed there (another platform, or a noexec mount)",
+    127: missing,
+    132: "the program needs a newer processor (SSE4.2)",
+  };
+  return status === undefined ? undefined : known[status];
+}
+
+/** Waits for the end of the command and explains it. */
+export async function notStarted({ child, host, command, byHand, options }: Attempt): Promise<UnreachableError> {
+  const { status, text } = await child.ending();
+  const lines = child.lastLines.filter((line) => !NOISE.test(line)).map((line) => line.trim());
+  const said = lines.slice(-SAID_LINES).join(" | ");
+  const hint =
+    ADVICE.find(([pattern]) => pattern.test(said))?.[1] ??
+    (/Host key verification failed/.test(said)
+      ? `this host's key is not known here yet: log in once by hand and compare it: ${byHand}`
+      : adviceByStatus(status, options.script)) ??
+    `try the same by hand: ${byHand}; -v shows the command and all it says`;
+  return new UnreachableError(
+    `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
+    { hint },
+  );
+}
