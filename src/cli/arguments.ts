@@ -22,7 +22,7 @@ function findOption(table: ArgsDef, spelling: string): Found | undefined {
 
 const LIST = "blocksync --help lists the options of each command";
 /** What an empty word of a command line most often comes from. */
-export const UNSET = "is a variable of a script not set? An option without need of a value is left out";
+export const UNSET = "is a variable of a script not set?";
 
 function unknown(word: string, meant?: string): UsageError {
   const question = meant === undefined ? "" : `did you mean --${meant}? `;
