@@ -97,10 +97,12 @@ completions: dist/completions/blocksync.bash
 dist/completions/blocksync.bash: node_modules/.installed $(SOURCES) scripts/completions.ts $(wildcard scripts/completions/*.ts)
 	@$(BUN) scripts/completions.ts
 
-# Installs the program, its man page and completions under PREFIX (/usr/local); DESTDIR goes before it for packagers.
+# Installs the program, its man page, completions and the schema of --json under PREFIX (/usr/local); DESTDIR goes before
+# it for packagers.
 PREFIX ?= /usr/local
 INSTALLED = bin/blocksync share/man/man1/blocksync.1 share/bash-completion/completions/blocksync \
-	share/zsh/site-functions/_blocksync share/fish/vendor_completions.d/blocksync.fish
+	share/zsh/site-functions/_blocksync share/fish/vendor_completions.d/blocksync.fish \
+	share/blocksync/events.schema.json
 .PHONY: install uninstall
 install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 	@set -e; for path in $(INSTALLED); do \
@@ -108,6 +110,7 @@ install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 			bin/*) file=dist/blocksync mode=755;; \
 			share/man/*) file=dist/blocksync.1 mode=644;; \
 			share/bash-completion/*) file=dist/completions/blocksync.bash mode=644;; \
+			share/blocksync/*) file=scripts/$${path##*/} mode=644;; \
 			*) file=dist/completions/$${path##*/} mode=644;; \
 		esac; \
 		install -D -m $$mode $$file "$(DESTDIR)$(PREFIX)/$$path"; \

@@ -2,7 +2,7 @@
 
 import { answerAskpass } from "./cli/askpass.ts";
 import { runCommandLine } from "./cli/cli.ts";
-import { ExitCode, InterruptedError } from "./errors.ts";
+import { asFailure, ExitCode, InterruptedError } from "./errors.ts";
 
 async function main(): Promise<number> {
   const askpass = answerAskpass(process.env, process.argv.slice(2));
@@ -16,6 +16,10 @@ async function main(): Promise<number> {
   process.on("SIGINT", () => onSignal(ExitCode.interrupted));
   process.on("SIGTERM", () => onSignal(ExitCode.terminated));
   process.on("SIGHUP", () => onSignal(ExitCode.terminated));
+  // What nobody foresaw ends a run as a signal does: closed, said in words, and with a summary.
+  const onCrash = (cause: unknown) => interrupt.abort(asFailure(cause));
+  process.on("uncaughtException", onCrash);
+  process.on("unhandledRejection", onCrash);
   return await runCommandLine(process.argv.slice(2), interrupt.signal);
 }
 

@@ -39,6 +39,7 @@ test("make install puts everything in its place under DESTDIR and PREFIX, make u
     "opt/block sync/share/bash-completion/completions/blocksync": "644",
     "opt/block sync/share/zsh/site-functions/_blocksync": "644",
     "opt/block sync/share/fish/vendor_completions.d/blocksync.fish": "644",
+    "opt/block sync/share/blocksync/events.schema.json": "644",
   });
   const prefix = directory.file("opt/block sync");
   const version = Bun.spawnSync([join(prefix, "bin/blocksync"), "--version"]).stdout.toString();
@@ -48,6 +49,7 @@ test("make install puts everything in its place under DESTDIR and PREFIX, make u
   expect(text("man/man1/blocksync.1")).toBe(manPage());
   expect(text("bash-completion/completions/blocksync")).toContain("complete -o bashdefault");
   expect(text("zsh/site-functions/_blocksync")).toStartWith("#compdef blocksync\n");
+  expect(text("blocksync/events.schema.json")).toBe(fs.readFileSync(join(root, "scripts/events.schema.json"), "utf8"));
   expect(text("fish/vendor_completions.d/blocksync.fish")).toContain("complete -c blocksync");
 
   fs.writeFileSync(join(prefix, "bin/other"), "", { mode: 0o644 });

@@ -1,5 +1,5 @@
 /** blocksync clean: removes the copies of the program that earlier runs left at far ends. */
-import { asFailure, ExitCode, type Failure, InterruptedError, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, type Failure, UsageError } from "../errors.ts";
 import { cleanHost } from "../remote/clean.ts";
 import { formatBytes } from "../report/format.ts";
 import { createOutput } from "../report/output.ts";
@@ -31,7 +31,7 @@ export async function runClean(values: Values, words: readonly string[], signal:
         report.notice(`Removed ${JSON.stringify(path)} (${formatBytes(sizeBytes)}) on ${name}`);
       if (removed.length === 0) report.notice(`No copy of blocksync was found on ${name}`);
     } catch (error) {
-      if (signal.aborted) throw asFailure(signal.reason instanceof InterruptedError ? signal.reason : error);
+      if (signal.aborted) throw asFailure(signal.reason);
       failure ??= asFailure(error);
       sayFailure(report, asFailure(error));
     }

@@ -1,6 +1,6 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
 
-import { asFailure, type Failure, InterruptedError } from "../errors.ts";
+import { asFailure, type Failure } from "../errors.ts";
 import { setIoThreads } from "../local/kernel.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
@@ -20,10 +20,10 @@ export function sayFailure(report: Report, failure: Failure): void {
   if (process.env["BLOCKSYNC_DEBUG"] !== undefined) report.stack(failure);
 }
 
-/** Rejects when the run is interrupted, with the InterruptedError that is the signal's reason. */
+/** Rejects when the run is interrupted, with the failure that is the signal's reason. */
 function interruption(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
-    const interrupt = () => reject(signal.reason instanceof InterruptedError ? signal.reason : new InterruptedError());
+    const interrupt = () => reject(asFailure(signal.reason));
     if (signal.aborted) interrupt();
     else signal.addEventListener("abort", interrupt, { once: true });
   });

@@ -1,5 +1,5 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
-import { asFailure, ExitCode, UnreachableError, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import type { Permission } from "../local/permission.ts";
 import { Channel, lostConnection } from "../remote/channel.ts";
@@ -55,8 +55,14 @@ export async function runServe(values: Values, words: readonly string[], signal:
     channel.keepAlive(seconds);
   });
   const server = new Server(channel, home, permission);
-  const interrupted = new Promise<number>((resolve) => {
-    signal.addEventListener("abort", () => resolve(asFailure(signal.reason).exitCode), { once: true });
+  const interrupted = new Promise<number>((resolve, reject) => {
+    const interrupt = () => {
+      const failure = asFailure(signal.reason);
+      // Whoever ended it knows; what nobody foresaw has to be said.
+      if (failure instanceof InterruptedError) resolve(failure.exitCode);
+      else reject(failure);
+    };
+    signal.addEventListener("abort", interrupt, { once: true });
   });
   const serve = async () => {
     const own = { version: VERSION, build: BUILD };

@@ -31,7 +31,7 @@ export class Report {
   #startedAt = performance.now();
   #ticking: { stop(): void } | undefined;
   #statistics: Statistics | undefined;
-  /** Nobody reads standard output any more. */
+  /** Nobody reads standard output any more, or the summary was said, which nothing may follow. */
   #deaf = false;
 
   constructor(output: Output, options: ReportOptions) {
@@ -170,5 +170,6 @@ export class Report {
       verified: statistics?.verified !== undefined,
       elapsedMs: Math.round(this.elapsedMs),
     });
+    this.#deaf = true;
   }
 }
