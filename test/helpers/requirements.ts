@@ -78,6 +78,9 @@ export const NEEDS = {
   readelf: has("readelf") ? undefined : "readelf is not installed (binutils)",
   qemu: arm64Reason(),
   binfmt: arm64Reason() ?? binfmtReason(),
+  jq: has("jq") ? undefined : "jq is not installed",
+  ansible: has("ansible-playbook") ? undefined : "ansible-playbook is not installed (ansible-core)",
+  systemd: has("systemd-analyze") ? undefined : "systemd-analyze is not installed (systemd)",
   git: has("git") ? undefined : "git is not installed",
 } as const;
 
