@@ -107,8 +107,8 @@ const USAGE: readonly Mistake[] = [
     name: "a password in place of its variable",
     words: ["-P", "hunter2", "DIR/s", "host:DIR/d"],
     exitCode: 2,
-    says: "--pass names an environment variable that is not set",
-    hint: "it takes the name of a variable that holds the password, never the password: export it first",
+    says: "--pass names a variable that is not set",
+    hint: "it takes the name of an exported variable that holds the password, never the password",
   },
   {
     name: "a mapfile that is none",

@@ -196,7 +196,9 @@ test("commonOptions() refuses --quiet together with --verbose", () => {
 });
 
 test("commonOptions() takes the password from a variable that is set, and only names it", () => {
-  expect(said("--pass", PASSWORD)).toBe("--pass names an environment variable that is not set");
+  expect(said("--pass", PASSWORD)).toBe(`--pass names the environment variable "${PASSWORD}", which is not set`);
+  for (const word of ["hunter2", "HUNTER-2"])
+    expect(said("--pass", word)).toBe("--pass names a variable that is not set");
   process.env[PASSWORD] = "secret";
   const options = sync("--pass", PASSWORD);
   expect(options.passwordVariable).toBe(PASSWORD);

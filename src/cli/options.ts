@@ -142,9 +142,11 @@ export function hostOptions(values: Values): HostOptions {
     throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one of them out" });
   const passwordVariable = text(values, "pass");
   if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
-    // Not with the word itself, which may be the password.
-    throw new UsageError("--pass names an environment variable that is not set", {
-      hint: "it takes the name of a variable that holds the password, never the password: export it first",
+    // What does not look like a variable may be the password itself.
+    const isName = /^[A-Z_][A-Z0-9_]*$/.test(passwordVariable);
+    const name = isName ? `the environment variable ${JSON.stringify(passwordVariable)}, which` : "a variable that";
+    throw new UsageError(`--pass names ${name} is not set`, {
+      hint: "it takes the name of an exported variable that holds the password, never the password",
     });
   }
   return {
