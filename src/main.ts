@@ -2,7 +2,7 @@
 
 import { answerAskpass } from "./cli/askpass.ts";
 import { runCommandLine } from "./cli/cli.ts";
-import { asFailure, ExitCode, InterruptedError } from "./errors.ts";
+import { asFailure, ExitCode, InterruptedError, systemCode } from "./errors.ts";
 
 async function main(): Promise<number> {
   const askpass = answerAskpass(process.env, process.argv.slice(2));
@@ -17,7 +17,10 @@ async function main(): Promise<number> {
   process.on("SIGTERM", () => onSignal(ExitCode.terminated));
   process.on("SIGHUP", () => onSignal(ExitCode.terminated));
   // What nobody foresaw ends a run as a signal does: closed, said in words, and with a summary.
-  const onCrash = (cause: unknown) => interrupt.abort(asFailure(cause));
+  const onCrash = (cause: unknown) => {
+    // But a note for a standard error that nobody reads any more is none of it.
+    if (systemCode(cause) !== "EPIPE") interrupt.abort(asFailure(cause));
+  };
   process.on("uncaughtException", onCrash);
   process.on("unhandledRejection", onCrash);
   return await runCommandLine(process.argv.slice(2), interrupt.signal);

@@ -165,7 +165,7 @@ const KINDS: readonly Kind[] = [
 
 /** Runs, and does something once the first progress event has come. */
 async function meddled(words: readonly string[], action: (child: Bun.Subprocess) => void): Promise<Event[]> {
-  const child = start(["--json", "-t", "0.01", "-p", "200", ...words]);
+  const child = start(["--json", "-t", "0.01", ...words]);
   const decoder = new TextDecoder();
   let [stdout, done] = ["", false];
   for await (const piece of child.stdout) {
@@ -176,6 +176,21 @@ async function meddled(words: readonly string[], action: (child: Bun.Subprocess)
   const events = checked(stdout, await child.exited);
   expect(done).toBe(true);
   return events;
+}
+
+/** Runs the program from its sources, with `crash` as soon as it has begun. */
+async function runWith(dir: TempDir, crash: string, words: readonly string[]) {
+  const code = `const timer = setInterval(() => {
+    if (process.listenerCount("SIGHUP") === 0) return;
+    clearInterval(timer);
+    ${crash};
+  }, 1);`;
+  fs.writeFileSync(dir.file("crash.ts"), code);
+  const argv = [process.execPath, "--preload", dir.file("crash.ts"), join(root, "src/main.ts"), ...words];
+  const env = { ...process.env, BLOCKSYNC_DEBUG: undefined };
+  const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "pipe", env });
+  const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { exitCode, stdout, stderr };
 }
 
 /** --json goes after the name of a command. */
@@ -200,8 +215,9 @@ describe("every line is as the schema says, the last is the summary: after", () 
   test("a source that changes meanwhile", async () => {
     using dir = tempDir();
     const [source, destination] = pair(dir);
-    const events = await meddled([source, destination], () => fs.appendFileSync(source, "x"));
-    expect(events.at(-1)).toMatchObject({ exitCode: 7, blocksTotal: 4 });
+    const words = ["-b", "4M", "-p", "3000", source, destination];
+    const events = await meddled(words, () => fs.appendFileSync(source, "x"));
+    expect(events.at(-1)).toMatchObject({ exitCode: 7, blocksTotal: 1 });
     expect(kinds(events)).toEqual(["start", "progress", "error", "summary"]);
   });
 
@@ -218,7 +234,7 @@ describe("every line is as the schema says, the last is the summary: after", () 
         [...far(dir), source, `far:${destination}`],
         ["-w", "2", ...far(dir), source, `far:${destination}`],
       ]) {
-        const events = await meddled(words, (child) => child.kill(signal));
+        const events = await meddled(["-p", "60000", ...words], (child) => child.kill(signal));
         expect(events.at(-1)).toMatchObject({ exitCode, source, blocksTotal: 4 });
         expect(events.at(-2)).toMatchObject({ event: "error", exitCode, message: "Interrupted" });
       }
@@ -253,24 +269,7 @@ describe("every line is as the schema says, the last is the summary: after", () 
   ] as const) {
     test(`${name}, in words and without a stack`, async () => {
       using dir = tempDir();
-      // As soon as the program has begun.
-      const code = `const timer = setInterval(() => {
-        if (process.listenerCount("SIGHUP") === 0) return;
-        clearInterval(timer);
-        ${crash};
-      }, 1);`;
-      fs.writeFileSync(dir.file("crash.ts"), code);
-      const words = ["--json", "-p", "60000", ...pair(dir)];
-      const child = Bun.spawn(
-        [process.execPath, "--preload", dir.file("crash.ts"), join(root, "src/main.ts"), ...words],
-        {
-          stdin: "ignore",
-          stdout: "pipe",
-          stderr: "pipe",
-          env: { ...process.env, BLOCKSYNC_DEBUG: undefined },
-        },
-      );
-      const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+      const { exitCode, stdout, stderr } = await runWith(dir, crash, ["--json", "-p", "60000", ...pair(dir)]);
       expect({ exitCode, stderr }).toEqual({
         exitCode: 70,
         stderr:
@@ -280,6 +279,13 @@ describe("every line is as the schema says, the last is the summary: after", () 
       expect(kinds(checked(stdout, 70))).toContain("error");
     });
   }
+
+  test("a note that nobody reads any more, which is no failure", async () => {
+    using dir = tempDir();
+    const crash = 'Promise.reject(Object.assign(new Error("EPIPE: broken pipe, write"), { code: "EPIPE" }))';
+    const { exitCode, stdout } = await runWith(dir, crash, ["--json", ...pair(dir)]);
+    expect({ exitCode, events: kinds(checked(stdout, 0)) }).toEqual({ exitCode: 0, events: ["start", "summary"] });
+  });
 });
 
 describe("the schema", () => {

@@ -48,6 +48,20 @@ const USAGE: readonly Mistake[] = [
     hint: "blocksync --help lists the options of each command",
   },
   {
+    name: "a value for an option that takes none",
+    words: ["--json=yes", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: "The option --json takes no value",
+    hint: "blocksync --help lists the options of each command",
+  },
+  {
+    name: "a hash that there is not",
+    words: ["-1", "crc32", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: '--hash "crc32" is none of xxh3-xxh64, xxh128, sha256, sha512, blake2b512, md5, sha1',
+    hint: "names are as listed, in small letters",
+  },
+  {
     name: "a unit that there is not",
     words: ["-b", "1X", "DIR/s", "DIR/d"],
     exitCode: 2,

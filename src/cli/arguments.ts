@@ -98,7 +98,7 @@ function readLong(word: string, table: ArgsDef, options: Map<string, string>, ta
     takeValue(found, `--${spelling}`, attached);
     return;
   }
-  if (attached !== undefined) throw new UsageError(`The option --${spelling} takes no value`);
+  if (attached !== undefined) throw new UsageError(`The option --${spelling} takes no value`, { hint: LIST });
   options.set(found.name, isNegation ? `--no-${found.name}` : `--${found.name}`);
 }
 

@@ -27,6 +27,9 @@ export function parseInteger(text: string, option: string, least: number, most: 
 /** Reads one of the names. @throws {UsageError} */
 export function parseChoice<Name extends string>(text: string, option: string, names: readonly Name[]): Name {
   const found = names.find((name) => name === text);
-  if (found === undefined) throw new UsageError(`${option} ${JSON.stringify(text)} is none of ${names.join(", ")}`);
+  if (found === undefined) {
+    const hint = "names are as listed, in small letters";
+    throw new UsageError(`${option} ${JSON.stringify(text)} is none of ${names.join(", ")}`, { hint });
+  }
   return found;
 }
