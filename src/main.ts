@@ -23,6 +23,8 @@ async function main(): Promise<number> {
   };
   process.on("uncaughtException", onCrash);
   process.on("unhandledRejection", onCrash);
+  // Asks a run how far it is; whoever is not in one must not be ended by that.
+  process.on("SIGUSR1", () => undefined);
   return await runCommandLine(process.argv.slice(2), interrupt.signal);
 }
 

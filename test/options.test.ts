@@ -9,7 +9,7 @@ import {
   type Values,
 } from "../src/cli/options.ts";
 import { compareOptions, syncOptions } from "../src/cli/table.ts";
-import { ExitCode, UsageError } from "../src/errors.ts";
+import { UsageError } from "../src/errors.ts";
 import { HASH_NAMES } from "../src/local/hash.ts";
 
 const PASSWORD = "BLOCKSYNC_TEST_PASSWORD";
@@ -59,7 +59,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     remoteDirectory: "",
     intervalMs: 1000,
     outputFile: undefined,
-    progress: true,
+    progress: "bar",
     quiet: false,
     verbose: false,
     json: false,
@@ -166,17 +166,19 @@ test("commonOptions() takes intervals in seconds, parts of one included, up to a
 
 test("commonOptions() shows progress unless it is in the way", () => {
   const shown = (...words: string[]) => sync(...words).progress;
-  expect([shown(), shown("--progress", "plain"), shown("--progress", "auto"), shown("-v")]).toEqual([
-    true,
-    true,
-    true,
-    true,
+  expect([shown(), shown("--progress", "auto"), shown("--progress", "bar"), shown("-v")]).toEqual([
+    "bar",
+    "bar",
+    "bar",
+    "bar",
   ]);
+  expect([shown("--progress", "plain"), shown("--json", "--progress", "plain")]).toEqual(["plain", "plain"]);
+  expect(shown("--json", "--progress", "bar")).toBe("bar");
   expect([shown("--progress", "none"), shown("-q"), shown("--json"), shown("--progress=plain", "-q")]).toEqual([
-    false,
-    false,
-    false,
-    false,
+    "none",
+    "none",
+    "none",
+    "none",
   ]);
   expect(said("--progress", "fancy")).toBe('--progress "fancy" is none of auto, bar, plain, none');
 });
@@ -239,17 +241,6 @@ test("syncCommandOptions() reads dry run, create-dest and force", () => {
   expect(sync("--createdest").createDestination).toBe(true);
 });
 
-test("syncCommandOptions() answers what this version does not have with a usage error that says so", () => {
-  expect(ExitCode.usage).toBe(2);
-  const cases: [words: string[], what: string][] = [[["--progress", "bar"], "--progress bar"]];
-  for (const [words, what] of cases) {
-    expect(refusal(...words)).toEqual({
-      message: `${what} is not available yet`,
-      hint: "this version does not have it; leave it out",
-    });
-  }
-});
-
 test("syncCommandOptions() reads --verify and what to do about unreadable areas", () => {
   expect(sync("--verify").verify).toBe(true);
   expect(sync("--on-read-error", "skip", "--retries", "0", "--mapfile", "x.map")).toMatchObject({
@@ -261,10 +252,6 @@ test("syncCommandOptions() reads --verify and what to do about unreadable areas"
   expect(said("--retries", "2")).toContain("it needs --on-read-error skip");
   expect(said("--on-read-error", "skip", "--retries", "-1")).toContain("is not a whole number from 0 to 1000");
   expect(said("--verify", "-n")).toContain("--verify and --dry-run contradict each other");
-});
-
-test("commonOptions() answers --progress bar of compare in the same way", () => {
-  expect(() => compare("--progress", "bar")).toThrow(new UsageError("--progress bar is not available yet"));
 });
 
 test("syncCommandOptions() accepts the values of these options that mean what it does anyway", () => {

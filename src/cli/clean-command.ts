@@ -16,9 +16,9 @@ export async function runClean(values: Values, words: readonly string[], signal:
     throw new UsageError("clean needs at least one host", { hint: "blocksync clean [USER@]HOST" });
   const hosts = words.map(parseHostWord);
   const { quiet, verbose } = options;
-  const report = new Report(createOutput({ file: undefined, quiet, verbose }), {
+  const report = new Report(createOutput({ file: undefined, quiet, verbose, draws: false }), {
     json: false,
-    progress: false,
+    progress: "none",
     intervalMs: 1000,
   });
   const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));

@@ -70,9 +70,9 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
     return await runWords(words, signal);
   } catch (error) {
     const failure = asFailure(error);
-    const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false }), {
+    const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), {
       json: words.includes("--json"),
-      progress: false,
+      progress: "none",
       intervalMs: 1000,
     });
     sayFailure(report, failure);

@@ -46,7 +46,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
       const layout = new BlockLayout(sizeBytes, options.blockSize);
       const statistics = new Statistics(layout, 1);
-      report.start(a.label, b.label, statistics, options.hash);
+      report.start(a.label, b.label, statistics, options.hash, () => lanes.traffic);
       const preparation = { exact: false, dryRun: true };
       await Promise.all([source.prepare(sizeBytes, preparation), destination.prepare(sizeBytes, preparation)]);
       const tail = tailBeyond(inA, inB);

@@ -8,6 +8,7 @@ import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { RateLimit } from "../remote/rate.ts";
+import type { Wait } from "../report/live.ts";
 import type { Report } from "../report/report.ts";
 import { type Compare, compareHashes } from "../sync/compare.ts";
 import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
@@ -107,12 +108,24 @@ export class Lanes {
     return lane;
   }
 
+  /** Says meanwhile what is waited for. */
   async #openSide(side: Side, number: number): Promise<Endpoint> {
+    const wait = this.#report.waiter();
+    try {
+      return await this.#connectSide(side, number, wait);
+    } finally {
+      wait(undefined);
+    }
+  }
+
+  async #connectSide(side: Side, number: number, wait: (wait: Wait) => void): Promise<Endpoint> {
     const { location, role, readOnly, dropCache, throughSudo } = side;
     const { blockSize, discard, allowed, examine, compress, hash, additionalHash } = this.#options;
     const { path, label } = location;
     const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard, allowed, examine };
+    const opening = { text: `Opening ${JSON.stringify(label)}`, asks: false };
     if (location.remote === undefined && !throughSudo) {
+      wait(opening);
       const endpoint = await LocalEndpoint.open({
         ...common,
         hash: { name: hash, additional: additionalHash, seed: this.#seed },
@@ -124,20 +137,38 @@ export class Lanes {
     }
     const connection =
       location.remote === undefined
-        ? await connectThroughSudo(this.#connectOptions())
-        : await connect(location.remote, this.#connectOptions());
+        ? await connectThroughSudo(this.#connectOptions("localhost", wait))
+        : await connect(location.remote, this.#connectOptions(location.remote.host, wait));
     await this.#keep(() => connection.close());
     this.#connections.push(connection);
     const request = { ...common, compress, hash, additionalHash: additionalHash ?? "", seed: this.#seed };
+    // Of a sudo of this machine nobody knows when it has asked enough.
+    if (!throughSudo) wait(opening);
     const compression = compress ? zstdCompression() : noCompression();
     return await RemoteEndpoint.open(connection.channel, request, compression, () => connection.close());
   }
 
-  #connectOptions(): ConnectOptions {
+  #connectOptions(host: string, wait: (wait: Wait) => void): ConnectOptions {
     const { sudo, script } = this.#options;
-    const askPassword = sudo && canAsk() ? this.#passwords.ask : undefined;
+    const ask: ConnectOptions["askPassword"] = (...words) =>
+      this.#report.whileAsking(() => this.#passwords.ask(...words));
+    const askPassword = sudo && canAsk() ? ask : undefined;
+    wait({ text: `Logging in to ${host}`, asks: true });
+    const onStage = (bytes?: Wait["bytes"]) =>
+      wait(
+        bytes === undefined
+          ? { text: `Starting blocksync on ${host}`, asks: false }
+          : { text: `Copying blocksync to ${host}`, asks: false, bytes },
+      );
     const onNote = (text: string, detail: boolean) => (detail ? this.#report.detail(text) : this.#report.notice(text));
-    return { ...hostConnection(this.#options, this.#signal, onNote), sudo, script, limits: this.#limits, askPassword };
+    return {
+      ...hostConnection(this.#options, this.#signal, onNote),
+      onStage,
+      sudo,
+      script,
+      limits: this.#limits,
+      askPassword,
+    };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */

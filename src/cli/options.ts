@@ -4,6 +4,7 @@ import { HASH_NAMES, type HashName } from "../local/hash.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
+import type { ProgressMode } from "../report/progress.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { type MapChoice, parseMapChoice } from "./change-map.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
@@ -34,7 +35,7 @@ export interface CommonOptions extends HostOptions {
   readonly script: string | undefined;
   readonly intervalMs: number;
   readonly outputFile: string | undefined;
-  readonly progress: boolean;
+  readonly progress: ProgressMode;
   readonly json: boolean;
   /** --map; undefined where it was not given. */
   readonly map: MapChoice | undefined;
@@ -86,10 +87,6 @@ function required(values: Values, name: string): string {
 
 function flag(values: Values, name: string): boolean {
   return values[name] === true;
-}
-
-function notYet(what: string): UsageError {
-  return new UsageError(`${what} is not available yet`, { hint: "this version does not have it; leave it out" });
 }
 
 /** Passes on what will be a word of a remote shell. @throws {UsageError} when no shell could be given it. */
@@ -171,7 +168,6 @@ export function commonOptions(values: Values): CommonOptions {
   const additional = text(values, "additional-hash");
   const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);
   const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
-  if (progress === "bar") throw notYet("--progress bar");
   const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
   if (!(interval > 0 && interval <= 86_400))
     throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
@@ -190,12 +186,19 @@ export function commonOptions(values: Values): CommonOptions {
     script: shellWord(text(values, "script"), "--script"),
     intervalMs: interval * 1000,
     outputFile: text(values, "output"),
-    progress: progress !== "none" && !host.quiet && !flag(values, "json"),
+    progress: progressMode(progress, host.quiet, flag(values, "json")),
     json: flag(values, "json"),
     map: map === undefined ? undefined : parseMapChoice(map),
     notices:
       interpreter === undefined ? [] : [`--interpreter ${interpreter} is ignored: blocksync needs no interpreter`],
   };
+}
+
+/** With --json a program is told; a person who looks on asks for more. */
+function progressMode(asked: (typeof PROGRESS)[number], quiet: boolean, json: boolean): ProgressMode {
+  if (quiet) return "none";
+  if (asked === "auto") return json ? "none" : "bar";
+  return asked;
 }
 
 /** Slower would be slower than a handshake's patience. */
@@ -227,7 +230,7 @@ function laneCount(value: string, blockSize: number): number {
 }
 const MAX_RETRIES = 1000;
 
-/** @throws {UsageError} also for what this version does not have yet. */
+/** @throws {UsageError} */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
   const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", READ_ERROR);

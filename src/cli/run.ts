@@ -44,8 +44,15 @@ export async function runPair(
   signal: AbortSignal,
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {
-  const output = createOutput({ file: options.outputFile, quiet: options.quiet, verbose: options.verbose });
+  const output = createOutput({
+    file: options.outputFile,
+    quiet: options.quiet,
+    verbose: options.verbose,
+    draws: options.progress === "bar",
+  });
   const report = new Report(output, options);
+  // As dd does (dd(1)).
+  process.on("SIGUSR1", () => report.tell());
   setIoThreads(options.lanes);
   const lanes = new Lanes(source, destination, options, report, signal);
   const run = async () => {
@@ -62,6 +69,7 @@ export async function runPair(
     const failure = asFailure(error);
     report.stop();
     sayFailure(report, failure);
+    report.stopped();
     exitCode = failure.exitCode;
     if (report.statistics !== undefined) {
       // What was read until then, if the other side still answers; a run that succeeded has counted.

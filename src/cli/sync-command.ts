@@ -1,7 +1,6 @@
 /** blocksync [sync] */
 import fs from "node:fs";
 import { ExitCode, UsageError } from "../errors.ts";
-import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
@@ -13,7 +12,10 @@ import { parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 import { endsHere, type Taken } from "./replaced-file.ts";
-import { type RunContext, runPair } from "./run.ts";
+import { runPair } from "./run.ts";
+
+const AFTER_UNREADABLE =
+  "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile keeps them for ddrescue";
 
 /** Returns the exit code. @throws {UsageError} */
 export async function runSync(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
@@ -29,17 +31,16 @@ export async function runSync(values: Values, words: readonly string[], signal: 
     destination,
     { ...options, second: options.dryRun ? "dry run" : "destination", examine: asks && canAsk() },
     signal,
-    async (context) => {
-      const { first, lanes, report } = context;
+    async ({ first, lanes, report }) => {
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       for (const notice of checkPair(from, to, { exact })) report.notice(notice);
       checkExpected(to, options);
-      if (to.kind === "device" && asks) await confirmOverwrite(from, to);
+      if (to.kind === "device" && asks) await report.whileAsking(() => confirmOverwrite(from, to));
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
-      report.start(source.label, destination.label, statistics, hash);
+      report.start(source.label, destination.label, statistics, hash, () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
       const map = mapFile?.old ?? [];
       checkMap(map, from);
@@ -49,7 +50,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const lacking = [{ offset: held, length: Math.max(0, from.sizeBytes - held) }];
       const rescued = without(areasWith(map, "+"), lacking);
       const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
-      const onVerify = () => report.notice("Verifying: reading both sides again");
+      const onVerify = () => report.verifying();
       const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
       const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, changes, onVerify };
       const openLane = async (number: number) => {
@@ -78,14 +79,12 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       save(true);
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
-        report.completed(syncResult(context, statistics));
+        report.completed({ dryRun, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
       const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
-      report.completed(
-        `${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differ; nothing was written (dry run)`,
-      );
+      report.completed({ dryRun, next: differs ? "without --dry-run the same command makes it equal" : undefined });
       changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },
@@ -99,22 +98,4 @@ function checkMap(map: readonly MapArea[], source: Description): void {
   throw new UsageError(
     `The map is about ${last.offset + last.length} bytes, ${JSON.stringify(source.label)} has ${source.sizeBytes}: it belongs to another source`,
   );
-}
-
-function syncResult({ lanes }: RunContext, statistics: Statistics): string {
-  const { bytesSent, bytesReceived } = lanes.traffic;
-  const wire =
-    bytesSent + bytesReceived === 0
-      ? ""
-      : `, ${formatBytes(bytesSent)} sent and ${formatBytes(bytesReceived)} received`;
-  const { verified, sourceUnreadableBytes, rescuedBytes } = statistics;
-  const equal =
-    sourceUnreadableBytes === 0
-      ? `${formatBytes(statistics.sizeBytes)} equal`
-      : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
-  const rescued =
-    rescuedBytes === 0 ? "" : `, ${rescuedBytes} unreadable bytes of it as the map says they were rescued`;
-  const how = verified === "direct" ? "around the page cache" : "after the page cache was emptied";
-  const proof = verified === undefined ? "" : `, verified ${how}`;
-  return `${equal}${rescued}${proof}, ${statistics.blocksDiffering} of ${statistics.blocksTotal} blocks differed, ${formatBytes(statistics.bytesWritten)} written${wire}`;
 }

@@ -194,6 +194,8 @@ export interface BootstrapListener {
   /** The far shell has begun: the login is over. */
   onBegun(): void;
   onUpload(directory: string): void;
+  /** So many bytes of `total` were handed over. */
+  onSent(done: number, total: number): void;
   /** All was handed over in so many milliseconds; what lies in buffers on the way may take as long again. */
   onUploaded(elapsedMs: number): void;
   onReady(): void;
@@ -246,8 +248,10 @@ export async function bootstrap(
   const begun = performance.now();
   await sendLine(sink, `${codec} ${bytes.length}`);
   try {
-    for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP)
+    for (let sent = 0; sent < bytes.length; sent += UPLOAD_STEP) {
+      listener.onSent(sent, bytes.length);
       await sink.write(bytes.subarray(sent, sent + UPLOAD_STEP));
+    }
   } catch (error) {
     // A far side whose disk is full says so before it goes; one that was cut off may never say anything.
     const last = await Promise.race([lines.next().catch(() => undefined), Bun.sleep(LAST_WORDS_MS)]);

@@ -41,6 +41,8 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
   /** Tells what is going on, for -v and for stages that take time. */
   readonly onNote: (text: string, detail: boolean) => void;
+  /** The login is over, and later: so many bytes of the copy of the program were handed over. */
+  readonly onStage?: (copied?: { readonly done: number; readonly total: number }) => void;
 }
 
 export interface Connection {
@@ -70,6 +72,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
     const { child, patience } = started;
     if (program === undefined) {
       if (!(await awaitReady(reader, marker))) return undefined;
+      options.onStage?.();
       patience.start();
       return { bytesBootstrapped: 0 };
     }
@@ -78,8 +81,12 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       return programFor(target, options.own.build, remote.host);
     };
     return await bootstrap(reader, child.sink, marker, remote.host, program, other, {
-      onBegun: () => patience.start(),
+      onBegun: () => {
+        options.onStage?.();
+        patience.start();
+      },
       onUpload: (directory) => options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false),
+      onSent: (done, total) => options.onStage?.({ done, total }),
       onUploaded: (elapsedMs) => patience.start(elapsedMs),
       onReady: () => patience.start(),
     });

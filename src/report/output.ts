@@ -5,6 +5,7 @@
 import fs from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola";
 import { IoError, reason, systemCode } from "../errors.ts";
+import { canDraw, Screen } from "./screen.ts";
 
 export interface Output {
   /** Messages by level: error, warn, info, debug (-v). The one consola of the program. */
@@ -13,6 +14,8 @@ export interface Output {
   line(text: string): void;
   /** A line of data on standard output. @throws {IoError} */
   data(text: string): void;
+  /** The terminal's lowest lines, below all that is written; undefined where there is none to draw on. */
+  readonly screen: Screen | undefined;
 }
 
 export interface OutputOptions {
@@ -20,6 +23,8 @@ export interface OutputOptions {
   readonly file: string | undefined;
   readonly quiet: boolean;
   readonly verbose: boolean;
+  /** Whether something may be drawn on the terminal. */
+  readonly draws: boolean;
 }
 
 const PREFIX: Readonly<Record<string, string>> = {
@@ -42,6 +47,15 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
+/** Nobody may listen any more (a closed terminal or pipe); the run and its exit code matter more. */
+function say(fd: number, text: string): void {
+  try {
+    writeAll(fd, text);
+  } catch {
+    // As said.
+  }
+}
+
 /** @throws {IoError} when the output file cannot be opened. */
 export function createOutput(options: OutputOptions): Output {
   let fd = 2;
@@ -55,14 +69,12 @@ export function createOutput(options: OutputOptions): Output {
       });
     }
   }
+  const screen = options.draws && fd === 2 && canDraw(process.env) ? new Screen((text) => say(2, text)) : undefined;
   const write = (text: string, isError: boolean) => {
-    try {
-      writeAll(fd, text);
-      // What ends a run is said where the user looks, too.
-      if (isError && fd !== 2) writeAll(2, text);
-    } catch {
-      // Nobody listens any more (a closed terminal or pipe); the run and its exit code matter more.
-    }
+    if (screen === undefined) say(fd, text);
+    else screen.print(text);
+    // What ends a run is said where the user looks, too.
+    if (isError && fd !== 2) say(2, text);
   };
   const log = createConsola({
     level: options.quiet ? LogLevels.warn : options.verbose ? LogLevels.debug : LogLevels.info,
@@ -77,7 +89,10 @@ export function createOutput(options: OutputOptions): Output {
   return {
     log,
     line: (text) => write(`${text}\n`, false),
+    screen,
     data: (text) => {
+      // Both may be the same terminal.
+      screen?.erase();
       try {
         writeAll(1, `${text}\n`);
       } catch (error) {

@@ -1,5 +1,5 @@
 /** Plain progress: blocksync.py's line, on a timer, with or without a terminal. */
-import type { LaneStatistics } from "../sync/statistics.ts";
+import type { LaneStatistics, Statistics } from "../sync/statistics.ts";
 import { formatDuration } from "./format.ts";
 
 /**
@@ -15,13 +15,36 @@ export function progressLine(
 ): string {
   const done = lane.blocksDone;
   const total = lane.range.count;
-  const seconds = Math.max(elapsedMs, 1) / 1000;
-  const rate = (done * blockSize) / seconds / 2 ** 20;
   const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${done}/${total}`;
-  const line = `[worker ${number}] ${counts}, ${rate.toFixed(1).padStart(5)} MB/s`;
-  if (!remaining || done === 0) return line;
-  const left = ((total - done) / done) * elapsedMs;
-  return `${line} (${formatDuration(left)} remaining)`;
+  return `[worker ${number}] ${counts}, ${rateAndRest(done, total, blockSize, elapsedMs, remaining)}`;
+}
+
+function rateAndRest(done: number, total: number, blockSize: number, elapsedMs: number, remaining: boolean): string {
+  const seconds = Math.max(elapsedMs, 1) / 1000;
+  const rate = `${((done * blockSize) / seconds / 2 ** 20).toFixed(1).padStart(5)} MB/s`;
+  if (!remaining || done === 0) return rate;
+  return `${rate} (${formatDuration(((total - done) / done) * elapsedMs)} remaining)`;
+}
+
+/** What --progress says: a bar where there is a terminal to draw on and lines elsewhere, always lines, or nothing. */
+export type ProgressMode = "bar" | "plain" | "none";
+
+/** What is at hand, a line for each lane; `elapsedMs` is that of the run, `verifyingMs` that of the verification. */
+export function progressLines(statistics: Statistics, elapsedMs: number, verifyingMs: number): string[] {
+  const { phase, lanes, blockSize } = statistics;
+  if (phase === "flushing") return ["Flushing: what was written is on its way to stable storage"];
+  return lanes.map((lane, number) =>
+    phase === "verifying"
+      ? verifyLine(number, lane, blockSize, verifyingMs)
+      : progressLine(number, lane, blockSize, elapsedMs, true),
+  );
+}
+
+/** "[worker 0] verified: 174/947,   4.6 MB/s (0:09:23 remaining)" */
+function verifyLine(number: number, lane: LaneStatistics, blockSize: number, elapsedMs: number): string {
+  const { blocksVerified, range } = lane;
+  const rest = rateAndRest(blocksVerified, range.count, blockSize, elapsedMs, true);
+  return `[worker ${number}] verified: ${blocksVerified}/${range.count}, ${rest}`;
 }
 
 /** Calls `tick` every `intervalMs` until stop() is called. Does not keep the process alive. */

@@ -4,14 +4,16 @@
  */
 import type { Failure } from "../errors.ts";
 import type { Statistics } from "../sync/statistics.ts";
-import { formatBytes, formatDuration } from "./format.ts";
+import { formatBytes } from "./format.ts";
+import { LiveBar, type Running, type Wait } from "./live.ts";
 import type { Output } from "./output.ts";
-import { progressLine, startTicking } from "./progress.ts";
+import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
+import { stoppedLine, summaryLines, type WireBytes } from "./summary.ts";
 
 export interface ReportOptions {
   readonly json: boolean;
-  /** Print plain progress lines. */
-  readonly progress: boolean;
+  /** A bar becomes plain lines where the output has no screen. */
+  readonly progress: ProgressMode;
   readonly intervalMs: number;
 }
 
@@ -28,24 +30,64 @@ export interface Outcome {
 export class Report {
   readonly #output: Output;
   readonly #options: ReportOptions;
+  readonly #bar: LiveBar | undefined;
+  readonly #plain: boolean;
+  /** What is waited for, first what was first. */
+  readonly #waits = new Map<object, Wait>();
   #startedAt = performance.now();
+  #verifyingSince: number | undefined;
+  #saidFlushing = false;
   #ticking: { stop(): void } | undefined;
-  #statistics: Statistics | undefined;
+  #running: Running | undefined;
   /** Nobody reads standard output any more, or the summary was said, which nothing may follow. */
   #deaf = false;
 
   constructor(output: Output, options: ReportOptions) {
     this.#output = output;
     this.#options = options;
+    const screen = options.progress === "bar" ? output.screen : undefined;
+    this.#plain = options.progress !== "none" && screen === undefined;
+    if (screen === undefined) return;
+    // https://no-color.org: set and not empty.
+    const colour = (process.env["NO_COLOR"] ?? "") === "";
+    this.#bar = new LiveBar(screen, colour, () => ({ wait: this.#wait(), running: this.#running }));
   }
 
   /** Of the run that was started, if one was. */
   get statistics(): Statistics | undefined {
-    return this.#statistics;
+    return this.#running?.statistics;
   }
 
   get elapsedMs(): number {
     return performance.now() - this.#startedAt;
+  }
+
+  #wait(): Wait | undefined {
+    const waits = [...this.#waits.values()];
+    return waits.find(({ asks }) => asks) ?? waits[0];
+  }
+
+  /** Returns what says that something is waited for, replaces that, and with undefined takes it back. */
+  waiter(): (wait: Wait | undefined) => void {
+    const key = {};
+    return (wait) => {
+      if (wait === undefined) this.#waits.delete(key);
+      else this.#waits.set(key, wait);
+      // Before another program asks, and not after.
+      if (wait?.asks === true) this.#bar?.refresh();
+    };
+  }
+
+  /** Nothing is drawn while `ask` has the terminal. */
+  async whileAsking<T>(ask: () => Promise<T>): Promise<T> {
+    return this.#bar === undefined ? await ask() : await this.#bar.whileAsking(ask);
+  }
+
+  /** Says at once how far things are, however little was to be said of it. */
+  tell(): void {
+    const wait = this.#wait();
+    if (this.#running !== undefined) this.#sayProgress(this.#running.statistics);
+    else this.#output.line(wait === undefined ? "Starting" : wait.text);
   }
 
   #event(event: string, fields: Readonly<Record<string, unknown>>): void {
@@ -81,9 +123,9 @@ export class Report {
     this.#output.log.error(failure.stack ?? "", failure.cause ?? "");
   }
 
-  /** Both ends are open and the work begins. */
-  start(source: string, destination: string, statistics: Statistics, hash: string): void {
-    this.#statistics = statistics;
+  /** Both ends are open and the work begins; `traffic` gives what crossed all connections so far. */
+  start(source: string, destination: string, statistics: Statistics, hash: string, traffic: () => WireBytes): void {
+    this.#running = { statistics, traffic, elapsedMs: () => this.elapsedMs };
     this.#startedAt = performance.now();
     const { sizeBytes, blockSize, blocksTotal } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
@@ -96,22 +138,28 @@ export class Report {
       lanes: statistics.lanes.length,
       hash,
     });
-    if (!this.#options.json && !this.#options.progress) return;
-    this.#ticking = startTicking(this.#options.intervalMs, () => this.#progress(statistics));
+    if (!this.#options.json && !this.#plain) return;
+    this.#ticking = startTicking(this.#options.intervalMs, () => this.#tick(statistics));
   }
 
-  #progress(statistics: Statistics): void {
-    this.#printLanes(statistics, true);
-    const { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten } = statistics;
+  #tick(statistics: Statistics): void {
+    const { phase, blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten } = statistics;
+    // Nothing is known of how a flush goes on, so that it does is said once.
+    if (this.#plain && !(phase === "flushing" && this.#saidFlushing)) this.#sayProgress(statistics);
+    this.#saidFlushing ||= phase === "flushing";
     const elapsedMs = Math.round(this.elapsedMs);
     this.#event("progress", { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten, elapsedMs });
   }
 
-  #printLanes({ lanes, blockSize }: Statistics, remaining: boolean): void {
-    if (!this.#options.progress) return;
-    for (const [number, lane] of lanes.entries()) {
-      this.#output.line(progressLine(number, lane, blockSize, this.elapsedMs, remaining));
-    }
+  #sayProgress(statistics: Statistics): void {
+    const verifyingMs = performance.now() - (this.#verifyingSince ?? performance.now());
+    for (const line of progressLines(statistics, this.elapsedMs, verifyingMs)) this.#output.line(line);
+  }
+
+  /** Both sides are read again. */
+  verifying(): void {
+    this.#verifyingSince = performance.now();
+    this.notice("Verifying: reading both sides again");
   }
 
   /** A range in which two sides differ, found by compare. @throws {IoError} when standard output is gone. */
@@ -131,15 +179,26 @@ export class Report {
   /** The work is over, well or not. */
   stop(): void {
     this.#ticking?.stop();
-    if (this.#ticking !== undefined && this.#statistics !== undefined) {
-      this.#printLanes(this.#statistics, false);
+    this.#bar?.stop();
+    const { statistics } = this;
+    if (this.#plain && this.#ticking !== undefined && statistics !== undefined) {
+      for (const [number, lane] of statistics.lanes.entries())
+        this.#output.line(progressLine(number, lane, statistics.blockSize, this.elapsedMs, false));
     }
     this.#ticking = undefined;
   }
 
-  /** Closing words of a run that succeeded; `sentence` says what it came to. */
-  completed(sentence: string): void {
-    this.#output.log.info(`Completed in ${formatDuration(this.elapsedMs)}: ${sentence}`);
+  /** Closing words of a sync that succeeded; `next` is what to do now, where something is left to do. */
+  completed(options: { readonly dryRun: boolean; readonly next: string | undefined }): void {
+    if (this.#running === undefined) return;
+    const { statistics, traffic } = this.#running;
+    const lines = summaryLines({ statistics, traffic: traffic(), elapsedMs: this.elapsedMs, ...options });
+    this.#output.log.info(lines.join("\n"));
+  }
+
+  /** Closing words of a run that failed. */
+  stopped(): void {
+    if (this.statistics !== undefined) this.#output.log.info(stoppedLine(this.statistics, this.elapsedMs));
   }
 
   /** The lines of the change map. */
@@ -148,7 +207,7 @@ export class Report {
   }
 
   summary(outcome: Outcome): void {
-    const statistics = this.#statistics;
+    const { statistics } = this;
     const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
     this.#event("summary", {
       exitCode,

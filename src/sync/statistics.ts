@@ -17,6 +17,8 @@ export class LaneStatistics {
   readonly unreadable: ByteRange[] = [];
   /** What could not be read either, but is in the destination already, as a map says. */
   rescuedBytes = 0;
+  /** Blocks that were read again at the end. */
+  blocksVerified = 0;
 
   constructor(range: BlockRange) {
     this.range = range;
@@ -33,6 +35,8 @@ export class Statistics {
   readonly blocksTotal: number;
   /** Their ranges follow each other and are the whole. */
   readonly lanes: readonly [LaneStatistics, ...LaneStatistics[]];
+  /** What the run is at: comparing and copying, waiting for the final flush, or reading both sides again. */
+  phase: "comparing" | "flushing" | "verifying" = "comparing";
   /** Of source and destination together; known at the end. */
   bytesRead = 0;
   /** How both sides were read again and found equal, once they were. */
@@ -65,6 +69,10 @@ export class Statistics {
 
   get blocksDone(): number {
     return this.#sum((lane) => lane.blocksDone);
+  }
+
+  get blocksVerified(): number {
+    return this.#sum((lane) => lane.blocksVerified);
   }
 
   get leavesWritten(): number {

@@ -132,12 +132,14 @@ export async function synchronize(
     }),
   ]);
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
+  if (!options.dryRun) statistics.phase = "flushing";
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
   if (record === undefined) {
     // At once, since each may be a round trip.
     await Promise.all([flush(), settle()]);
   } else {
     await flush();
+    statistics.phase = "verifying";
     options.onVerify();
     statistics.verified = await verify(lanes, layout, statistics, record);
     await settle();
@@ -159,9 +161,12 @@ async function verify(
 ): Promise<CacheBypass> {
   const bypasses = await Promise.all(lanes.map((lane) => lane.destination.bypassCache()));
   const findings = await Promise.all(
-    statistics.lanes.map(({ range }, number) => {
+    statistics.lanes.map((share, number) => {
       const { source, destination } = lanes[number] ?? lanes[0];
-      return verifyRange(source, destination, layout, range, record);
+      const onBlocks = (count: number) => {
+        share.blocksVerified += count;
+      };
+      return verifyRange(source, destination, layout, share.range, record, onBlocks);
     }),
   );
   const [{ source, destination }] = lanes;

@@ -28,20 +28,21 @@ export interface Findings {
 /** Wrong places that are read once more; each may be a round trip. */
 const REREAD = 100;
 
-/** Compares a range of blocks, and what is wrong in it twice. */
+/** Compares a range of blocks, and what is wrong in it twice. `onBlocks` is told of each number of further blocks compared. */
 export async function verifyRange(
   source: Endpoint,
   destination: Endpoint,
   layout: BlockLayout,
   range: BlockRange,
   record: BlockRecord,
+  onBlocks: (count: number) => void,
 ): Promise<Findings> {
-  const { wrong, changed } = await compareAgain(source, destination, layout, range, record);
+  const { wrong, changed } = await compareAgain(source, destination, layout, range, record, onBlocks);
   const still = wrong.slice(REREAD);
   const unstable: ByteRange[] = [];
   for (const { offset, length } of wrong.slice(0, REREAD)) {
     const blocks = { first: offset / layout.blockSize, count: Math.ceil(length / layout.blockSize) };
-    const again = await compareAgain(source, destination, layout, blocks, record);
+    const again = await compareAgain(source, destination, layout, blocks, record, () => undefined);
     still.push(...again.wrong);
     unstable.push(...without([{ offset, length }], again.wrong));
   }
@@ -55,6 +56,7 @@ async function compareAgain(
   layout: BlockLayout,
   range: BlockRange,
   record: BlockRecord,
+  onBlocks: (count: number) => void,
 ): Promise<Found> {
   const findings: Found = { wrong: [], changed: [] };
   const options = { hashed: true, tolerant: true, ahead: scanAhead(layout.blockSize, 0) };
@@ -68,6 +70,7 @@ async function compareAgain(
     }
     source.advance(pair.first + pair.count);
     destination.advance(pair.first + pair.count);
+    onBlocks(pair.count);
   }
   return findings;
 }

@@ -1,0 +1,131 @@
+/**
+ * The lowest lines of a terminal, drawn again and again while messages go above them. The cursor rests at the beginning
+ * of the first of them: what is erased from there on is all that was drawn, also after a resize has wrapped it. It is
+ * never hidden, so a killed process leaves nothing to repair.
+ */
+import fs from "node:fs";
+import tty from "node:tty";
+
+/** The lines to draw, given the columns they may take; each is clipped to them. */
+export type Drawing = (columns: number) => readonly string[];
+
+/** What a terminal is taken for that does not say how large it is, such as a serial console. */
+const UNKNOWN_SIZE = [80, 24] as const;
+const ERASE_BELOW = "\x1b[J";
+const ERASE_LINE_END = "\x1b[K";
+const up = (rows: number) => (rows === 0 ? "" : `\x1b[${rows}A`);
+
+/** True where standard error is a terminal that knows how to move the cursor and erase. */
+export function canDraw(env: Readonly<Record<string, string | undefined>>): boolean {
+  return tty.isatty(2) && (env["TERM"] ?? "") !== "" && env["TERM"] !== "dumb";
+}
+
+export class Screen {
+  readonly #write: (text: string) => void;
+  #drawing: Drawing | undefined;
+  /** What is on the terminal below the cursor, or with `open` on its line. */
+  #drawn = "";
+
+  /** `write` writes to standard error, at once. */
+  constructor(write: (text: string) => void) {
+    this.#write = write;
+    process.on("SIGWINCH", () => this.#draw());
+    process.on("SIGTSTP", this.#suspend);
+    process.on("SIGCONT", () => {
+      // Whatever the shell wrote meanwhile is below what was drawn, so that stays where it is.
+      this.#drawn = "";
+      process.off("SIGTSTP", this.#suspend);
+      process.on("SIGTSTP", this.#suspend);
+      this.#draw();
+    });
+    process.on("exit", () => this.clear());
+  }
+
+  /** Draws, and again after each message and resize, until the next draw(), open() or clear(). */
+  draw(drawing: Drawing): void {
+    this.#drawing = drawing;
+    this.#draw();
+  }
+
+  /** Writes a line once and leaves the cursor at its end, where another program may go on with a question. */
+  open(line: string): void {
+    this.#drawing = undefined;
+    if (!ownsTerminal()) return;
+    const [columns] = this.#size();
+    this.#drawn = `\r${clip(line, columns - 1)}${ERASE_BELOW}`;
+    this.#write(this.#drawn);
+  }
+
+  /** Text above what is drawn. Ends with a line break. */
+  print(text: string): void {
+    const below = this.#drawn;
+    if (below === "") this.#write(text);
+    else this.#write(`\r${ERASE_BELOW}${text}${below}`);
+  }
+
+  /** Takes away what is drawn; the cursor is where it was. */
+  clear(): void {
+    this.#drawing = undefined;
+    this.erase();
+  }
+
+  /** Takes it away until it is drawn the next time. */
+  erase(): void {
+    if (this.#drawn !== "") this.#write(`\r${ERASE_BELOW}`);
+    this.#drawn = "";
+  }
+
+  #draw(): void {
+    if (this.#drawing === undefined || !ownsTerminal()) return;
+    const [columns, rows] = this.#size();
+    const lines = this.#drawing(columns - 1).slice(0, Math.max(1, rows - 1));
+    const text = lines.map((line) => clip(line, columns - 1) + ERASE_LINE_END).join("\r\n");
+    const drawn = `\r${text}${ERASE_BELOW}${up(lines.length - 1)}\r`;
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    this.#write(drawn);
+  }
+
+  /** Asked of the terminal each time, since it may have another size by now. */
+  #size(): readonly [columns: number, rows: number] {
+    const [columns = 0, rows = 0] = process.stderr.getWindowSize();
+    return columns > 0 && rows > 0 ? [columns, rows] : UNKNOWN_SIZE;
+  }
+
+  /** Ctrl-Z: leaves the shell a clean line, then stops as if nobody had listened (signal(7)). */
+  readonly #suspend = (): void => {
+    this.erase();
+    process.off("SIGTSTP", this.#suspend);
+    process.kill(process.pid, "SIGTSTP");
+  };
+}
+
+/**
+ * False while another job has the terminal, which must not be drawn over: the process group that the terminal belongs to
+ * is another one (proc_pid_stat(5): fields 5 and 8). Not positive where it is not known, or there is no job control.
+ */
+function ownsTerminal(): boolean {
+  try {
+    const stat = fs.readFileSync("/proc/self/stat", "latin1");
+    // The second field may contain anything, in parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [group, terminalGroup] = [Number(fields[2]), Number(fields[5])];
+    return !(terminalGroup > 0) || terminalGroup === group;
+  } catch {
+    return true;
+  }
+}
+
+/** The beginning of a line that takes at most `columns`; control sequences of colours take none. */
+export function clip(line: string, columns: number): string {
+  if (Bun.stringWidth(line) <= columns) return line;
+  const plain = Bun.stripANSI(line);
+  let clipped = "";
+  let width = 0;
+  for (const { segment } of new Intl.Segmenter().segment(plain)) {
+    width += Bun.stringWidth(segment);
+    if (width > columns) break;
+    clipped += segment;
+  }
+  return clipped;
+}

@@ -1,0 +1,89 @@
+/** What a person reads when a run is over: what it came to, what it took, and what to do next. */
+import type { Statistics } from "../sync/statistics.ts";
+import { formatBytes, formatDuration } from "./format.ts";
+
+/** What crossed all connections, in bytes, from this machine's view. */
+export interface WireBytes {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+export interface Finished {
+  readonly statistics: Statistics;
+  readonly traffic: WireBytes;
+  readonly elapsedMs: number;
+  readonly dryRun: boolean;
+  /** What to do now, where something is left to do. */
+  readonly next: string | undefined;
+}
+
+/** A sentence, then what was read, sent and saved, how far it was proved, and what comes next. */
+export function summaryLines(finished: Finished): string[] {
+  const { statistics, elapsedMs, dryRun, next } = finished;
+  const sentence = dryRun ? dryRunResult(statistics) : syncResult(statistics);
+  const rows: (readonly [name: string, text: string | undefined])[] = [
+    ["read", readText(finished)],
+    ["sent", sentText(finished)],
+    ["saved", dryRun ? undefined : savedText(finished)],
+    ["verified", dryRun ? undefined : verifiedText(statistics)],
+    ["next", next],
+  ];
+  return [
+    `Completed in ${formatDuration(elapsedMs)}: ${sentence}`,
+    ...rows.flatMap(([name, text]) => (text === undefined ? [] : [`  ${name.padEnd(8)}  ${text}`])),
+  ];
+}
+
+/** How far a run came that failed. */
+export function stoppedLine({ blocksDone, blocksTotal, bytesWritten }: Statistics, elapsedMs: number): string {
+  return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done, ${formatBytes(bytesWritten)} written`;
+}
+
+function dryRunResult({ blocksDiffering, blocksTotal }: Statistics): string {
+  return `${blocksDiffering} of ${blocksTotal} blocks differ; nothing was written (dry run)`;
+}
+
+function syncResult(statistics: Statistics): string {
+  const { sizeBytes, sourceUnreadableBytes, rescuedBytes, blocksDiffering, blocksTotal, bytesWritten } = statistics;
+  const equal =
+    sourceUnreadableBytes === 0
+      ? `${formatBytes(sizeBytes)} equal`
+      : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
+  const rescued =
+    rescuedBytes === 0 ? "" : `, ${rescuedBytes} unreadable bytes of it as the map says they were rescued`;
+  return `${equal}${rescued}, ${blocksDiffering} of ${blocksTotal} blocks differed, ${formatBytes(bytesWritten)} written`;
+}
+
+function readText({ statistics, elapsedMs }: Finished): string {
+  const { bytesRead, blocksZero } = statistics;
+  const rate = formatBytes(Math.round((bytesRead * 1000) / Math.max(elapsedMs, 1)));
+  const zero = blocksZero === 0 ? "" : `; ${blocksZero} blocks are zero`;
+  return `${formatBytes(bytesRead)} of both sides together, ${rate}/s${zero}`;
+}
+
+/** Undefined where nothing is sent. */
+function sentText({ traffic }: Finished): string | undefined {
+  if (traffic.bytesSent + traffic.bytesReceived === 0) return undefined;
+  return `${formatBytes(traffic.bytesSent)}, and ${formatBytes(traffic.bytesReceived)} received`;
+}
+
+function savedText({ statistics, traffic }: Finished): string {
+  const { sizeBytes } = statistics;
+  const saved = savedBytes(statistics, traffic);
+  const percent = sizeBytes === 0 ? 0 : Math.floor((saved / sizeBytes) * 1000) / 10;
+  const wire = traffic.bytesSent + traffic.bytesReceived > 0;
+  return `${formatBytes(saved)} not ${wire ? "sent" : "written"}, ${percent}% of everything`;
+}
+
+/** Of what is done, what was not sent, or where there is no connection not written. */
+export function savedBytes(statistics: Statistics, { bytesSent, bytesReceived }: WireBytes): number {
+  const done = Math.min(statistics.sizeBytes, statistics.blocksDone * statistics.blockSize);
+  return Math.max(0, done - (bytesSent + bytesReceived || statistics.bytesWritten));
+}
+
+function verifiedText({ verified, blocksDiffering }: Statistics): string {
+  if (verified === "direct") return "both sides were read again, the destination around the page cache";
+  if (verified === "dropped") return "both sides were read again, the destination after the page cache was emptied";
+  const written = blocksDiffering === 0 ? "nothing was written" : "each block that was written was read back";
+  return `${written}; --verify reads both sides again`;
+}
