@@ -35,6 +35,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   jq: "jq",
   "ansible-playbook": "ansible-core",
   "systemd-analyze": "systemd",
+  tmux: "tmux",
 };
 
 function missingPackages(): string[] {

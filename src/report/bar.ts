@@ -54,8 +54,8 @@ function mainLine(state: BarState, columns: number, colour: boolean): string {
   const share = blocksTotal === 0 ? 1 : blocksDone / blocksTotal;
   const amount = amountText(Math.min(sizeBytes, blocksDone * blockSize), sizeBytes);
   if (phase === "flushing") {
-    const words = "flushing to stable storage";
-    const parts = [part(percent(share), 0), part(words, 0), part(amount, 2), part(formatDuration(elapsedMs), 1)];
+    const words = [part("flushing", 0), part("to stable storage", 2)];
+    const parts = [part(percent(share), 0), ...words, part(amount, 3), part(formatDuration(elapsedMs), 1)];
     return join(fitting(parts, columns, " "), " ");
   }
   const left = remainingMs === undefined ? "-:--:--" : formatDuration(remainingMs);
