@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, jest, test } from "bun:test";
-import { progressLine, startTicking } from "../src/report/progress.ts";
-import { LaneStatistics } from "../src/sync/statistics.ts";
+import { progressLine, progressLines, startTicking } from "../src/report/progress.ts";
+import { BlockLayout } from "../src/sync/blocks.ts";
+import { LaneStatistics, Statistics } from "../src/sync/statistics.ts";
 
 function lane(matching: number, differing: number, total: number): LaneStatistics {
   const result = new LaneStatistics({ first: 0, count: total });
@@ -94,4 +95,20 @@ test("progressLine() names the lane and counts its own share", () => {
   expect(progressLine(3, lane(1, 2, 6), 1 << 20, 3000, true)).toBe(
     "[worker 3] same: 1, diff: 2, 3/6,   1.0 MB/s (0:00:03 remaining)",
   );
+});
+
+test("progressLines() has a line for each lane, and says what a run is at after its blocks", () => {
+  const statistics = new Statistics(new BlockLayout(10 << 20, 1 << 20), 2);
+  for (const one of statistics.lanes) Object.assign(one, { blocksMatching: 5, blocksVerified: 1 });
+  expect(progressLines(statistics, 5000, 0)).toEqual([
+    "[worker 0] same: 5, diff: 0, 5/5,   1.0 MB/s (0:00:00 remaining)",
+    "[worker 1] same: 5, diff: 0, 5/5,   1.0 MB/s (0:00:00 remaining)",
+  ]);
+  statistics.phase = "flushing";
+  expect(progressLines(statistics, 5000, 0)).toEqual(["Flushing: what was written is on its way to stable storage"]);
+  statistics.phase = "verifying";
+  expect(progressLines(statistics, 5000, 1000)).toEqual([
+    "[worker 0] verified: 1/5,   1.0 MB/s (0:00:04 remaining)",
+    "[worker 1] verified: 1/5,   1.0 MB/s (0:00:04 remaining)",
+  ]);
 });

@@ -26,6 +26,19 @@ function differingLeaves(a: Buffer, b: Buffer): number {
 
 for (const road of ROADS) {
   describe(`synchronize() ${road.name}`, () => {
+    test("says what it is at, and counts what it verifies in each lane", async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(71, 40 * BLOCK + 5));
+      const options = { blockSize: BLOCK, lanes: 3 };
+      const copied = (await syncFiles(road, dir.file("s"), dir.file("d"), options)).statistics;
+      expect([copied.phase, copied.blocksVerified]).toEqual(["flushing", 0]);
+      const verified = (await syncFiles(road, dir.file("s"), dir.file("d"), { ...options, verify: true })).statistics;
+      expect([verified.phase, verified.blocksVerified]).toEqual(["verifying", 41]);
+      expect(verified.lanes.map((lane) => lane.blocksVerified)).toEqual(verified.lanes.map(({ range }) => range.count));
+      const dry = (await syncFiles(road, dir.file("s"), dir.file("d"), { ...options, dryRun: true })).statistics;
+      expect([dry.phase, dry.blocksDone]).toEqual(["comparing", 41]);
+    });
+
     test("makes any destination equal, writes only what differs, and nothing the second time", async () => {
       const leafKind = fc.constantFrom("same", "same", "same", "changed", "zeroed", "was zero");
       const cases = fc.record({
