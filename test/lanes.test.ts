@@ -15,13 +15,14 @@ const LEAVES_PER_MIB = 256;
 function countingSsh(dir: TempDir, script: string): string[] {
   const calls = dir.file("calls");
   const path = dir.file("counting-ssh");
-  const text = `#!/bin/sh\necho start >> "${calls}"\nn=$(wc -l < "${calls}")\n${script}\nshift\nexec sh -c "$*"\n`;
-  fs.writeFileSync(path, text, { mode: 0o755 });
+  // Two that start at once must not have one number, and only one can make a directory.
+  const count = `mkdir -p "${calls}"; n=1; until mkdir "${calls}/$n" 2>/dev/null; do n=$((n + 1)); done`;
+  fs.writeFileSync(path, `#!/bin/sh\n${count}\n${script}\nshift\nexec sh -c "$*"\n`, { mode: 0o755 });
   return ["-e", JSON.stringify(path)];
 }
 
 function starts(dir: TempDir): number {
-  return fs.readFileSync(dir.file("calls"), "utf8").trimEnd().split("\n").length;
+  return fs.readdirSync(dir.file("calls")).length;
 }
 
 /** Nine blocks and a bit; the destination differs in one leaf of blocks 0, 4 and 9. */
@@ -144,7 +145,7 @@ describe("--workers", () => {
     const script = `if [ "$n" = 1 ]; then cd "${dir.file("one")}"; else cd "${dir.file("two")}"; fi`;
     const words = ["-w", "2", "-l", "0", ...countingSsh(dir, script)];
     for (const name of ["d", "missing-there"]) {
-      fs.rmSync(dir.file("calls"), { force: true });
+      fs.rmSync(dir.file("calls"), { recursive: true, force: true });
       const result = await run([...words, dir.file("s"), `host:${name}`]);
       expect(result.exitCode).toBe(3);
       expect(result.stderr).toContain("another lane found another destination under the same name (other-destination)");
