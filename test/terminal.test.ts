@@ -148,6 +148,19 @@ describe("the bar", () => {
     await tmux.see("the summary", hasEnded);
   });
 
+  testWith("tmux")("is no matter to a run whose terminal is gone", async () => {
+    using dir = tempDir();
+    prepare(dir, SLOW);
+    {
+      using tmux = await startTmux(dir.path, 80, 20);
+      tmux.type("(./run; echo $? >code) & disown");
+      await until("the run has begun", () => fs.existsSync(dir.file("pid")));
+    }
+    await until("the run has ended", () => fs.existsSync(dir.file("code")) && fs.statSync(dir.file("code")).size > 0);
+    expect(fs.readFileSync(dir.file("code"), "utf8")).toBe("0\n");
+    expectEqual(dir);
+  });
+
   for (const [how, exitCode] of [
     ["C-c", 130],
     ["SIGTERM", 143],

@@ -118,7 +118,13 @@ export class LiveBar {
     const { phase, sizeBytes, blockSize, blocksTotal, lanes } = statistics;
     const now = performance.now();
     const [done, wire] = [bytesDone(statistics), wireBytes(running)];
-    if (this.#paces?.phase !== phase) this.#paces = { phase, done: new Pace(done, now), wire: new Pace(wire, now) };
+    const elapsedMs = running.elapsedMs();
+    if (this.#paces === undefined) {
+      const begunMs = now - elapsedMs;
+      this.#paces = { phase: "comparing", done: new Pace(0, begunMs), wire: new Pace(0, begunMs) };
+    }
+    // What comes after has a pace of its own; the flush none.
+    if (this.#paces.phase !== phase) this.#paces = { phase, done: new Pace(done, now), wire: new Pace(wire, now) };
     const paces = this.#paces;
     paces.done.sample(done, now);
     paces.wire.sample(wire, now);
@@ -134,7 +140,7 @@ export class LiveBar {
       rate: paces.done.perSecond,
       wireRate: wire === 0 ? undefined : paces.wire.perSecond,
       savedBytes: savedBytes(statistics, running.traffic()),
-      elapsedMs: running.elapsedMs(),
+      elapsedMs,
       remainingMs: paces.done.remainingMs(sizeBytes - done),
       lanes: lanes.map((lane) => {
         if (lane.range.count === 0) return 1;
