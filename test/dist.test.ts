@@ -73,6 +73,7 @@ describe("D6.30 an arm64 far end of an x86-64 machine", () => {
     const words = [...arm64Ssh(far), "--json"];
     // Its own home: the note of the digest goes there.
     const env = { HOME: far.file("near") };
+    fs.mkdirSync(env.HOME);
     const first = await run([...words, dir.file("s"), `h:${far.file("pushed")}`], { env });
     expect(first.stderr).toContain("Copying blocksync to h, into ");
     expect(first.exitCode).toBe(0);

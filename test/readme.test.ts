@@ -81,10 +81,13 @@ function commandLines(): string[][] {
     ([, line = ""]) => line,
   );
   // Forms are no command lines, and of an elided word nobody knows.
-  return lines
-    .map((line) => line.split(/ {3,}/)[0] ?? "")
-    .filter((line) => !/[[\]…]/.test(line))
-    .map((line) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? ""));
+  return (
+    lines
+      // Not what is said of it, nor what its output goes to.
+      .map((line) => line.split(/ {3,}| \| /)[0] ?? "")
+      .filter((line) => !/[[\]…]/.test(line))
+      .map((line) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? ""))
+  );
 }
 
 test("README's command lines are ones that blocksync takes", () => {

@@ -67,7 +67,7 @@ describe("the bar", () => {
     testWith("tmux")(`is never wrapped or torn at ${columns} columns, and gone at the end`, async () => {
       using dir = tempDir();
       prepare(dir, [...SLOW, "-w", "2", "-l", "0"]);
-      using tmux = await startTmux(dir.path, columns, 12);
+      using tmux = await startTmux(dir.path, columns, 24);
       tmux.type("./run");
       const looks = await watch(tmux);
       const during = looks.filter((lines) => !lines.some((line) => line.startsWith("Completed")));

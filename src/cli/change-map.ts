@@ -1,9 +1,11 @@
 /** --map: where in the device things differed, on the terminal or in a file; on a terminal also unasked, in short. */
 import { UsageError } from "../errors.ts";
+import { displaySize } from "../report/display.ts";
 import { type MapNames, mapJson } from "../report/map-json.ts";
 import { mapLines } from "../report/map-lines.ts";
-import { mapStyle, terminalColumns } from "../report/map-style.ts";
+import { mapStyle } from "../report/map-style.ts";
 import { mapSvg } from "../report/map-svg.ts";
+import type { ProgressMode } from "../report/progress.ts";
 import type { Report } from "../report/report.ts";
 import { Changes } from "../sync/changes.ts";
 import { ReplacedFile, type Taken } from "./replaced-file.ts";
@@ -25,8 +27,8 @@ export interface MapOptions {
   readonly map: MapChoice | undefined;
   /** Where messages go instead of standard error. */
   readonly outputFile: string | undefined;
-  /** Whether the run is watched, so that its end is looked at too. */
-  readonly progress: boolean;
+  /** A run that is watched is looked at when it ends, too. */
+  readonly progress: ProgressMode;
 }
 
 export class ChangeMap {
@@ -40,8 +42,8 @@ export class ChangeMap {
   /** @throws {UsageError} {IoError} when the file could not be written at the end. */
   constructor({ map, outputFile, progress }: MapOptions, taken: readonly Taken[]) {
     this.#choice = map;
-    this.#columns = outputFile === undefined ? terminalColumns() : undefined;
-    this.#watched = progress && this.#columns !== undefined;
+    this.#columns = outputFile === undefined ? displaySize()?.columns : undefined;
+    this.#watched = progress !== "none" && this.#columns !== undefined;
     const others: Taken[] = outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
     if (typeof map === "object") this.#file = ReplacedFile.open(map.path, "change map", [...taken, ...others]);
   }

@@ -1,5 +1,5 @@
 /** How the change map may be drawn where messages go. */
-import tty from "node:tty";
+import { UNKNOWN_SIZE, wantsColour } from "./display.ts";
 
 export interface MapStyle {
   /** Characters in a line, at least 20. */
@@ -10,7 +10,6 @@ export interface MapStyle {
 }
 
 const MIN_COLUMNS = 20;
-const DEFAULT_COLUMNS = 80;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -23,21 +22,12 @@ function isUnicode(environment: Environment): boolean {
 }
 
 /**
- * `columns` is the terminal's width, undefined where there is no terminal. Colour needs one that is not "dumb", and no
- * NO_COLOR (https://no-color.org).
+ * `columns` is the terminal's width, undefined where there is no terminal, and so no colour.
  */
 export function mapStyle(columns: number | undefined, environment: Environment): MapStyle {
-  const plain = (environment["NO_COLOR"] ?? "") !== "" || environment["TERM"] === "dumb";
   return {
-    columns: Math.max(MIN_COLUMNS, columns ?? DEFAULT_COLUMNS),
+    columns: Math.max(MIN_COLUMNS, columns ?? UNKNOWN_SIZE.columns),
     unicode: isUnicode(environment),
-    colour: columns !== undefined && !plain,
+    colour: columns !== undefined && wantsColour(environment),
   };
-}
-
-/** The width of the terminal that is standard error; undefined when it is none. */
-export function terminalColumns(): number | undefined {
-  if (!tty.isatty(2)) return undefined;
-  const { columns } = process.stderr;
-  return columns > 0 ? columns : DEFAULT_COLUMNS;
 }

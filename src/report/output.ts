@@ -5,7 +5,8 @@
 import fs from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola";
 import { IoError, reason, systemCode } from "../errors.ts";
-import { canDraw, Screen } from "./screen.ts";
+import { canDraw } from "./display.ts";
+import { Screen } from "./screen.ts";
 
 export interface Output {
   /** Messages by level: error, warn, info, debug (-v). The one consola of the program. */

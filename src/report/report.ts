@@ -4,6 +4,7 @@
  */
 import type { Failure } from "../errors.ts";
 import type { Statistics } from "../sync/statistics.ts";
+import { wantsColour } from "./display.ts";
 import { formatBytes } from "./format.ts";
 import { LiveBar, type Running, type Wait } from "./live.ts";
 import type { Output } from "./output.ts";
@@ -49,7 +50,7 @@ export class Report {
     this.#plain = options.progress !== "none" && screen === undefined;
     if (screen === undefined) return;
     // https://no-color.org: set and not empty.
-    const colour = (process.env["NO_COLOR"] ?? "") === "";
+    const colour = wantsColour(process.env);
     this.#bar = new LiveBar(screen, colour, () => ({ wait: this.#wait(), running: this.#running }));
   }
 

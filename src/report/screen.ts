@@ -4,21 +4,14 @@
  * never hidden, so a killed process leaves nothing to repair.
  */
 import fs from "node:fs";
-import tty from "node:tty";
+import { displaySize, UNKNOWN_SIZE } from "./display.ts";
 
 /** The lines to draw, given the columns they may take; each is clipped to them. */
 export type Drawing = (columns: number) => readonly string[];
 
-/** What a terminal is taken for that does not say how large it is, such as a serial console. */
-const UNKNOWN_SIZE = [80, 24] as const;
 const ERASE_BELOW = "\x1b[J";
 const ERASE_LINE_END = "\x1b[K";
 const up = (rows: number) => (rows === 0 ? "" : `\x1b[${rows}A`);
-
-/** True where standard error is a terminal that knows how to move the cursor and erase. */
-export function canDraw(env: Readonly<Record<string, string | undefined>>): boolean {
-  return tty.isatty(2) && (env["TERM"] ?? "") !== "" && env["TERM"] !== "dumb";
-}
 
 export class Screen {
   readonly #write: (text: string) => void;
@@ -51,7 +44,7 @@ export class Screen {
   open(line: string): void {
     this.#drawing = undefined;
     if (!ownsTerminal()) return;
-    const [columns] = this.#size();
+    const { columns } = displaySize() ?? UNKNOWN_SIZE;
     this.#drawn = `\r${clip(line, columns - 1)}${ERASE_BELOW}`;
     this.#write(this.#drawn);
   }
@@ -77,19 +70,13 @@ export class Screen {
 
   #draw(): void {
     if (this.#drawing === undefined || !ownsTerminal()) return;
-    const [columns, rows] = this.#size();
+    const { columns, rows } = displaySize() ?? UNKNOWN_SIZE;
     const lines = this.#drawing(columns - 1).slice(0, Math.max(1, rows - 1));
     const text = lines.map((line) => clip(line, columns - 1) + ERASE_LINE_END).join("\r\n");
     const drawn = `\r${text}${ERASE_BELOW}${up(lines.length - 1)}\r`;
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.#write(drawn);
-  }
-
-  /** Asked of the terminal each time, since it may have another size by now. */
-  #size(): readonly [columns: number, rows: number] {
-    const [columns = 0, rows = 0] = process.stderr.getWindowSize();
-    return columns > 0 && rows > 0 ? [columns, rows] : UNKNOWN_SIZE;
   }
 
   /** Ctrl-Z: leaves the shell a clean line, then stops as if nobody had listened (signal(7)). */
