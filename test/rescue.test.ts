@@ -61,13 +61,7 @@ function withKeys({ root }: Rescue, sshd: Sshd): string[] {
 /** The last line of a run that succeeded. */
 function completed({ exitCode, stderr }: Result): string {
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
-  return (
-    stderr
-      .trimEnd()
-      .split("\n")
-      .at(-1)
-      ?.replace(/^Completed in [\d:]+: /, "") ?? ""
-  );
+  return /^Completed in [\d:]+: (.*)/m.exec(stderr)?.[1] ?? "";
 }
 
 describe("on a rescue system", () => {

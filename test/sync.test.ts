@@ -280,6 +280,33 @@ describe("synchronize()", () => {
     await source.close();
   });
 
+  test("further lanes are opened once the destination is prepared, or they would find what it was before", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(35, 3 << 20));
+    const source = await openLocal(dir.file("s"), { role: "source" });
+    const { endpoint } = await openServed(dir.file("d"), { role: "destination" });
+    const asked = Promise.withResolvers<void>();
+    const destination = altered(endpoint, {
+      prepare: async (...args) => {
+        await asked.promise;
+        return await endpoint.prepare(...args);
+      },
+    });
+    const found: string[] = [];
+    const openLane = (number: number) => {
+      found.push(fs.existsSync(dir.file("d")) ? "prepared" : "nothing");
+      return noLane(number);
+    };
+    const statistics = new Statistics(layoutOf(source.description, 1 << 20), 3);
+    const run = synchronize(laneOf(source, destination), OPTIONS, statistics, openLane);
+    // By now a lane that waits for nothing has been asked for.
+    await Promise.resolve();
+    asked.resolve();
+    await expect(run).rejects.toThrow("was opened");
+    expect(found).toEqual(["prepared", "prepared"]);
+    await Promise.all([source.close(), endpoint.close()]);
+  });
+
   /** A source that gives other bytes for block 1 when it is read than it was hashed from. */
   function changing(source: Endpoint, times: number): Endpoint {
     let left = times;

@@ -121,10 +121,12 @@ export async function synchronize(
     ...statistics.lanes.map(async (share, number) => {
       let lane = first;
       if (number > 0) {
+        // Opened before, it would find no destination yet, or one of the old size.
+        const identities = await preparing;
         lane = await openLane(number);
         lanes[number] = lane;
         for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
-        checkSame(await preparing, await prepareLane(lane, layout, options));
+        checkSame(identities, await prepareLane(lane, layout, options));
       }
       // What a verification is to be able to tell takes hashes.
       const compare = blank ? compareWithNothing : record === undefined ? lane.compare : compareHashes;
