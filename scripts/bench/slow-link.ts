@@ -43,7 +43,8 @@ async function carry(source: AsyncIterable<Uint8Array>, deliver: (bytes: Uint8Ar
     // What is not yet on its way stays with the sender, as on a real link.
     if (freeMs - now > 50) await Bun.sleep(freeMs - now - 50);
   }
-  await last;
+  // The end of the stream takes its time too.
+  await Promise.all([last, Bun.sleep(delayMs)]);
 }
 
 function writeAll(fd: number, bytes: Uint8Array): Promise<void> {

@@ -200,7 +200,15 @@ export class Lanes {
     await countReads(this.#lanes, statistics);
   }
 
-  /** Closes what was opened, last first, and ends what is still being opened. */
+  /**
+   * Ends all connections at once after a run that went well, and waits until each far end has let go of its device and is
+   * gone: whoever runs a command there next finds it free, and an ssh that others share (ControlMaster) is not killed.
+   */
+  async finish(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+
+  /** Closes what was opened, last first, and ends what is still being opened; processes are killed. */
   async close(): Promise<void> {
     this.#ending.abort();
     for (const close of this.#closers.splice(0).reverse()) await close();

@@ -65,6 +65,7 @@ export async function runPair(
     interrupted.catch(() => undefined);
     exitCode = await Promise.race([run(), interrupted]);
     report.stop();
+    await Promise.race([lanes.finish(), interrupted.catch(() => undefined), Bun.sleep(CLOSE_WAIT_MS)]);
   } catch (error) {
     const failure = asFailure(error);
     report.stop();
