@@ -97,6 +97,13 @@ const USAGE: readonly Mistake[] = [
     hint: "a name with blanks in it needs quotes",
   },
   {
+    name: "a command behind options",
+    words: ["-q", "compare", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: "The command compare stands behind options",
+    hint: "it comes first: blocksync compare [OPTIONS] …; a file of that name is ./compare",
+  },
+  {
     name: "an unset variable",
     words: ["DIR/s", ""],
     exitCode: 2,

@@ -1,6 +1,7 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
+import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { asFailure, ExitCode } from "../errors.ts";
+import { asFailure, ExitCode, UsageError } from "../errors.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
@@ -82,6 +83,18 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
   }
 }
 
+function isCommand(word: string | undefined): word is keyof typeof COMMANDS {
+  return word !== undefined && Object.hasOwn(COMMANDS, word);
+}
+
+/** A command behind options would be a source, and what follows it a host. @throws {UsageError} */
+function checkNoCommand(source: string | undefined): void {
+  if (!isCommand(source) || fs.existsSync(source)) return;
+  throw new UsageError(`The command ${source} stands behind options`, {
+    hint: `it comes first: blocksync ${source} [OPTIONS] …; a file of that name is ./${source}`,
+  });
+}
+
 /** @throws {Failure} */
 async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words.length === 0) {
@@ -93,9 +106,10 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
     return ExitCode.ok;
   }
   const [first] = words;
-  const name = first === "sync" || first === "compare" || first === "clean" || first === "serve" ? first : undefined;
+  const name = isCommand(first) ? first : undefined;
   const command = COMMANDS[name ?? "sync"];
   const checked = checkArguments(name === undefined ? words : words.slice(1), command.options);
+  if (name === undefined) checkNoCommand(checked[checked.indexOf("--") + 1]);
   if (checked.slice(0, checked.indexOf("--")).includes("--help")) {
     process.stdout.write(helpText());
     return ExitCode.ok;
