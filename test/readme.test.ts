@@ -31,7 +31,7 @@ test("README names only options that exist", () => {
     known.add(name).add(`no-${name}`);
     for (const alias of "alias" in option ? option.alias : []) (alias.length === 1 ? letters : known).add(alias);
   }
-  // What belongs to docker, virt-install and rsync in the examples.
+  // What belongs to docker, virt-install, rsync and LVM in the examples.
   const foreign = new Set([
     "rm",
     "network",
@@ -44,6 +44,12 @@ test("README names only options that exist", () => {
     "inplace",
     "no-whole-file",
     "write-devices",
+    "partial",
+    "append",
+    "checksum",
+    "snapshot",
+    "size",
+    "yes",
     "sparse",
     "reflink",
   ]);
