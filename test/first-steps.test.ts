@@ -54,7 +54,7 @@ testWith("loop", "sshd")(
     await does(rehearse, 0, /nothing was written \(dry run\)/);
     fs.writeFileSync(loop.path, disk);
     await does(rehearse, 1, /nothing was written \(dry run\)/);
-    const { exitCode, seen } = await answering(words(restore), /Type .*: ?$/, "yes\r");
+    const { exitCode, seen } = await answering(words(restore), "to go on: ", "yes\n");
     expect({ exitCode, seen: exitCode === 0 ? "" : seen }).toEqual({ exitCode: 0, seen: "" });
     expect(fs.readFileSync(loop.path).equals(changed)).toBe(true);
     await does(fetch, 0, /^Completed in /m);
