@@ -174,3 +174,31 @@ test("Changes of blocks only have no ranges, and know that blocks stand for thei
   expect(changes.total.differ).toBe(100_000 - 16 * LEAF_SIZE);
   expect(() => changes.ranges()).toThrow(RangeError);
 });
+
+test("ranges() of more bytes-exact areas than are listed are merged, unreadable ones winning, and come to an end", () => {
+  const [count, step] = [1_200_000, 1024];
+  const changes = new Changes(count * step, { exact: true, zeroLeafHash: () => new Uint8Array(8) });
+  for (let i = 0; i < count; i++) {
+    changes.add("unreadable", { offset: i * step, length: 512 });
+    changes.add("differ", { offset: i * step + 512, length: 512 });
+  }
+  const { unit, ranges } = changes.ranges();
+  expect(unit).toBe(4096);
+  const all = [...ranges];
+  expect(all.length).toBeLessThanOrEqual(1 << 20);
+  expect(all[0]?.kind).toBe("unreadable");
+  expect(all[0]?.length).toBeGreaterThan(1 << 29);
+  expect(all.reduce((sum, { length }) => sum + length, 0)).toBe(count * step);
+  expect(changes.total).toMatchObject({ unreadable: count * 512, differ: count * 512 });
+});
+
+test("ranges() of scattered areas keep their places when they are merged", () => {
+  const [count, step] = [1_100_000, 65_536];
+  const changes = new Changes(count * step, { exact: true, zeroLeafHash: () => new Uint8Array(8) });
+  for (let i = 0; i < count; i++) changes.add("unreadable", { offset: i * step + 1000, length: 512 });
+  const { unit, ranges } = changes.ranges();
+  expect(unit).toBeGreaterThan(4096);
+  const all = [...ranges];
+  expect(all.length).toBeLessThanOrEqual(1 << 20);
+  expect(all[0]?.offset).toBe(0);
+});

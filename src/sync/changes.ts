@@ -43,7 +43,9 @@ export class Changes {
   readonly #counts: Readonly<Record<ChangeKind, Float64Array>>;
   readonly #leaves: LeafMap | undefined;
   /** What is known to the byte, in the order in which it came; kept with #leaves only. */
-  readonly #bytes: ChangeRange[] = [];
+  #bytes: ChangeRange[] = [];
+  /** What is told apart of #bytes. */
+  #bytesUnit = 1;
   #blockwise = false;
 
   constructor(sizeBytes: number, { exact, zeroLeafHash }: ChangesOptions) {
@@ -89,7 +91,14 @@ export class Changes {
   /** Adds what is known to the byte and lies in no block whose leaves are added. */
   add(kind: ChangeKind, { offset, length }: ByteRange): void {
     this.#count(kind, offset, length);
-    if (this.exact) this.#bytes.push({ kind, offset, length });
+    if (!this.exact) return;
+    this.#bytes.push({ kind, offset, length });
+    if (this.#bytes.length <= 2 * MAX_RANGES) return;
+    this.#bytes = sorted(this.#bytes);
+    do {
+      this.#bytesUnit = Math.max(LEAF_SIZE, 2 * this.#bytesUnit);
+      this.#bytes = coarser(this.#bytes, this.#bytesUnit, this.sizeBytes);
+    } while (this.#bytes.length > MAX_RANGES);
   }
 
   #count(kind: ChangeKind, offset: number, length: number): void {
@@ -129,10 +138,42 @@ export class Changes {
    */
   ranges(): { readonly unit: number; readonly ranges: Generator<ChangeRange> } {
     if (this.#leaves === undefined) throw new RangeError("Only exact changes have ranges");
-    const [leaves, bytes] = [this.#leaves, this.#bytes.toSorted((a, b) => a.offset - b.offset)];
+    const leaves = this.#leaves;
+    let bytes = [...rounded(sorted(this.#bytes), 1, this.sizeBytes)];
     const ranges = () => joined(overlaid(leaves.ranges(), bytes, this.sizeBytes));
-    while (exceeds(ranges(), MAX_RANGES)) leaves.merge();
-    return { unit: leaves.unit, ranges: ranges() };
+    while (exceeds(ranges(), MAX_RANGES)) {
+      leaves.merge();
+      bytes = coarser(bytes, leaves.unit, this.sizeBytes);
+    }
+    return { unit: Math.max(leaves.unit, this.#bytesUnit), ranges: ranges() };
+  }
+}
+
+function sorted(ranges: readonly ChangeRange[]): ChangeRange[] {
+  return ranges.toSorted((a, b) => a.offset - b.offset);
+}
+
+/** The ranges in whole units, where they meet as unreadable if one of them is. */
+function coarser(ranges: readonly ChangeRange[], unit: number, sizeBytes: number): ChangeRange[] {
+  const isBad = ({ kind }: ChangeRange) => kind === "unreadable";
+  const bad = [...rounded(ranges.filter(isBad), unit, sizeBytes)];
+  const others = rounded(
+    ranges.filter((range) => !isBad(range)),
+    unit,
+    sizeBytes,
+  );
+  return [...joined(overlaid(others, bad, sizeBytes))];
+}
+
+/** What is in ascending order in whole units, the one before keeping what two of them touch. */
+function* rounded(ranges: readonly ChangeRange[], unit: number, sizeBytes: number): Generator<ChangeRange> {
+  let position = 0;
+  for (const { kind, offset, length } of ranges) {
+    const start = Math.max(position, Math.floor(offset / unit) * unit);
+    const end = Math.min(sizeBytes, Math.ceil((offset + length) / unit) * unit);
+    if (end <= start) continue;
+    yield { kind, offset: start, length: end - start };
+    position = end;
   }
 }
 
