@@ -60,11 +60,12 @@ test("ahead() that nobody asks any more leaves the scan ended and no failure beh
   expect(state.ended).toBe(true);
 });
 
-test("scanAhead() is bounded in bytes and in blocks, and hardly anything for a disk that is to rest", () => {
+test("scanAhead() is bounded in bytes and in blocks, and a second for a disk that is to rest", () => {
   expect(scanAhead(1 << 20, 0)).toBe(4096);
   expect(scanAhead(4096, 0)).toBe(65_536);
   expect(scanAhead(16 << 20, 0)).toBe(256);
-  expect(scanAhead(1 << 20, 5)).toBe(1);
-  expect(scanAhead(4096, 5)).toBe(256);
-  expect(scanAhead(16 << 20, 5)).toBe(1);
+  expect(scanAhead(1 << 20, 5)).toBe(200);
+  expect(scanAhead(1 << 20, 5000)).toBe(1);
+  expect(scanAhead(4096, 5000)).toBe(256);
+  expect(scanAhead(16 << 20, 1)).toBe(256);
 });

@@ -116,6 +116,20 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       expect(fs.existsSync("/dev/blocksync-no-such-disk")).toBe(false);
     });
 
+    test("a patch right behind prepare() finds the destination that it makes", async () => {
+      using dir = tempDir();
+      const endpoint = await open(dir.file("new"), { role: "destination", blockSize: BLOCK });
+      const sectors = new Uint8Array(BLOCK / 512 / 8);
+      sectors[0] = 1;
+      const [, written] = await Promise.all([
+        endpoint.prepare(BLOCK, PREPARE),
+        endpoint.patch(0, { sectors, bytes: bytes(36, 512) }),
+      ]);
+      expect(written).toBe(512);
+      await endpoint.close();
+      expect(fs.readFileSync(dir.file("new")).subarray(0, 512).equals(bytes(36, 512))).toBe(true);
+    });
+
     test("prepare() grows, keeps a larger file's tail, and cuts it only when exact", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("d"), bytes(2, 5000));

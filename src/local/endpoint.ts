@@ -332,6 +332,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async patch(index: number, salvage: Salvage): Promise<number> {
+    await this.#fitted;
     return await patchBlock(this.device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), salvage);
   }
 

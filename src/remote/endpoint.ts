@@ -1,5 +1,6 @@
 /** An endpoint elsewhere: the interface of sync/endpoint.ts spoken over a channel to serve.ts. */
 import { ProtocolError } from "../errors.ts";
+import { scanAhead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, leafCount, type SectorSet } from "../sync/blocks.ts";
 import type {
   BlockData,
@@ -28,7 +29,7 @@ export class RemoteEndpoint implements Endpoint {
   readonly #blockSize: number;
   readonly #shutDown: () => Promise<void>;
   #layout: BlockLayout;
-  #scanWindow = 1;
+  #scanWindow: number;
   #announced = 0;
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
@@ -47,6 +48,7 @@ export class RemoteEndpoint implements Endpoint {
     this.#hashSize = description.zeroHash.length;
     this.#blockSize = request.blockSize;
     this.#layout = new BlockLayout(description.sizeBytes, request.blockSize);
+    this.#scanWindow = scanAhead(request.blockSize, 0);
   }
 
   /** Opens the path at the far end. `shutDown` ends the connection; close() calls it. */

@@ -8,13 +8,18 @@ import { Window } from "./window.ts";
  */
 const AHEAD_BYTES = 4 * 2 ** 30;
 const AHEAD_BLOCKS = 1 << 16;
-/** A disk that is to rest after each block must not be read far ahead all at once; at least one read of 1 MiB. */
+/**
+ * A disk that is to rest after each block must not be read far ahead all at once: a second's worth of blocks, so that an
+ * answer from far away is there in time, and at least one read of 1 MiB.
+ */
+const RESTING_MS = 1000;
 const RESTING_BYTES = 1 << 20;
 
 /** See ScanOptions.ahead. */
 export function scanAhead(blockSize: number, pauseMs: number): number {
-  if (pauseMs > 0) return Math.ceil(RESTING_BYTES / blockSize);
-  return Math.min(AHEAD_BLOCKS, Math.ceil(AHEAD_BYTES / blockSize));
+  const most = Math.min(AHEAD_BLOCKS, Math.ceil(AHEAD_BYTES / blockSize));
+  if (pauseMs === 0) return most;
+  return Math.min(most, Math.max(Math.ceil(RESTING_MS / pauseMs), Math.ceil(RESTING_BYTES / blockSize)));
 }
 
 /**
