@@ -33,10 +33,10 @@ test("checkArguments() refuses a mistyped --dry-runn instead of writing", () => 
 });
 
 test("checkArguments() refuses unknown options in every form, the ones of Object included", () => {
-  expect(refusal(["--unknown=1"])).toBe('Unknown option "--unknown=1"');
-  expect(refusal(["--="])).toBe('Unknown option "--="');
+  expect(refusal(["--unknown=1"])).toBe('Unknown option "--unknown"');
+  expect(refusal(["--="])).toBe('Unknown option "--"');
   expect(refusal(["--constructor"])).toBe('Unknown option "--constructor"');
-  expect(refusal(["--__proto__=1"])).toBe('Unknown option "--__proto__=1"');
+  expect(refusal(["--__proto__=1"])).toBe('Unknown option "--__proto__"');
   expect(refusal(["-z"])).toBe('Unknown option "-z"');
   expect(refusal(["-nz"])).toBe('Unknown option "-z"');
   expect(refusal(["-ß"])).toBe('Unknown option "-ß"');
@@ -184,7 +184,7 @@ test("checkArguments() knows only the options of the command", () => {
   expect(refusal(["--force"], compareOptions)).toBe('Unknown option "--force"');
   expect(refusal(["-n"], compareOptions)).toBe('Unknown option "-n"');
   expect(refusal(["--block-size=4K"], compareOptions)).toBe("nothing thrown");
-  expect(refusal(["--block-size=4K"], serveOptions)).toBe('Unknown option "--block-size=4K"');
+  expect(refusal(["--block-size=4K"], serveOptions)).toBe('Unknown option "--block-size"');
   expect(refusal(["--help"], serveOptions)).toBe("nothing thrown");
 });
 

@@ -365,6 +365,24 @@ describe("--map refuses", () => {
     expect(fs.readFileSync(source).equals(bytes(8, LEAF))).toBe(true);
   });
 
+  testWith("loop")("nothing that cannot be put into its place: it is kept beside it, and said", async () => {
+    using dir = tempDir();
+    const source = file(dir, "s", bytes(9, LEAF));
+    fs.writeFileSync(dir.file("map.json"), "old", { mode: 0o640 });
+    // As a file is mounted into a container: rename(2) says EBUSY.
+    expect(Bun.spawnSync(["mount", "--bind", dir.file("map.json"), dir.file("map.json")]).exitCode).toBe(0);
+    try {
+      const result = await run(["--map", dir.file("map.json"), source, dir.file("d")]);
+      expect(result.exitCode).toBe(4);
+      expect(result.stderr).toContain(`Cannot write the change map ${JSON.stringify(dir.file("map.json"))}: `);
+      const kept = /hint: it is complete in "(.*)": move it by hand$/m.exec(result.stderr)?.[1] ?? "";
+      expect(JSON.parse(fs.readFileSync(kept, "utf8"))).toMatchObject({ size: LEAF, differ: LEAF });
+      expect(fs.statSync(kept).mode & 0o777).toBe(0o640);
+    } finally {
+      Bun.spawnSync(["umount", dir.file("map.json")]);
+    }
+  });
+
   testWith("loop")("a map on a file system that can only be read", async () => {
     using dir = tempDir();
     const source = file(dir, "s", bytes(9, LEAF));

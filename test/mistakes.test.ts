@@ -97,6 +97,27 @@ const USAGE: readonly Mistake[] = [
     hint: "a name with blanks in it needs quotes",
   },
   {
+    name: "messages into the source",
+    words: ["-o", "DIR/s", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'The file of --output "DIR/s" is the source or the destination itself',
+    hint: "name another file",
+  },
+  {
+    name: "messages into the map",
+    words: ["-o", "DIR/m", "--on-read-error", "skip", "--mapfile", "DIR/m", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'The map "DIR/m" is the file of --output itself',
+    hint: "name another file",
+  },
+  {
+    name: "an option with a secret in its value",
+    words: ["--password=hunter2", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'Unknown option "--password"',
+    hint: "blocksync --help lists the options of each command",
+  },
+  {
     name: "a command behind options",
     words: ["-q", "compare", "DIR/s", "DIR/d"],
     exitCode: 2,
@@ -350,7 +371,7 @@ const LOGIN: readonly Mistake[] = [
     words: ["-e", "'DIR/odd'", "DIR/s", "root@up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": DIR/odd ended with exit status 3: odd: out of order | odd: sorry',
-    hint: "try the same by hand: 'DIR/odd' root@up true; -v shows the command and all it says",
+    hint: "try the same by hand: the command of --rsh, with the host and true behind it; -v shows the command and all it says",
   },
   {
     name: "an ssh that is not installed",
@@ -512,7 +533,7 @@ describe("besides", () => {
       stderr:
         `Running: ${command} (bootstrap) serve\ndenied\n` +
         'blocksync: Cannot start blocksync on "box": sshpass ended with exit status 5: denied\n' +
-        `blocksync: hint: try the same by hand: ${command} true; -v shows the command and all it says\n`,
+        `blocksync: hint: try the same by hand: the command of --rsh, with the host and true behind it; -v shows the command and all it says\n`,
     });
   });
 

@@ -93,7 +93,7 @@ function readLong(word: string, table: ArgsDef, options: Map<string, string>, ta
   // Only what is on by default can be turned off.
   const isNegation = negated?.option.type === "boolean" && negated.option.default === true;
   const found = isNegation ? negated : findOption(table, spelling);
-  if (found === undefined || spelling.length < 2) throw unknown(word, suggestion(spelling, table));
+  if (found === undefined || spelling.length < 2) throw unknown(`--${spelling}`, suggestion(spelling, table));
   if (found.option.type === "string") {
     takeValue(found, `--${spelling}`, attached);
     return;

@@ -38,6 +38,43 @@ function* together(pieces: Iterable<string>): Generator<string> {
   yield text;
 }
 
+/** Nothing stays of what could not be written as a whole. */
+function writeNew(path: string, pieces: Iterable<string>, mode: number | undefined): void {
+  const file = fs.openSync(path, "wx");
+  try {
+    if (mode !== undefined) fs.fchmodSync(file, mode & 0o777);
+    for (const text of together(pieces)) fs.writeFileSync(file, text);
+    fs.fsyncSync(file);
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw error;
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** A folder that cannot be read, or a file system that knows no such thing, is no reason to fail. */
+function flushFolder(path: string): void {
+  try {
+    const folder = fs.openSync(path, "r");
+    try {
+      fs.fsyncSync(folder);
+    } finally {
+      fs.closeSync(folder);
+    }
+  } catch {
+    // As said.
+  }
+}
+
+/** @throws {UsageError} when the file `name`, which `what` calls, has another part in the run. */
+export function checkFree(name: string, what: string, taken: readonly Taken[]): void {
+  const exists = (path: string) => fs.existsSync(dirname(path));
+  const clash = taken.find(([other]) => exists(other) && exists(name) && realPath(other) === realPath(name));
+  if (clash !== undefined)
+    throw new UsageError(`The ${what} ${JSON.stringify(name)} is ${clash[1]} itself`, { hint: "name another file" });
+}
+
 export class ReplacedFile {
   readonly #path: string;
   readonly #called: string;
@@ -57,7 +94,7 @@ export class ReplacedFile {
       const path = realPath(name);
       for (const [other, role] of taken) {
         if (fs.existsSync(dirname(other)) && realPath(other) === path)
-          throw new UsageError(`The ${called} is ${role} itself`);
+          throw new UsageError(`The ${called} is ${role} itself`, { hint: "name another file" });
       }
       fs.accessSync(dirname(path), fs.constants.W_OK | fs.constants.X_OK);
       const stat = fs.statSync(path, { throwIfNoEntry: false });
@@ -81,24 +118,25 @@ export class ReplacedFile {
     }
   }
 
-  /** Puts the text in its place: after a crash it is the old one or the new one (rename(2), fsync(2)). @throws {IoError} */
+  /**
+   * Puts the text in its place, with the old file's mode: after a crash it is the old one or the new one (rename(2),
+   * fsync(2)). What cannot be put there, such as in the place of another user's file in /tmp, stays beside it.
+   * @throws {IoError}
+   */
   replace(pieces: Iterable<string>): void {
     const temporary = `${this.#path}.${process.pid}.part`;
+    const failure = (error: unknown, hint?: string) =>
+      new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error, hint });
     try {
-      const file = fs.openSync(temporary, "wx");
-      try {
-        for (const text of together(pieces)) fs.writeFileSync(file, text);
-        fs.fsyncSync(file);
-      } finally {
-        fs.closeSync(file);
-      }
-      fs.renameSync(temporary, this.#path);
-      const folder = fs.openSync(dirname(this.#path), "r");
-      fs.fsyncSync(folder);
-      fs.closeSync(folder);
+      writeNew(temporary, pieces, fs.statSync(this.#path, { throwIfNoEntry: false })?.mode);
     } catch (error) {
-      fs.rmSync(temporary, { force: true });
-      throw new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error });
+      throw failure(error);
     }
+    try {
+      fs.renameSync(temporary, this.#path);
+    } catch (error) {
+      throw failure(error, `it is complete in ${JSON.stringify(temporary)}: move it by hand`);
+    }
+    flushFolder(dirname(this.#path));
   }
 }

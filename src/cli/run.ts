@@ -7,6 +7,7 @@ import { Report } from "../report/report.ts";
 import type { Lane } from "../sync/sync.ts";
 import { type LaneOptions, Lanes } from "./lanes.ts";
 import type { Location } from "./location.ts";
+import { checkFree, endsHere } from "./replaced-file.ts";
 
 export interface RunContext {
   readonly report: Report;
@@ -44,6 +45,8 @@ export async function runPair(
   signal: AbortSignal,
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {
+  if (options.outputFile !== undefined)
+    checkFree(options.outputFile, "file of --output", endsHere(source, destination));
   const output = createOutput({
     file: options.outputFile,
     quiet: options.quiet,

@@ -23,7 +23,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const { source, destination } = parseLocations(words, fs.existsSync);
   const asks = !options.force && !options.dryRun;
   const here = endsHere(source, destination);
-  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, here);
+  const said: Taken[] = options.outputFile === undefined ? [] : [[options.outputFile, "the file of --output"]];
+  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, [...here, ...said]);
   const mapped: Taken[] = options.mapFile === undefined ? [] : [[options.mapFile, "the map of --mapfile"]];
   const changeMap = new ChangeMap(options, [...here, ...mapped]);
   return await runPair(
@@ -79,16 +80,23 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       save(true);
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
-        report.completed({ dryRun, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
+        report.completed({ dryRun, sizeChange: undefined, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
-      const differs = statistics.blocksDiffering > 0 || sizeDiffers(from, to, { exact });
-      report.completed({ dryRun, next: differs ? "without --dry-run the same command makes it equal" : undefined });
+      const sizeChange = sizeDiffers(from, to, { exact }) ? sizeChangeText(from, to) : undefined;
+      const differs = statistics.blocksDiffering > 0 || sizeChange !== undefined;
+      const next = differs ? "without --dry-run the same command makes it equal" : undefined;
+      report.completed({ dryRun, sizeChange, next });
       changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },
   );
+}
+
+function sizeChangeText(from: Description, to: Description): string {
+  if (to.kind === "missing") return "would be made";
+  return `would ${to.sizeBytes < from.sizeBytes ? "grow" : "be cut"} from ${to.sizeBytes} to ${from.sizeBytes} bytes`;
 }
 
 /** A map from another rescue would call good what is bad. @throws {UsageError} */

@@ -8,6 +8,8 @@ import { IoError, reason, systemCode } from "../errors.ts";
 import { canDraw } from "./display.ts";
 import { Screen } from "./screen.ts";
 
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+
 export interface Output {
   /** Messages by level: error, warn, info, debug (-v). The one consola of the program. */
   readonly log: ConsolaInstance;
@@ -62,7 +64,8 @@ export function createOutput(options: OutputOptions): Output {
   let fd = 2;
   if (options.file !== undefined) {
     try {
-      fd = fs.openSync(options.file, "a");
+      // A pipe without a reader is refused, not waited for.
+      fd = fs.openSync(options.file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666);
     } catch (error) {
       throw new IoError(`Cannot open ${JSON.stringify(options.file)} for messages: ${reason(error)}`, {
         cause: error,
