@@ -1,21 +1,39 @@
 /** The process edge: words and signals in, message and exit code out. */
 
+import fs from "node:fs";
 import { answerAskpass } from "./cli/askpass.ts";
 import { runCommandLine } from "./cli/cli.ts";
 import { asFailure, ExitCode, InterruptedError, systemCode } from "./errors.ts";
+
+/** A terminal that closes may send its signal twice, by the kernel and by the shell. */
+const SAME_SIGNAL_MS = 200;
+
+/** Which of these signals were ignored when the process began (proc_pid_status(5): SigIgn, a bit for each signal). */
+function ignoredSignals(): Set<"SIGHUP" | "SIGINT"> {
+  const status = fs.readFileSync("/proc/self/status", "latin1");
+  const mask = Number.parseInt(/^SigIgn:\s*[0-9a-f]*([0-9a-f]{2})$/m.exec(status)?.[1] ?? "0", 16);
+  return new Set([...(mask & 1 ? ["SIGHUP" as const] : []), ...(mask & 2 ? ["SIGINT" as const] : [])]);
+}
 
 async function main(): Promise<number> {
   const askpass = answerAskpass(process.env, process.argv.slice(2));
   if (askpass !== undefined) return askpass;
   const interrupt = new AbortController();
+  let interruptedAt = 0;
   const onSignal = (exitCode: number) => {
-    // A second signal does not wait for anything to be closed.
-    if (interrupt.signal.aborted) process.exit(exitCode);
-    interrupt.abort(new InterruptedError(exitCode));
+    if (!interrupt.signal.aborted) {
+      interruptedAt = performance.now();
+      interrupt.abort(new InterruptedError(exitCode));
+    } else if (performance.now() - interruptedAt > SAME_SIGNAL_MS) {
+      // A second signal does not wait for anything to be closed.
+      process.exit(exitCode);
+    }
   };
-  process.on("SIGINT", () => onSignal(ExitCode.interrupted));
+  // What the parent has ignored stays so: nohup(1), and a shell's background jobs.
+  const ignored = ignoredSignals();
+  if (!ignored.has("SIGINT")) process.on("SIGINT", () => onSignal(ExitCode.interrupted));
+  if (!ignored.has("SIGHUP")) process.on("SIGHUP", () => onSignal(ExitCode.terminated));
   process.on("SIGTERM", () => onSignal(ExitCode.terminated));
-  process.on("SIGHUP", () => onSignal(ExitCode.terminated));
   // What nobody foresaw ends a run as a signal does: closed, said in words, and with a summary.
   const onCrash = (cause: unknown) => {
     // But a note for a standard error that nobody reads any more is none of it.

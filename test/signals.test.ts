@@ -1,5 +1,5 @@
 /** What an ended run leaves at the far end, in each stage: nothing. */
-import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { run, start, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -105,4 +105,23 @@ describe("D6.34", () => {
       });
     }
   }
+});
+
+describe("a signal that is ignored from the beginning", () => {
+  test("stays ignored, as under nohup", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(71, MIB));
+    const child = start(["-q", "-o", dir.file("log"), "-p", "100000", dir.file("s"), dir.file("d")], {
+      argv0: ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"],
+    });
+    await until("the run has begun", () => fs.existsSync(dir.file("d")));
+    child.kill("SIGHUP");
+    child.kill("SIGINT");
+    child.kill("SIGUSR1");
+    await until("it says how far it is", () => fs.readFileSync(dir.file("log"), "utf8").includes("[worker 0]"));
+    expect(child.exitCode).toBeNull();
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(143);
+    expect(await child.stderr.text()).toContain("Interrupted");
+  });
 });

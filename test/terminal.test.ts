@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { BINARY, fakeSsh, start, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
+import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 import { startTmux, type Tmux } from "./helpers/tmux.ts";
@@ -327,4 +328,21 @@ describe("without a terminal", () => {
     child.kill("SIGTERM");
     expect(await child.exited).toBe(143);
   });
+});
+
+testWith("tmux", "loop")("the confirmation takes its answer after Ctrl-Z and fg, too", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("s"), bytes(91, 1 << 20));
+  fs.writeFileSync(dir.file("disk"), bytes(92, 1 << 20));
+  using loop = attachLoop(dir.file("disk"));
+  using tmux = await startTmux(dir.path, 100, 24);
+  tmux.type(`${BINARY} s ${loop.path}`);
+  await tmux.see("the question", (lines) => lines.some((line) => line.includes("to go on:")));
+  tmux.press("C-z");
+  await tmux.see("a prompt", (lines) => lines.at(-1) === "$");
+  tmux.type("fg");
+  await tmux.see("the question again", (lines) => lines.at(-1)?.includes("to go on:") === true);
+  tmux.type("yes");
+  await tmux.see("the summary", (lines) => lines.some((line) => line.startsWith("Completed in ")));
+  expect(fs.readFileSync(loop.path).equals(bytes(91, 1 << 20))).toBe(true);
 });

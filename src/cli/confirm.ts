@@ -5,9 +5,9 @@ import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
 
-/** Whether there is a terminal to ask on. */
+/** Whether there is a terminal to ask on, where the question is seen and the answer read. */
 export function canAsk(): boolean {
-  return process.stdin.isTTY;
+  return process.stdin.isTTY && process.stderr.isTTY;
 }
 
 /**
@@ -63,6 +63,8 @@ function ask(question: string): Promise<string> {
     let answer = "";
     // In raw mode the terminal sends Ctrl-C as a character; hand it on as the signal it stands for.
     terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+    // After Ctrl-Z and fg nobody would read any more, and the terminal stays in raw mode (readline pauses its input).
+    terminal.on("SIGCONT", () => terminal.resume());
     terminal.on("close", () => resolve(answer));
     terminal.question(question, (line) => {
       answer = line.trim();
