@@ -1,7 +1,7 @@
 /** What make dist builds, and how a far end of another platform gets its program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { buildId } from "../scripts/build-id.ts";
 import { TARGETS } from "../src/remote/target.ts";
 import { arm64Ssh, ON_ARM64 } from "./helpers/arm64.ts";
@@ -168,6 +168,12 @@ describe("D6.30 the program of another platform", () => {
     };
     const why = '"DIR/blocksync-linux-arm64" could have been changed by another user';
     expect(await attempt(writable)).toEqual(refusal(why));
+    const replaceable = (to: string) => {
+      fs.copyFileSync(ARM64, to);
+      fs.chmodSync(to, 0o755);
+      fs.chmodSync(dirname(to), 0o777);
+    };
+    expect(await attempt(replaceable)).toEqual(refusal(why));
   });
 });
 

@@ -153,17 +153,18 @@ test("shellCommand() checks the host before anything is started", () => {
 });
 
 test("shownCommand() can be pasted into a shell, and leaves passwords out", () => {
-  expect(shownCommand(["ssh", "-F", "my config", "-o", "ProxyCommand='x' %h", "root@box"])).toBe(
-    "ssh -F 'my config' -o 'ProxyCommand='\\''x'\\'' %h' root@box",
+  expect(shownCommand(["ssh", "-F", "my config", "-o", "User='x' y", "root@box"])).toBe(
+    "ssh -F 'my config' -o 'User='\\''x'\\'' y' root@box",
+  );
+  expect(shownCommand(["env", "SSHPASS=secret", "plink", "-pw", "secret", "-o", "ProxyCommand nc -P u:secret x"])).toBe(
+    "env 'SSHPASS=…' plink -pw … -o 'ProxyCommand …'",
   );
   for (const words of [["-p", "secret"], ["-psecret"]]) {
     const shown = shownCommand(["/usr/bin/sshpass", ...words, "ssh", "-p", "2222", "root@box"]);
     expect(shown).toBe(`/usr/bin/sshpass ${words.length === 2 ? "-p …" : "-p…"} ssh -p 2222 root@box`);
   }
-  const proxy = "ProxyCommand=connect http://me:secret@proxy:80 %h %p";
-  expect(shownCommand(["ssh", "-o", proxy, "box"])).toBe(
-    "ssh -o 'ProxyCommand=connect http://me:…@proxy:80 %h %p' box",
-  );
+  const proxy = "X=connect http://me:secret@proxy:80 %h %p";
+  expect(shownCommand(["ssh", "-o", proxy, "box"])).toBe("ssh -o 'X=connect http://me:…@proxy:80 %h %p' box");
   expect(shownCommand(["ssh", "a\nb"])).toBe("ssh 'a b'");
 });
 
@@ -171,5 +172,7 @@ test("loginByHand() is the user's own part of the command", () => {
   const options = { identityFile: "/k", cipher: "c", extraParameters: ["-4"], password: true };
   const far = remote({ user: "root", port: 2222 });
   expect(loginByHand(far, { rsh: undefined, ...options })).toBe("ssh -i /k -c c -4 -p 2222 root@box true");
-  expect(loginByHand(far, { rsh: ["my ssh"], ...options })).toBe("'my ssh' -i /k -c c -4 -p 2222 root@box true");
+  expect(loginByHand(far, { rsh: ["my ssh"], ...options })).toBe(
+    "the command of --rsh, with the host and true behind it",
+  );
 });

@@ -23,6 +23,7 @@
  * the place of the first marked line says so: then the program is running already.
  */
 import { ProtocolError, UnreachableError } from "../errors.ts";
+import { printable } from "./printable.ts";
 import type { Program } from "./program.ts";
 import { isPreamble } from "./protocol.ts";
 import { quoteWord } from "./quote.ts";
@@ -163,7 +164,7 @@ export class MarkedLines {
       if (complete && line.startsWith(prefix)) {
         this.#started = true;
         const words = line.slice(prefix.length, -1);
-        if (words !== "sudo") return words;
+        if (words !== "sudo") return printable(words);
         // From here on sudo may say what it likes, until the program speaks.
         this.#started = false;
         continue;

@@ -4,6 +4,7 @@ import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptComman
 import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
+import { printable } from "./printable.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { limitSink, limitSource, type RateLimit } from "./rate.ts";
@@ -146,7 +147,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
       }
       // A banner, or the question of a key; later ssh may have things to say of a line that is dead.
       if (loggingIn) watch.heard();
-      options.onNote(line, true);
+      options.onNote(printable(line), true);
       return true;
     },
   });

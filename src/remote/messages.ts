@@ -24,6 +24,7 @@ import {
 } from "../sync/endpoint.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
+import { printable } from "./printable.ts";
 import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
 
 export interface OpenRequest {
@@ -185,11 +186,6 @@ export interface SalvageRequest {
   readonly index: number;
   readonly retries: number;
   readonly known: SectorSet;
-}
-
-/** What a far side says goes to a terminal, which must not obey it. Names in messages are quoted, so have none of these. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, "\u{fffd}");
 }
 
 function overridable(name: string): Overridable {

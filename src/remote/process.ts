@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { type Failure, reason, UnreachableError } from "../errors.ts";
 import { descriptorSink, descriptorSource } from "./descriptors.ts";
+import { printable } from "./printable.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
 
 /** Lines of standard error that are kept for an error message. */
@@ -54,7 +55,7 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
   const lastLines: string[] = [];
   const errors = collectLines(child.stderr, (line) => {
     if (!options.onLine(line)) return;
-    lastLines.push(line.slice(0, KEPT_LINE_LENGTH).replaceAll(/\p{Cc}/gu, "\u{fffd}"));
+    lastLines.push(printable(line.slice(0, KEPT_LINE_LENGTH)));
     if (lastLines.length > KEPT_LINES) lastLines.shift();
   });
   // The child has its own; with ours open it would never see the end of its input, nor we that of its output.

@@ -19,8 +19,8 @@ function flawOf(path: string, target: Target, build: string): string | undefined
   try {
     const stat = fs.fstatSync(fd);
     if (!stat.isFile()) return "is no file";
-    if ((stat.uid !== 0 && stat.uid !== process.geteuid?.()) || (stat.mode & 0o022) !== 0)
-      return "could have been changed by another user";
+    // Also by putting another file in its place, between this look and the next.
+    if ([stat, fs.statSync(dirname(path))].some(isOthers)) return "could have been changed by another user";
     const start = Buffer.alloc(ELF_START);
     fs.readSync(fd, start, 0, ELF_START, 0);
     if (start.toString("latin1", 0, 4) !== "\x7fELF" || start.readUInt16LE(18) !== target.elfMachine)
@@ -33,6 +33,11 @@ function flawOf(path: string, target: Target, build: string): string | undefined
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Whether somebody besides us and root may write there. */
+function isOthers({ uid, mode }: fs.Stats): boolean {
+  return (uid !== 0 && uid !== process.geteuid?.()) || (mode & 0o022) !== 0;
 }
 
 function directories(): string[] {

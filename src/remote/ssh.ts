@@ -77,22 +77,26 @@ export function shellCommand(remote: RemoteHost, options: ShellOptions, command:
   return argv;
 }
 
-/** The same login as a person would try it. */
+/** The same login as a person would try it. It is said unasked, so nothing of a --rsh, where a password may stand. */
 export function loginByHand(remote: RemoteHost, options: ShellOptions): string {
+  if (options.rsh !== undefined) return "the command of --rsh, with the host and true behind it";
   return shownCommand([...ownWords(remote, options), target(remote), "true"]);
 }
 
 /**
  * A command line to be read, and to be pasted into a shell, with the passwords left out that are known to stand in such:
- * those of sshpass, and of addresses such as http://user:password@proxy.
+ * those of sshpass and plink, of variables such as SSHPASS=…, of addresses such as http://user:password@proxy, and
+ * whatever a ProxyCommand is.
  */
 export function shownCommand(argv: readonly string[]): string {
   const sshpass = argv.findIndex((word) => basename(word) === "sshpass");
   const option = sshpass === -1 ? -1 : argv.findIndex((word, i) => i > sshpass && word.startsWith("-p"));
   const words = argv.map((word, i) => {
     if (i === option && word !== "-p") return `-p${HIDDEN}`;
-    if (i === option + 1 && argv[option] === "-p") return HIDDEN;
-    const shown = word.replaceAll(/(:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/g, `$1${HIDDEN}`);
+    if ((i === option + 1 && argv[option] === "-p") || argv[i - 1] === "-pw") return HIDDEN;
+    const shown = word
+      .replaceAll(/(:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/g, `$1${HIDDEN}`)
+      .replace(/^(\w*PASS\w*=|(?:-o)?ProxyCommand[ =]).*$/is, `$1${HIDDEN}`);
     return quoteWord(shown.replaceAll(/[\0\r\n]/g, " "));
   });
   return words.join(" ");

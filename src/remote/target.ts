@@ -68,7 +68,7 @@ export const PROBE = [
   "v=$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version </dev/null 2>&1)",
   'case $v in *musl*) true;; *) [ -e "$f" ] && c=glibc;; esac',
   `case $v in "glibc "*) y=\${v#glibc };; esac`,
-  '[ "$a" = x86_64 ] && [ -r /proc/cpuinfo ] && { grep -q sse4_2 /proc/cpuinfo || x=" sse4_2"; }',
+  '[ "$a" = x86_64 ] && grep -q ^flags /proc/cpuinfo 2>/dev/null && { grep -q sse4_2 /proc/cpuinfo || x=" sse4_2"; }',
   'if [ "$c" = musl ]; then p=$(cat "/etc/ld-musl-$a.path" 2>/dev/null || echo /lib:/usr/local/lib:/usr/lib); for l in libstdc++.so.6 libgcc_s.so.1; do z=1; for d in $(echo "$p" | tr : " "); do [ -e "$d/$l" ] && z=; done; [ -z "$z" ] || x="$x $l"; done; fi',
   'w="$w $c"',
 ].join("; ");
