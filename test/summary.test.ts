@@ -18,7 +18,15 @@ function statistics(): Statistics {
 const HERE = { bytesSent: 0, bytesReceived: 0 };
 
 function finished(changes: Partial<Finished> = {}): Finished {
-  return { statistics: statistics(), traffic: HERE, elapsedMs: 2000, dryRun: false, next: undefined, ...changes };
+  return {
+    statistics: statistics(),
+    traffic: HERE,
+    elapsedMs: 2000,
+    dryRun: false,
+    sizeChange: undefined,
+    next: undefined,
+    ...changes,
+  };
 }
 
 test("summaryLines() says what it came to, what was read and saved, and how it was proved", () => {
@@ -55,6 +63,13 @@ test("summaryLines() of a dry run counts, and says what would make the two equal
     "  read      204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
     "  next      without it",
   ]);
+});
+
+test("summaryLines() of a dry run says what becomes of the destination's size", () => {
+  const [first] = summaryLines(finished({ dryRun: true, sizeChange: "would be cut from 9 to 8 bytes" }));
+  expect(first).toBe(
+    "Completed in 0:00:02: 4 of 100 blocks differ; the destination would be cut from 9 to 8 bytes; nothing was written (dry run)",
+  );
 });
 
 test("summaryLines() names what could not be read", () => {

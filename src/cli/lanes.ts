@@ -202,7 +202,7 @@ export class Lanes {
 
   /**
    * Ends all connections at once after a run that went well, and waits until each far end has let go of its device and is
-   * gone: whoever runs a command there next finds it free, and an ssh that others share (ControlMaster) is not killed.
+   * gone: whoever runs a command there next finds it free.
    */
   async finish(): Promise<void> {
     await Promise.all(this.#connections.map((connection) => connection.close()));

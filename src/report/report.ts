@@ -9,7 +9,7 @@ import { formatBytes } from "./format.ts";
 import { LiveBar, type Running, type Wait } from "./live.ts";
 import type { Output } from "./output.ts";
 import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
-import { stoppedLine, summaryLines, type WireBytes } from "./summary.ts";
+import { type Finished, stoppedLine, summaryLines, type WireBytes } from "./summary.ts";
 
 export interface ReportOptions {
   readonly json: boolean;
@@ -190,7 +190,7 @@ export class Report {
   }
 
   /** Closing words of a sync that succeeded; `next` is what to do now, where something is left to do. */
-  completed(options: { readonly dryRun: boolean; readonly next: string | undefined }): void {
+  completed(options: Pick<Finished, "dryRun" | "sizeChange" | "next">): void {
     if (this.#running === undefined) return;
     const { statistics, traffic } = this.#running;
     const lines = summaryLines({ statistics, traffic: traffic(), elapsedMs: this.elapsedMs, ...options });

@@ -13,6 +13,8 @@ export interface Finished {
   readonly traffic: WireBytes;
   readonly elapsedMs: number;
   readonly dryRun: boolean;
+  /** What a dry run would make of the destination's size: "would grow from …"; undefined for nothing. */
+  readonly sizeChange: string | undefined;
   /** What to do now, where something is left to do. */
   readonly next: string | undefined;
 }
@@ -20,7 +22,7 @@ export interface Finished {
 /** A sentence, then what was read, sent and saved, how far it was proved, and what comes next. */
 export function summaryLines(finished: Finished): string[] {
   const { statistics, elapsedMs, dryRun, next } = finished;
-  const sentence = dryRun ? dryRunResult(statistics) : syncResult(statistics);
+  const sentence = dryRun ? dryRunResult(statistics, finished.sizeChange) : syncResult(statistics);
   const rows: (readonly [name: string, text: string | undefined])[] = [
     ["read", readText(finished)],
     ["sent", sentText(finished)],
@@ -39,8 +41,9 @@ export function stoppedLine({ blocksDone, blocksTotal, bytesWritten }: Statistic
   return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done, ${formatBytes(bytesWritten)} written`;
 }
 
-function dryRunResult({ blocksDiffering, blocksTotal }: Statistics): string {
-  return `${blocksDiffering} of ${blocksTotal} blocks differ; nothing was written (dry run)`;
+function dryRunResult({ blocksDiffering, blocksTotal }: Statistics, sizeChange: string | undefined): string {
+  const size = sizeChange === undefined ? "" : `; the destination ${sizeChange}`;
+  return `${blocksDiffering} of ${blocksTotal} blocks differ${size}; nothing was written (dry run)`;
 }
 
 function syncResult(statistics: Statistics): string {
