@@ -138,6 +138,12 @@ export class LocalEndpoint implements Endpoint {
     return this.#device;
   }
 
+  /** The device once prepare() is through with it, which is waited for here and nowhere else. */
+  async #ready(): Promise<Device> {
+    await this.#fitted;
+    return this.device;
+  }
+
   get blockSize(): number {
     return this.#options.blockSize;
   }
@@ -188,7 +194,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async *#scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    await this.#fitted;
+    await this.#ready();
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];
@@ -264,13 +270,14 @@ export class LocalEndpoint implements Endpoint {
 
   /** Reads; what lies beyond the end of a destination that was not grown (a dry run) is zero. */
   async #fill(bytes: Buffer, offset: number): Promise<void> {
-    const available = Math.max(0, Math.min(bytes.length, this.device.sizeBytes - offset));
+    const device = await this.#ready();
+    const available = Math.max(0, Math.min(bytes.length, device.sizeBytes - offset));
     if (available < bytes.length && this.#options.role === "source") {
       throw new VerificationError(
         `Cannot read ${JSON.stringify(this.#options.label)}: it is shorter than the run expects`,
       );
     }
-    if (available > 0) await this.device.read(bytes.subarray(0, available), offset);
+    if (available > 0) await device.read(bytes.subarray(0, available), offset);
     bytes.fill(0, available);
   }
 
@@ -300,16 +307,16 @@ export class LocalEndpoint implements Endpoint {
     this.#tableWritten ||= offset < PARTITION_TABLE_LENGTH;
     let bytesWritten = 0;
     try {
-      await this.#fitted;
+      const device = await this.#ready();
       let position = 0;
       for (const run of leafRuns(data.leaves, length)) {
-        await this.device.write(data.bytes.subarray(position, position + run.length), offset + run.offset);
+        await device.write(data.bytes.subarray(position, position + run.length), offset + run.offset);
         position += run.length;
       }
       bytesWritten += position;
       for (const run of leafRuns(data.zeros, length)) {
-        if (await this.device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
-        await this.device.write(new Uint8Array(run.length), offset + run.offset);
+        if (await device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
+        await device.write(new Uint8Array(run.length), offset + run.offset);
         bytesWritten += run.length;
       }
     } finally {
@@ -328,16 +335,16 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {
-    return await salvageBlock(this.device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), known, retries);
+    const device = await this.#ready();
+    return await salvageBlock(device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), known, retries);
   }
 
   async patch(index: number, salvage: Salvage): Promise<number> {
-    await this.#fitted;
-    return await patchBlock(this.device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), salvage);
+    return await patchBlock(await this.#ready(), this.#layout.offsetOf(index), this.#layout.lengthOf(index), salvage);
   }
 
   async bypassCache(): Promise<CacheBypass> {
-    return await this.device.bypassCache();
+    return await (await this.#ready()).bypassCache();
   }
 
   advance(index: number): void {
@@ -353,16 +360,16 @@ export class LocalEndpoint implements Endpoint {
     return Promise.resolve({ bytesRead: this.#device?.bytesRead ?? 0, bytesWritten: this.#device?.bytesWritten ?? 0 });
   }
 
-  confirmUnchanged(): Promise<void> {
-    if (this.device.isUnchanged()) return Promise.resolve();
-    return Promise.reject(sourceChanged(this.#options.label));
+  async confirmUnchanged(): Promise<void> {
+    if (!(await this.#ready()).isUnchanged()) throw sourceChanged(this.#options.label);
   }
 
   async flush(): Promise<void> {
-    await this.device.flush();
+    const device = await this.#ready();
+    await device.flush();
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
-    if (this.#options.dropCache) this.device.dropCache(0, 0);
-    if (this.#tableWritten) rereadPartitions(this.device, this.#options.onNote);
+    if (this.#options.dropCache) device.dropCache(0, 0);
+    if (this.#tableWritten) rereadPartitions(device, this.#options.onNote);
   }
 
   async close(): Promise<void> {
