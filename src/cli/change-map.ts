@@ -44,8 +44,7 @@ export class ChangeMap {
     this.#choice = map;
     this.#columns = outputFile === undefined ? displaySize()?.columns : undefined;
     this.#watched = progress !== "none" && this.#columns !== undefined;
-    const others: Taken[] = outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
-    if (typeof map === "object") this.#file = ReplacedFile.open(map.path, "change map", [...taken, ...others]);
+    if (typeof map === "object") this.#file = ReplacedFile.open(map.path, "change map", taken);
   }
 
   /** What is to be told of a run over `sizeBytes`; undefined when nobody would look at the map. */

@@ -8,7 +8,7 @@ import { checkHashes, countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
 import { parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
-import { endsHere } from "./replaced-file.ts";
+import { endsHere, messagesHere } from "./replaced-file.ts";
 import { runPair } from "./run.ts";
 
 /** Returns the exit code. @throws {UsageError} */
@@ -24,7 +24,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
     });
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
-  const changeMap = new ChangeMap(options, endsHere(a, b));
+  const changeMap = new ChangeMap(options, [...endsHere(a, b), ...messagesHere(options.outputFile)]);
   return await runPair(
     a,
     b,

@@ -12,6 +12,11 @@ export function endsHere(...sides: readonly Location[]): Taken[] {
   return sides.flatMap(({ remote, path }) => (remote === undefined ? [[path, "the source or the destination"]] : []));
 }
 
+/** The file of --output, where there is one. */
+export function messagesHere(outputFile: string | undefined): Taken[] {
+  return outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
+}
+
 /** What a path leads to or would create, with all links followed. */
 function realPath(path: string): string {
   try {
@@ -69,10 +74,22 @@ function flushFolder(path: string): void {
 
 /** @throws {UsageError} when the file `name`, which `what` calls, has another part in the run. */
 export function checkFree(name: string, what: string, taken: readonly Taken[]): void {
-  const exists = (path: string) => fs.existsSync(dirname(path));
-  const clash = taken.find(([other]) => exists(other) && exists(name) && realPath(other) === realPath(name));
-  if (clash !== undefined)
-    throw new UsageError(`The ${what} ${JSON.stringify(name)} is ${clash[1]} itself`, { hint: "name another file" });
+  if (fs.existsSync(dirname(name))) refuseTaken(realPath(name), `${what} ${JSON.stringify(name)}`, taken);
+}
+
+function refuseTaken(path: string, called: string, taken: readonly Taken[]): void {
+  const clash = taken.find(([other]) => fs.existsSync(dirname(other)) && realPath(other) === path);
+  if (clash !== undefined) throw new UsageError(`The ${called} is ${clash[1]} itself`, { hint: "name another file" });
+}
+
+/** What `work` does with a file; what the system says against it names the file. @throws {IoError} */
+function using<T>(called: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error });
+  }
 }
 
 export class ReplacedFile {
@@ -90,32 +107,23 @@ export class ReplacedFile {
    */
   static open(name: string, what: string, taken: readonly Taken[]): ReplacedFile {
     const called = `${what} ${JSON.stringify(name)}`;
-    try {
+    return using(called, () => {
       const path = realPath(name);
-      for (const [other, role] of taken) {
-        if (fs.existsSync(dirname(other)) && realPath(other) === path)
-          throw new UsageError(`The ${called} is ${role} itself`, { hint: "name another file" });
-      }
+      refuseTaken(path, called, taken);
       fs.accessSync(dirname(path), fs.constants.W_OK | fs.constants.X_OK);
       const stat = fs.statSync(path, { throwIfNoEntry: false });
       if (stat?.isFile() === false) throw new UsageError(`The ${called} is no regular file`);
       return new ReplacedFile(path, called);
-    } catch (error) {
-      if (systemCode(error) === undefined) throw error;
-      throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error });
-    }
+    });
   }
 
   /** What is there now, "" for nothing. @throws {UsageError} for more than `most` bytes; {IoError}. */
   read(most: number): string {
-    try {
+    return using(this.#called, () => {
       const size = fs.statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
       if (size > most) throw new UsageError(`The ${this.#called} has ${size} bytes, too many`);
       return size === 0 ? "" : fs.readFileSync(this.#path, "utf8");
-    } catch (error) {
-      if (systemCode(error) === undefined) throw error;
-      throw new IoError(`Cannot use the ${this.#called}: ${reason(error)}`, { cause: error });
-    }
+    });
   }
 
   /**

@@ -11,7 +11,7 @@ import { checkExpected } from "./expect.ts";
 import { parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
-import { endsHere, type Taken } from "./replaced-file.ts";
+import { endsHere, messagesHere, type Taken } from "./replaced-file.ts";
 import { runPair } from "./run.ts";
 
 const AFTER_UNREADABLE =
@@ -22,11 +22,10 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, fs.existsSync);
   const asks = !options.force && !options.dryRun;
-  const here = endsHere(source, destination);
-  const said: Taken[] = options.outputFile === undefined ? [] : [[options.outputFile, "the file of --output"]];
-  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, [...here, ...said]);
+  const taken = [...endsHere(source, destination), ...messagesHere(options.outputFile)];
+  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);
   const mapped: Taken[] = options.mapFile === undefined ? [] : [[options.mapFile, "the map of --mapfile"]];
-  const changeMap = new ChangeMap(options, [...here, ...mapped]);
+  const changeMap = new ChangeMap(options, [...taken, ...mapped]);
   return await runPair(
     source,
     destination,
