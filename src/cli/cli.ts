@@ -9,6 +9,7 @@ import { checkArguments } from "./arguments.ts";
 import { runClean } from "./clean-command.ts";
 import { runCompare } from "./compare-command.ts";
 import { helpText } from "./help.ts";
+import type { Values } from "./options.ts";
 import { sayFailure } from "./run.ts";
 import { runServe } from "./serve-command.ts";
 import { runSync } from "./sync-command.ts";
@@ -20,47 +21,25 @@ interface Command {
   run(rawArgs: string[], signal: AbortSignal): Promise<{ result: unknown }>;
 }
 
-// citty adds spellings of its own (--dryRun) to the table it is given, so it gets a copy.
-const COMMANDS: Readonly<Record<"sync" | "compare" | "clean" | "serve", Command>> = {
-  sync: {
-    options: syncOptions,
+type Run = (values: Values, words: string[], signal: AbortSignal) => Promise<number>;
+
+function command(options: ArgsDef, run: Run): Command {
+  return {
+    options,
     run: (rawArgs, signal) =>
-      runCommand(
-        defineCommand({ args: structuredClone(syncOptions), run: ({ args }) => runSync(args, args._, signal) }),
-        { rawArgs },
-      ),
-  },
-  compare: {
-    options: compareOptions,
-    run: (rawArgs, signal) =>
-      runCommand(
-        defineCommand({ args: structuredClone(compareOptions), run: ({ args }) => runCompare(args, args._, signal) }),
-        {
-          rawArgs,
-        },
-      ),
-  },
-  clean: {
-    options: cleanOptions,
-    run: (rawArgs, signal) =>
-      runCommand(
-        defineCommand({ args: structuredClone(cleanOptions), run: ({ args }) => runClean(args, args._, signal) }),
-        {
-          rawArgs,
-        },
-      ),
-  },
-  serve: {
-    options: serveOptions,
-    run: (rawArgs, signal) =>
-      runCommand(
-        defineCommand({ args: structuredClone(serveOptions), run: ({ args }) => runServe(args, args._, signal) }),
-        {
-          rawArgs,
-        },
-      ),
-  },
-};
+      // citty adds spellings of its own (--dryRun) to the table it is given, so it gets a copy.
+      runCommand(defineCommand({ args: structuredClone(options), run: ({ args }) => run(args, args._, signal) }), {
+        rawArgs,
+      }),
+  };
+}
+
+const COMMANDS = {
+  sync: command(syncOptions, runSync),
+  compare: command(compareOptions, runCompare),
+  clean: command(cleanOptions, runClean),
+  serve: command(serveOptions, runServe),
+} as const;
 
 /**
  * Runs one command line (without the program's name). Returns the exit code; failures are said here, with --json as
