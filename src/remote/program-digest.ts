@@ -1,11 +1,12 @@
 /**
  * The SHA-256 of a program, computed once and then noted in ~/.cache/blocksync: hashing 110 MB takes 80 ms of a core at
- * every start. The running one has a note, and one for each other target. The note holds for one file as it was: device, inode, size and both times, of which nobody can set
- * the last. It is believed only where nobody else can have written it, and what the far end checks is not this note but
- * the bytes, so a wrong one cannot make anything run.
+ * every start. The running one has a note, and one for each other target. The note holds for one file as it was: device,
+ * inode, size and both times, of which nobody can set the last. It is believed only where nobody else can have written
+ * it, and what the far end checks is not this note but the bytes, so a wrong one cannot make anything run.
  */
 import fs from "node:fs";
 import { dirname, join } from "node:path";
+import { isPrivate } from "./ownership.ts";
 
 /** Of the file open as `path`, such as /proc/self/exe, noted under `name`; `home` is undefined for no note. */
 export async function programDigest(path: string, home: string | undefined, name = "program"): Promise<string> {
@@ -22,11 +23,6 @@ export async function programDigest(path: string, home: string | undefined, name
   const digest = hasher.digest("hex");
   if (directory !== undefined) writeNote(join(directory, note), `${state} ${digest}\n`);
   return digest;
-}
-
-/** Whether only this user can have put something there. */
-function isPrivate({ uid, mode }: fs.Stats): boolean {
-  return uid === process.geteuid?.() && (mode & 0o022) === 0;
 }
 
 function readNote(note: string, state: string): string | undefined {

@@ -7,6 +7,7 @@
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { reason, systemCode, UnreachableError } from "../errors.ts";
+import { isPrivate } from "./ownership.ts";
 import { type Program, programIn } from "./program.ts";
 import { MARK_WITHIN, programMark, type Target } from "./target.ts";
 
@@ -20,7 +21,8 @@ function flawOf(path: string, target: Target, build: string): string | undefined
     const stat = fs.fstatSync(fd);
     if (!stat.isFile()) return "is no file";
     // Also by putting another file in its place, between this look and the next.
-    if ([stat, fs.statSync(dirname(path))].some(isOthers)) return "could have been changed by another user";
+    if (![stat, fs.statSync(dirname(path))].every((one) => isPrivate(one, true)))
+      return "could have been changed by another user";
     const start = Buffer.alloc(ELF_START);
     fs.readSync(fd, start, 0, ELF_START, 0);
     if (start.toString("latin1", 0, 4) !== "\x7fELF" || start.readUInt16LE(18) !== target.elfMachine)
@@ -33,11 +35,6 @@ function flawOf(path: string, target: Target, build: string): string | undefined
   } finally {
     fs.closeSync(fd);
   }
-}
-
-/** Whether somebody besides us and root may write there. */
-function isOthers({ uid, mode }: fs.Stats): boolean {
-  return (uid !== 0 && uid !== process.geteuid?.()) || (mode & 0o022) !== 0;
 }
 
 function directories(): string[] {
