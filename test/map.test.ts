@@ -6,6 +6,7 @@ import { addRange } from "../src/sync/blocks.ts";
 import type { ChangeRange } from "../src/sync/changes.ts";
 import { BINARY, fakeSsh, run } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
+import { mounted } from "./helpers/disk.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { badDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
@@ -370,31 +371,22 @@ describe("--map refuses", () => {
     const source = file(dir, "s", bytes(9, LEAF));
     fs.writeFileSync(dir.file("map.json"), "old", { mode: 0o640 });
     // As a file is mounted into a container: rename(2) says EBUSY.
-    expect(Bun.spawnSync(["mount", "--bind", dir.file("map.json"), dir.file("map.json")]).exitCode).toBe(0);
-    try {
-      const result = await run(["--map", dir.file("map.json"), source, dir.file("d")]);
-      expect(result.exitCode).toBe(4);
-      expect(result.stderr).toContain(`Cannot write the change map ${JSON.stringify(dir.file("map.json"))}: `);
-      const kept = /hint: it is complete in "(.*)": move it by hand$/m.exec(result.stderr)?.[1] ?? "";
-      expect(JSON.parse(fs.readFileSync(kept, "utf8"))).toMatchObject({ size: LEAF, differ: LEAF });
-      expect(fs.statSync(kept).mode & 0o777).toBe(0o640);
-    } finally {
-      Bun.spawnSync(["umount", dir.file("map.json")]);
-    }
+    using _ = mounted(dir.file("map.json"), dir.file("map.json"), "--bind");
+    const result = await run(["--map", dir.file("map.json"), source, dir.file("d")]);
+    expect(result.exitCode).toBe(4);
+    expect(result.stderr).toContain(`Cannot write the change map ${JSON.stringify(dir.file("map.json"))}: `);
+    const kept = /hint: it is complete in "(.*)": move it by hand$/m.exec(result.stderr)?.[1] ?? "";
+    expect(JSON.parse(fs.readFileSync(kept, "utf8"))).toMatchObject({ size: LEAF, differ: LEAF });
+    expect(fs.statSync(kept).mode & 0o777).toBe(0o640);
   });
 
   testWith("loop")("a map on a file system that can only be read", async () => {
     using dir = tempDir();
     const source = file(dir, "s", bytes(9, LEAF));
-    fs.mkdirSync(dir.file("mnt"));
-    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", dir.file("mnt")]).exitCode).toBe(0);
-    try {
-      const result = await run(["--map", dir.file("mnt/map.json"), source, dir.file("d")]);
-      expect(result.stderr).toContain("the file system is read-only");
-      expect(result.exitCode).toBe(4);
-      expect(fs.existsSync(dir.file("d"))).toBe(false);
-    } finally {
-      Bun.spawnSync(["umount", dir.file("mnt")]);
-    }
+    using _ = mounted("tmpfs", dir.file("mnt"), "-t", "tmpfs", "-o", "ro");
+    const result = await run(["--map", dir.file("mnt/map.json"), source, dir.file("d")]);
+    expect(result.stderr).toContain("the file system is read-only");
+    expect(result.exitCode).toBe(4);
+    expect(fs.existsSync(dir.file("d"))).toBe(false);
   });
 });

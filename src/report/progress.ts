@@ -3,8 +3,8 @@ import type { LaneStatistics, Statistics } from "../sync/statistics.ts";
 import { formatDuration } from "./format.ts";
 
 /**
- * One lane's line, "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)"; the rate is that of the whole run so far, in
- * units of 2^20 bytes as blocksync.py counts them. Without `remaining` it is the closing line.
+ * One lane's line, "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)"; the rate is that of the
+ * whole run so far, in units of 2^20 bytes as blocksync.py counts them. Without `remaining` it is the closing line.
  */
 export function progressLine(
   number: number,

@@ -49,9 +49,7 @@ export class Report {
     const screen = options.progress === "bar" ? output.screen : undefined;
     this.#plain = options.progress !== "none" && screen === undefined;
     if (screen === undefined) return;
-    // https://no-color.org: set and not empty.
-    const colour = wantsColour(process.env);
-    this.#bar = new LiveBar(screen, colour, () => ({ wait: this.#wait(), running: this.#running }));
+    this.#bar = new LiveBar(screen, wantsColour(process.env), () => ({ wait: this.#wait(), running: this.#running }));
   }
 
   /** Of the run that was started, if one was. */

@@ -32,9 +32,9 @@ export function addPartitions(disk: string): Disposable {
   return { [Symbol.dispose]: () => void Bun.spawnSync(["partx", "--delete", disk]) };
 }
 
-/** Mounts; the folder is made. */
+/** Mounts; where nothing is, a folder is made. */
 export function mounted(device: string, folder: string, ...words: string[]): Disposable {
-  fs.mkdirSync(folder, { recursive: true });
+  if (!fs.existsSync(folder)) fs.mkdirSync(folder, { recursive: true });
   command("mount", ...words, device, folder);
   return undone("umount", folder);
 }
