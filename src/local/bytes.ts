@@ -19,36 +19,23 @@ export async function* compareBytes(
 ): Comparison {
   const queue: Promise<Verdict[]>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
-  try {
-    for await (const part of parts(source, destination, range, ahead)) {
-      const verdicts = comparePart(source, destination, part, tolerant);
-      verdicts.catch(() => undefined);
-      queue.push(verdicts);
-      if (queue.length >= depth) yield* (await queue.shift()) ?? [];
-    }
-    while (queue.length > 0) yield* (await queue.shift()) ?? [];
-  } finally {
-    await Promise.allSettled(queue);
-  }
-}
-
-/** Cuts what is data on a side into parts of one read; what is a hole on both stays whole. */
-async function* parts(
-  source: LocalEndpoint,
-  destination: LocalEndpoint,
-  range: BlockRange,
-  ahead: number,
-): AsyncGenerator<RunPair> {
   const most = Math.max(1, Math.floor(READ_LENGTH / source.blockSize));
   const scan = (endpoint: LocalEndpoint) => endpoint.scan(range, { hashed: false, tolerant: false, ahead });
-  for await (const pair of pairRuns(scan(source), scan(destination))) {
-    if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
-      yield pair;
-      continue;
+  try {
+    for await (const pair of pairRuns(scan(source), scan(destination))) {
+      // What is a hole on both sides stays whole, all else is cut into parts of one read.
+      const step = pair.source.kind === "hole" && pair.destination.kind === "hole" ? pair.count : most;
+      for (let done = 0; done < pair.count; done += step) {
+        const part = { ...pair, first: pair.first + done, count: Math.min(step, pair.count - done) };
+        const verdicts = comparePart(source, destination, part, tolerant);
+        verdicts.catch(() => undefined);
+        queue.push(verdicts);
+        if (queue.length >= depth) for (const verdict of (await queue.shift()) ?? []) yield verdict;
+      }
     }
-    for (let done = 0; done < pair.count; done += most) {
-      yield { ...pair, first: pair.first + done, count: Math.min(most, pair.count - done) };
-    }
+    while (queue.length > 0) for (const verdict of (await queue.shift()) ?? []) yield verdict;
+  } finally {
+    await Promise.allSettled(queue);
   }
 }
 

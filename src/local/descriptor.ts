@@ -11,7 +11,8 @@ type Callback = (error: Error | null, count?: number) => void;
 export class Descriptor {
   readonly fd: number;
   #direct: number | undefined;
-  readonly #pending = new Set<Promise<unknown>>();
+  #pending = 0;
+  #onIdle: (() => void) | undefined;
   #closed = false;
 
   private constructor(fd: number) {
@@ -29,12 +30,16 @@ export class Descriptor {
   }
 
   /** Reads some bytes from `offset` on into the buffer from `start` on; returns how many, 0 at the end. */
-  async read(buffer: Buffer, start: number, offset: number): Promise<number> {
+  read(buffer: Buffer, start: number, offset: number): Promise<number> {
+    if (this.#direct !== undefined) return this.#readDirect(this.#direct, buffer, start, offset);
+    return this.#call((done) => fs.read(this.fd, buffer, start, buffer.length - start, offset, done));
+  }
+
+  async #readDirect(direct: number, buffer: Buffer, start: number, offset: number): Promise<number> {
     const wanted = buffer.length - start;
-    const direct = this.#direct;
-    for (const unit of direct === undefined ? [] : directUnits(wanted)) {
+    for (const unit of directUnits(wanted)) {
       const view = directView(buffer, start, offset, unit);
-      if (view === undefined || direct === undefined) continue;
+      if (view === undefined) continue;
       try {
         return Math.min(wanted, await this.#call((done) => fs.read(direct, view, 0, view.length, offset, done)));
       } catch (error) {
@@ -86,24 +91,37 @@ export class Descriptor {
 
   #call(start: (done: Callback) => void): Promise<number> {
     if (this.#closed) return Promise.reject(new Error("it is closed"));
-    const call = new Promise<number>((resolve, reject) => {
-      start((error, count = 0) => {
+    this.#pending++;
+    return new Promise<number>((resolve, reject) => {
+      const end = (error: unknown, count: number) => {
+        this.#pending--;
+        if (this.#pending === 0) this.#onIdle?.();
         if (error === null) resolve(count);
-        else if (systemCode(error) === "EINTR") resolve(this.#call(start));
         else reject(error);
-      });
+      };
+      const attempt = () => {
+        try {
+          start((error, count = 0) => {
+            if (error !== null && systemCode(error) === "EINTR") attempt();
+            else end(error, count);
+          });
+        } catch (error) {
+          end(error, 0);
+        }
+      };
+      attempt();
     });
-    this.#pending.add(call);
-    const done = () => this.#pending.delete(call);
-    call.then(done, done);
-    return call;
   }
 
   /** Closes after the calls under way: the number of a closed descriptor may be another file's at once. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.allSettled(this.#pending);
+    if (this.#pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
     this.closeDirect();
     fs.closeSync(this.fd);
   }
