@@ -61,7 +61,12 @@ describe("blocksync", () => {
     const result = await run(["--progress", "none", dir.file("s"), dir.file("d")]);
     const [first, ...others] = result.stderr.trimEnd().split("\n");
     expect(first).toMatch(/^Completed in \d:\d\d:\d\d: .* equal, \d+ of \d+ blocks differed, .* written$/);
-    expect(others.map((line) => line.slice(0, 12))).toEqual(["  read      ", "  saved     ", "  verified  "]);
+    expect(others.map((line) => line.slice(0, 15))).toEqual([
+      "  read         ",
+      "  saved        ",
+      "  fingerprint  ",
+      "  verified     ",
+    ]);
     expect(result.exitCode).toBe(0);
     expect(result.stdout).toBe("");
     expect(fs.readFileSync(dir.file("d")).equals(bytes(31, size))).toBe(true);
@@ -219,7 +224,12 @@ describe("blocksync", () => {
     const end = lines.findIndex((line) => line.startsWith("Completed in "));
     expect(lines[end - 1]).toMatch(/^\[worker 0\] same: 0, diff: 8, 8\/8, +\d+\.\d MB\/s$/);
     expect(lines[end]).toMatch(/^Completed in \d:\d\d:\d\d: 8\.0 MiB equal/);
-    expect(lines.slice(end + 1).map((line) => line.trim().split(" ")[0])).toEqual(["read", "saved", "verified"]);
+    expect(lines.slice(end + 1).map((line) => line.trim().split(" ")[0])).toEqual([
+      "read",
+      "saved",
+      "fingerprint",
+      "verified",
+    ]);
   });
 
   test("a failure is said on the terminal even with --output", async () => {

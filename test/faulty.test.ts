@@ -73,7 +73,7 @@ describe("--verify", () => {
       const first = await run(words);
       expect(first.stderr).toContain("Verifying: reading both sides again");
       expect(first.stderr).toMatch(
-        /^ {2}verified {2}both sides were read again, the destination (around the page cache|after the page cache was emptied)$/m,
+        /^ {2}verified {5}both sides were read again, the destination (around the page cache|after the page cache was emptied)$/m,
       );
       expect(summaryOf(first)).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 7 });
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [5, 1000]));

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { xxh3, xxh64 } from "@node-rs/xxhash";
-import { HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../src/local/hash.ts";
+import { blockPrint, HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../src/local/hash.ts";
 import { hashBlocks } from "../src/local/hash-threads.ts";
+import { PRINT_SIZE } from "../src/sync/endpoint.ts";
 import { bytes } from "./helpers/bytes.ts";
 
 const SEED = Uint8Array.from({ length: SEED_SIZE }, (_, i) => 0xf0 + i);
@@ -27,6 +28,11 @@ function littleEndian(...values: bigint[]): string {
   return out.toString("hex");
 }
 
+/** What every hash begins with, by another implementation. */
+function print(part: Uint8Array): string {
+  return littleEndian(xxh3.xxh64(part));
+}
+
 function seedChangedAt(index: number): Uint8Array {
   return SEED.map((byte, i) => (i === index ? byte ^ 1 : byte));
 }
@@ -46,7 +52,8 @@ test("Hasher.hash() gives the published digests of abc", async () => {
   expect(Object.keys(published).toSorted()).toEqual(names.toSorted());
   for (const name of names) {
     const hasher = await create(name);
-    expect({ name, digest: hex(hasher.hash(Buffer.from("abc"))) }).toEqual({ name, digest: published[name] ?? "" });
+    const digest = hex(hasher.hash(Buffer.from("abc")));
+    expect({ name, digest }).toEqual({ name, digest: print(Buffer.from("abc")) + (published[name] ?? "") });
   }
 });
 
@@ -55,7 +62,7 @@ test("Hasher.hash() equals node:crypto for every length up to a few blocks of th
     const hasher = await create(name);
     for (const length of [0, 1, 55, 56, 63, 64, 65, 127, 128, 129, 4096, 10_000]) {
       const part = INPUT.subarray(0, length);
-      const expected = createHash(name).update(part).digest("hex");
+      const expected = print(part) + createHash(name).update(part).digest("hex");
       expect({ name, length, digest: hex(hasher.hash(part)) }).toEqual({ name, length, digest: expected });
     }
   }
@@ -64,15 +71,16 @@ test("Hasher.hash() equals node:crypto for every length up to a few blocks of th
 test("Hasher.hash() of xxh128 is the big-endian XXH3-128 without a seed", async () => {
   const hasher = await create("xxh128");
   const expected = xxh3.xxh128(INPUT).toString(16).padStart(32, "0");
-  expect(hex(hasher.hash(INPUT))).toBe(expected);
-  expect(hex(hasher.hash(new Uint8Array(0)))).toBe("99aa06d3014798d86001c324468d497f");
+  expect(hex(hasher.hash(INPUT))).toBe(print(INPUT) + expected);
+  const nothing = new Uint8Array(0);
+  expect(hex(hasher.hash(nothing))).toBe(`${print(nothing)}99aa06d3014798d86001c324468d497f`);
 });
 
-test("Hasher.hash() by default is XXH3-64 and XXH64 of another implementation, each with its part of the seed", async () => {
+test("Hasher.hash() by default is XXH3-64 and XXH64 of another implementation in one, each with its part of the seed", async () => {
   const hasher = await create("xxh3-xxh64");
   for (const length of [0, 1, 3, 4, 8, 16, 17, 31, 32, 33, 128, 129, 240, 241, 1024, 1025, 4096, 10_000]) {
     const part = INPUT.subarray(0, length);
-    const expected = littleEndian(xxh3.xxh64(part, SEED_XXH3), xxh64(part, SEED_XXH64));
+    const expected = print(part) + littleEndian(xxh3.xxh64(part, SEED_XXH3) ^ xxh64(part, SEED_XXH64));
     expect({ length, digest: hex(hasher.hash(part)) }).toEqual({ length, digest: expected });
   }
 });
@@ -117,28 +125,37 @@ test("Hasher.create() refuses a seed of another size", async () => {
   }
 });
 
-test("Hasher.hashSize is that of each hash and at least 128 bits", async () => {
+test("blockPrint() is what each hash of a block begins with, in every run", async () => {
+  for (const name of HASH_NAMES) {
+    for (const seed of [SEED, seedChangedAt(0), seedChangedAt(SEED_SIZE - 1)]) {
+      const hash = (await create(name, undefined, seed)).hash(INPUT);
+      expect({ name, print: hex(hash.subarray(0, PRINT_SIZE)) }).toEqual({ name, print: print(INPUT) });
+    }
+  }
+  expect(littleEndian(blockPrint(INPUT))).toBe(print(INPUT));
+});
+
+test("Hasher.hashSize is that of the print and each hash, and at least 128 bits", async () => {
   const sizes = new Map<HashName, number>();
   for (const name of HASH_NAMES) sizes.set(name, (await create(name)).hashSize);
   expect(Object.fromEntries(sizes)).toEqual({
     "xxh3-xxh64": 16,
-    xxh128: 16,
-    sha256: 32,
-    sha512: 64,
-    blake2b512: 64,
-    md5: 16,
-    sha1: 20,
+    xxh128: 24,
+    sha256: 40,
+    sha512: 72,
+    blake2b512: 72,
+    md5: 24,
+    sha1: 28,
   });
 });
 
 test("Hasher.hash() with an additional hash is one digest after the other", async () => {
   const both = await create("sha256", "md5");
-  expect(both.hashSize).toBe(48);
+  expect(both.hashSize).toBe(PRINT_SIZE + 48);
   const expected = createHash("sha256").update(INPUT).digest("hex") + createHash("md5").update(INPUT).digest("hex");
-  expect(hex(both.hash(INPUT))).toBe(expected);
-  expect(hex((await create("md5", "xxh3-xxh64")).hash(INPUT))).toBe(
-    hex((await create("md5")).hash(INPUT)) + hex((await create("xxh3-xxh64")).hash(INPUT)),
-  );
+  expect(hex(both.hash(INPUT))).toBe(print(INPUT) + expected);
+  const fast = (await create("xxh3-xxh64")).hash(INPUT).subarray(PRINT_SIZE);
+  expect(hex((await create("md5", "xxh3-xxh64")).hash(INPUT))).toBe(hex((await create("md5")).hash(INPUT)) + hex(fast));
 });
 
 /** A copy of bytes in shared memory, somewhere within it. */

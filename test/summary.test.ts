@@ -22,8 +22,8 @@ function finished(changes: Partial<Finished> = {}): Finished {
     statistics: statistics(),
     traffic: HERE,
     elapsedMs: 2000,
-    dryRun: false,
-    sizeChange: undefined,
+    task: "sync",
+    sizes: undefined,
     next: undefined,
     ...changes,
   };
@@ -32,9 +32,9 @@ function finished(changes: Partial<Finished> = {}): Finished {
 test("summaryLines() says what it came to, what was read and saved, and how it was proved", () => {
   expect(summaryLines(finished())).toEqual([
     "Completed in 0:00:02: 100.0 MiB equal, 4 of 100 blocks differed, 16.0 KiB written",
-    "  read      204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
-    "  saved     100.0 MiB not written, 99.9% of everything",
-    "  verified  each block that was written was read back; --verify reads both sides again",
+    "  read         204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
+    "  saved        100.0 MiB not written, 99.9% of everything",
+    "  verified     each block that was written was read back; --verify reads both sides again",
   ]);
 });
 
@@ -42,8 +42,8 @@ test("summaryLines() says what was sent, where anything was", () => {
   const lines = summaryLines(finished({ traffic: { bytesSent: 10 * MIB, bytesReceived: 2048 } }));
   expect(lines).toHaveLength(5);
   expect(lines.slice(2, 4)).toEqual([
-    "  sent      10.0 MiB, and 2.0 KiB received",
-    "  saved     90.0 MiB not sent, 89.9% of everything",
+    "  sent         10.0 MiB, and 2.0 KiB received",
+    "  saved        90.0 MiB not sent, 89.9% of everything",
   ]);
 });
 
@@ -53,20 +53,20 @@ test("summaryLines() says how both sides were read again", () => {
     state.verified = how;
     return summaryLines(finished({ statistics: state })).at(-1);
   };
-  expect(verified("direct")).toBe("  verified  both sides were read again, the destination around the page cache");
+  expect(verified("direct")).toBe("  verified     both sides were read again, the destination around the page cache");
   expect(verified("dropped")).toEndWith("the destination after the page cache was emptied");
 });
 
 test("summaryLines() of a dry run counts, and says what would make the two equal", () => {
-  expect(summaryLines(finished({ dryRun: true, next: "without it" }))).toEqual([
+  expect(summaryLines(finished({ task: "dry run", next: "without it" }))).toEqual([
     "Completed in 0:00:02: 4 of 100 blocks differ; nothing was written (dry run)",
-    "  read      204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
-    "  next      without it",
+    "  read         204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
+    "  next         without it",
   ]);
 });
 
 test("summaryLines() of a dry run says what becomes of the destination's size", () => {
-  const [first] = summaryLines(finished({ dryRun: true, sizeChange: "would be cut from 9 to 8 bytes" }));
+  const [first] = summaryLines(finished({ task: "dry run", sizes: "the destination would be cut from 9 to 8 bytes" }));
   expect(first).toBe(
     "Completed in 0:00:02: 4 of 100 blocks differ; the destination would be cut from 9 to 8 bytes; nothing was written (dry run)",
   );
@@ -85,7 +85,7 @@ test("savedBytes() is never negative, and nothing for an empty image", () => {
   expect(savedBytes(statistics(), { bytesSent: 200 * MIB, bytesReceived: 0 })).toBe(0);
   const empty = new Statistics(new BlockLayout(0, MIB), 1);
   expect(savedBytes(empty, HERE)).toBe(0);
-  expect(summaryLines(finished({ statistics: empty }))[2]).toBe("  saved     0 bytes not written, 0% of everything");
+  expect(summaryLines(finished({ statistics: empty }))[2]).toBe("  saved        0 bytes not written, 0% of everything");
 });
 
 test("stoppedLine() says how far a run came", () => {

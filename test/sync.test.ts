@@ -6,7 +6,7 @@ import type { BlockData, Endpoint } from "../src/sync/endpoint.ts";
 import { Statistics } from "../src/sync/statistics.ts";
 import { checkHashes, checkPair, type Lane, layoutOf, sizeDiffers, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
-import { openLocal, openServed } from "./helpers/endpoints.ts";
+import { openLocal, openRemote, openServed } from "./helpers/endpoints.ts";
 import { allocated, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
@@ -324,16 +324,18 @@ describe("synchronize()", () => {
     ["a block that is proved only at the second attempt counts as a changed source", 1, "changed during the run"],
     ["a destination that never holds what was written fails with its offset", 2, "at offset 65536 of"],
   ] as const) {
-    test(name, async () => {
+    test.each(["here", "elsewhere"])(`${name}, with the destination %s`, async (where) => {
       using dir = tempDir();
       const data = bytes(28, 3 * BLOCK);
       fs.writeFileSync(dir.file("s"), data);
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [20]));
       const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
-      const { endpoint } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const openEndpoint = where === "here" ? openLocal : openRemote;
+      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: BLOCK });
       const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
       const options = { ...OPTIONS, blockSize: BLOCK };
-      const sync = synchronize(laneOf(changing(source, times), endpoint), options, statistics, noLane);
+      const lane = { ...laneOf(source, endpoint), source: changing(source, times) };
+      const sync = synchronize(lane, options, statistics, noLane);
       await expect(sync).rejects.toBeInstanceOf(VerificationError);
       await expect(sync).rejects.toThrow(message);
       await source.close();

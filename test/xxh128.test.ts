@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { xxh3 } from "@node-rs/xxhash";
-import { xxh128 } from "../src/local/xxh128.ts";
+import { xxh128 } from "../src/sync/xxh128.ts";
 import { bytes } from "./helpers/bytes.ts";
 
 const INPUT = bytes(11, (1 << 20) + 100);

@@ -3,6 +3,7 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
+import { BlockRecord } from "../sync/record.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkHashes, countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
@@ -57,13 +58,17 @@ export async function runCompare(values: Values, words: readonly string[], signa
         report.difference(offset, length);
       };
       const [share] = statistics.lanes;
-      for await (const range of differingRanges(source, destination, layout, share, compare, changes)) {
-        print(range.offset, range.length);
-      }
+      const record = () => new BlockRecord(layout, inA.zeroHash, { keep: false });
+      const records = { a: record(), b: record() };
+      const work = { compare, statistics: share, records, changes };
+      for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
       await countReads([lane], statistics);
       if (tail > 0) {
         print(sizeBytes, tail);
         changes?.add("differ", { offset: sizeBytes, length: tail });
+      } else {
+        statistics.sourceFingerprint = records.a.fingerprint();
+        statistics.destinationFingerprint = records.b.fingerprint();
       }
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
         report.notice(
@@ -72,6 +77,9 @@ export async function runCompare(values: Values, words: readonly string[], signa
       }
       report.stop();
       changeMap.save({ source: a.label, destination: b.label });
+      const larger = inA.sizeBytes > inB.sizeBytes ? "first" : "second";
+      const sizes = tail > 0 ? `the ${larger} is ${tail} bytes larger` : undefined;
+      report.completed({ task: "compare", sizes, next: undefined });
       changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },

@@ -79,14 +79,14 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       save(true);
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
-        report.completed({ dryRun, sizeChange: undefined, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
+        report.completed({ task: "sync", sizes: undefined, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
-      const sizeChange = sizeDiffers(from, to, { exact }) ? sizeChangeText(from, to) : undefined;
-      const differs = statistics.blocksDiffering > 0 || sizeChange !== undefined;
+      const sizes = sizeDiffers(from, to, { exact }) ? sizeChangeText(from, to) : undefined;
+      const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
       const next = differs ? "without --dry-run the same command makes it equal" : undefined;
-      report.completed({ dryRun, sizeChange, next });
+      report.completed({ task: "dry run", sizes, next });
       changeMap.show(report);
       return differs ? ExitCode.differs : ExitCode.ok;
     },
@@ -94,8 +94,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
 }
 
 function sizeChangeText(from: Description, to: Description): string {
-  if (to.kind === "missing") return "would be made";
-  return `would ${to.sizeBytes < from.sizeBytes ? "grow" : "be cut"} from ${to.sizeBytes} to ${from.sizeBytes} bytes`;
+  if (to.kind === "missing") return "the destination would be made";
+  return `the destination would ${to.sizeBytes < from.sizeBytes ? "grow" : "be cut"} from ${to.sizeBytes} to ${from.sizeBytes} bytes`;
 }
 
 /** A map from another rescue would call good what is bad. @throws {UsageError} */

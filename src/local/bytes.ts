@@ -4,8 +4,16 @@
  */
 import { ReadError } from "../errors.ts";
 import type { BlockRange } from "../sync/blocks.ts";
-import { type CompareOptions, type Comparison, pairRuns, type RunPair, type Verdict } from "../sync/compare.ts";
+import {
+  type CompareOptions,
+  type Comparison,
+  pairRuns,
+  type RunPair,
+  type Verdict,
+  Verdicts,
+} from "../sync/compare.ts";
 import { type LocalEndpoint, READ_LENGTH } from "./endpoint.ts";
+import { blockPrint } from "./hash.ts";
 import { isZero } from "./zero.ts";
 
 /** Reads in flight on either side: of two equal 2 GiB files 1 took 0.52 s, 4 0.36, 8 0.43 (2 cores, page cache). */
@@ -47,7 +55,7 @@ async function comparePart(
 ): Promise<Verdict[]> {
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
-    return [{ kind: "match", first, count, zero: true }];
+    return [{ kind: "match", first, count, zero: true, prints: undefined }];
   const [mine, theirs] = await Promise.allSettled([source.lend(first, count), destination.lend(first, count)]);
   try {
     if (mine.status === "fulfilled" && theirs.status === "fulfilled")
@@ -62,7 +70,8 @@ async function comparePart(
     }
     if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))
       throw theirs.reason;
-    return [{ kind: "differ", index: first, destination: "unreadable", sourceHash: undefined }];
+    const prints = { sourcePrint: undefined, destinationPrint: undefined };
+    return [{ kind: "differ", index: first, destination: "unreadable", ...prints }];
   }
   const verdicts: Verdict[] = [];
   for (let i = 0; i < count; i++) {
@@ -72,16 +81,18 @@ async function comparePart(
 }
 
 function compareLent(first: number, count: number, blockSize: number, mine: Buffer, theirs: Buffer): Verdict[] {
-  if (count === 1 && mine[0] !== 0 && mine.equals(theirs)) return [{ kind: "match", first, count, zero: false }];
-  const verdicts: Verdict[] = [];
+  const verdicts = new Verdicts();
   for (let i = 0; i < count; i++) {
+    const index = first + i;
     const a = mine.subarray(i * blockSize, (i + 1) * blockSize);
     const b = theirs.subarray(i * blockSize, (i + 1) * blockSize);
-    if (a.equals(b)) verdicts.push({ kind: "match", first: first + i, count: 1, zero: isZero(a) });
-    else {
-      const destination = isZero(b) ? "zero" : "data";
-      verdicts.push({ kind: "differ", index: first + i, destination, sourceHash: undefined });
+    const sourcePrint = blockPrint(a);
+    if (a.equals(b)) {
+      verdicts.match(index, isZero(a), sourcePrint);
+      continue;
     }
+    const destination = isZero(b) ? "zero" : "data";
+    verdicts.add({ kind: "differ", index, destination, sourcePrint, destinationPrint: blockPrint(b) });
   }
-  return verdicts;
+  return verdicts.all;
 }

@@ -1,13 +1,15 @@
 /**
- * Block and leaf hashes. Block hashes are what equality is decided by, so no choice is below 128 bits; the default pairs
- * two different functions under a seed that is random for each run, so that nobody can prepare colliding blocks.
+ * Block and leaf hashes. Block hashes are what equality is decided by, so no choice is below 128 bits. Each begins with the
+ * block's print, XXH3-64 without a seed, which is the same in every run and so makes the fingerprint (sync/record.ts). By
+ * default 64 bits follow that two different functions make under a seed that is random for each run, so that nobody can
+ * prepare colliding blocks; with --hash the whole digest asked for.
  *
- * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, both 9; SHA-256 1.8; xxh128 of
+ * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, the default 8; SHA-256 1.8; xxh128 of
  * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s. So that package is used where it loads, and loaded only when asked for.
  */
 import { LEAF_SIZE, leafCount } from "../sync/blocks.ts";
-import type { LeafHashSize } from "../sync/endpoint.ts";
-import { xxh128 } from "./xxh128.ts";
+import { type LeafHashSize, PRINT_SIZE } from "../sync/endpoint.ts";
+import { xxh128 } from "../sync/xxh128.ts";
 
 export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
 export type HashName = (typeof HASH_NAMES)[number];
@@ -27,12 +29,11 @@ function fastDigest(seed: DataView): Digest {
   const seed3 = BigInt(seed.getUint32(0, true));
   const seed64 = seed.getBigUint64(4, true);
   return {
-    size: 16,
+    size: 8,
     slow: false,
     digest(bytes, out, offset) {
-      const view = new DataView(out.buffer, out.byteOffset + offset, 16);
-      view.setBigUint64(0, xxh3(bytes, seed3), true);
-      view.setBigUint64(8, Bun.hash.xxHash64(bytes, seed64), true);
+      const view = new DataView(out.buffer, out.byteOffset + offset, 8);
+      view.setBigUint64(0, xxh3(bytes, seed3) ^ Bun.hash.xxHash64(bytes, seed64), true);
     },
   };
 }
@@ -108,7 +109,12 @@ function xxh3(bytes: Uint8Array, seed: bigint): bigint {
   return Bun.hash.xxHash3(bytes, seed);
 }
 
-/** Hashes whole blocks (one digest after the other where two are asked for) and their leaves. */
+/** What every hash of the block begins with. */
+export function blockPrint(block: Uint8Array): bigint {
+  return xxh3(block, 0n);
+}
+
+/** Hashes whole blocks (their print, then the digests asked for one after the other) and their leaves. */
 export class Hasher {
   readonly hashSize: number;
   readonly choice: HashChoice;
@@ -120,7 +126,7 @@ export class Hasher {
     this.choice = choice;
     this.#digests = digests;
     this.#leafSeed = leafSeed;
-    this.hashSize = digests.reduce((sum, digest) => sum + digest.size, 0);
+    this.hashSize = digests.reduce((sum, digest) => sum + digest.size, PRINT_SIZE);
   }
 
   /** `onNote` hears, once in a process, of a hash that is slower than it could be. */
@@ -140,7 +146,8 @@ export class Hasher {
   }
 
   #hashInto(bytes: Uint8Array, out: Uint8Array, offset: number): void {
-    let position = offset;
+    new DataView(out.buffer, out.byteOffset + offset, PRINT_SIZE).setBigUint64(0, blockPrint(bytes), true);
+    let position = offset + PRINT_SIZE;
     for (const digest of this.#digests) {
       digest.digest(bytes, out, position);
       position += digest.size;

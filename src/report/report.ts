@@ -187,8 +187,8 @@ export class Report {
     this.#ticking = undefined;
   }
 
-  /** Closing words of a sync that succeeded; `next` is what to do now, where something is left to do. */
-  completed(options: Pick<Finished, "dryRun" | "sizeChange" | "next">): void {
+  /** Closing words of a run that came to its end. */
+  completed(options: Pick<Finished, "task" | "sizes" | "next">): void {
     if (this.#running === undefined) return;
     const { statistics, traffic } = this.#running;
     const lines = summaryLines({ statistics, traffic: traffic(), elapsedMs: this.elapsedMs, ...options });
@@ -225,6 +225,8 @@ export class Report {
       bytesBootstrapped,
       leavesWritten: statistics?.leavesWritten ?? 0,
       sourceUnreadableBytes: statistics?.sourceUnreadableBytes ?? 0,
+      sourceFingerprint: statistics?.sourceFingerprint ?? null,
+      destinationFingerprint: statistics?.destinationFingerprint ?? null,
       verified: statistics?.verified !== undefined,
       elapsedMs: Math.round(this.elapsedMs),
     });

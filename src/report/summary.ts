@@ -12,38 +12,42 @@ export interface Finished {
   readonly statistics: Statistics;
   readonly traffic: WireBytes;
   readonly elapsedMs: number;
-  readonly dryRun: boolean;
-  /** What a dry run would make of the destination's size: "would grow from …"; undefined for nothing. */
-  readonly sizeChange: string | undefined;
+  readonly task: "sync" | "dry run" | "compare";
+  /** What differs besides blocks: what a dry run would make of the destination's size, or that two sizes are not the same. */
+  readonly sizes: string | undefined;
   /** What to do now, where something is left to do. */
   readonly next: string | undefined;
 }
 
-/** A sentence, then what was read, sent and saved, how far it was proved, and what comes next. */
+/** A sentence, then what was read, sent and saved, what is there now, how far it was proved, and what comes next. */
 export function summaryLines(finished: Finished): string[] {
-  const { statistics, elapsedMs, dryRun, next } = finished;
-  const sentence = dryRun ? dryRunResult(statistics, finished.sizeChange) : syncResult(statistics);
+  const { elapsedMs, task, next } = finished;
   const rows: (readonly [name: string, text: string | undefined])[] = [
     ["read", readText(finished)],
     ["sent", sentText(finished)],
-    ["saved", dryRun ? undefined : savedText(finished)],
-    ["verified", dryRun ? undefined : verifiedText(statistics)],
+    ["saved", task === "sync" ? savedText(finished) : undefined],
+    ["fingerprint", fingerprintText(finished)],
+    ["verified", task === "sync" ? verifiedText(finished) : undefined],
     ["next", next],
   ];
   return [
-    `Completed in ${formatDuration(elapsedMs)}: ${sentence}`,
-    ...rows.flatMap(([name, text]) => (text === undefined ? [] : [`  ${name.padEnd(8)}  ${text}`])),
+    `Completed in ${formatDuration(elapsedMs)}: ${resultText(finished)}`,
+    ...rows.flatMap(([name, text]) => (text === undefined ? [] : [`  ${name.padEnd(11)}  ${text}`])),
   ];
+}
+
+function resultText(finished: Finished): string {
+  const { statistics, task, sizes } = finished;
+  if (task === "sync") return syncResult(statistics);
+  const { sizeBytes, blocksDiffering, blocksTotal } = statistics;
+  const differ = `${blocksDiffering} of ${blocksTotal} blocks differ${sizes === undefined ? "" : `; ${sizes}`}`;
+  if (task === "dry run") return `${differ}; nothing was written (dry run)`;
+  return blocksDiffering > 0 || sizes !== undefined ? differ : `${formatBytes(sizeBytes)} equal`;
 }
 
 /** How far a run came that failed. */
 export function stoppedLine({ blocksDone, blocksTotal, bytesWritten }: Statistics, elapsedMs: number): string {
   return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done, ${formatBytes(bytesWritten)} written`;
-}
-
-function dryRunResult({ blocksDiffering, blocksTotal }: Statistics, sizeChange: string | undefined): string {
-  const size = sizeChange === undefined ? "" : `; the destination ${sizeChange}`;
-  return `${blocksDiffering} of ${blocksTotal} blocks differ${size}; nothing was written (dry run)`;
 }
 
 function syncResult(statistics: Statistics): string {
@@ -84,7 +88,15 @@ export function savedBytes(statistics: Statistics, { bytesSent, bytesReceived }:
   return Math.max(0, done - (bytesSent + bytesReceived || statistics.bytesWritten));
 }
 
-function verifiedText({ verified, blocksDiffering }: Statistics): string {
+/** Undefined where not every byte is known. */
+function fingerprintText({ statistics, task }: Finished): string | undefined {
+  const { sourceFingerprint: source, destinationFingerprint: destination } = statistics;
+  if (source === undefined) return undefined;
+  if (source === destination) return `${source} on both sides`;
+  return task === "dry run" ? `${source} of the source` : `${source} and ${destination}`;
+}
+
+function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): string {
   if (verified === "direct") return "both sides were read again, the destination around the page cache";
   if (verified === "dropped") return "both sides were read again, the destination after the page cache was emptied";
   const written = blocksDiffering === 0 ? "nothing was written" : "each block that was written was read back";

@@ -5,6 +5,7 @@
  */
 import { type BlockRange, equalBytes } from "./blocks.ts";
 import type { Endpoint, Run } from "./endpoint.ts";
+import { printOf } from "./record.ts";
 
 export type Verdict =
   | {
@@ -12,8 +13,8 @@ export type Verdict =
       readonly first: number;
       readonly count: number;
       readonly zero: boolean;
-      /** `count` digests, where hashes were compared and the source is not a hole. */
-      readonly hashes?: Uint8Array;
+      /** `count` prints; undefined for what is a hole on both sides. */
+      readonly prints: readonly bigint[] | undefined;
     }
   | {
       readonly kind: "differ";
@@ -23,8 +24,9 @@ export type Verdict =
        * what cannot be read, so that nothing in it can be kept.
        */
       readonly destination: "data" | "zero" | "unreadable";
-      /** What the source's block hashed to, where hashes were compared. */
-      readonly sourceHash: Uint8Array | undefined;
+      /** The prints of the two blocks; undefined of what was not read, or cannot be. */
+      readonly sourcePrint: bigint | undefined;
+      readonly destinationPrint: bigint | undefined;
     }
   /** The source cannot be read there, wholly or in part. */
   | { readonly kind: "unreadable"; readonly index: number };
@@ -99,6 +101,26 @@ export function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Arra
   return run.hashes.subarray((index - run.first) * size, (index - run.first + 1) * size);
 }
 
+/** Verdicts in order, neighbouring matches in one. */
+export class Verdicts {
+  readonly all: Verdict[] = [];
+  #match: { readonly kind: "match"; first: number; count: number; zero: boolean; prints: bigint[] } | undefined;
+
+  match(index: number, zero: boolean, print: bigint): void {
+    if (this.#match?.zero !== zero) {
+      this.#match = { kind: "match", first: index, count: 0, zero, prints: [] };
+      this.all.push(this.#match);
+    }
+    this.#match.count++;
+    this.#match.prints.push(print);
+  }
+
+  add(verdict: Verdict): void {
+    this.#match = undefined;
+    this.all.push(verdict);
+  }
+}
+
 /** Compares by hashes; neighbouring matches of one run come as one verdict. */
 export async function* compareHashes(
   source: Endpoint,
@@ -115,7 +137,7 @@ export async function* compareHashes(
       continue;
     }
     if (pair.source.kind === "hole" && pair.destination.kind === "hole") {
-      yield { kind: "match", first: pair.first, count: pair.count, zero: true };
+      yield { kind: "match", first: pair.first, count: pair.count, zero: true, prints: undefined };
       continue;
     }
     yield* comparePair(pair, zeroHash);
@@ -124,37 +146,29 @@ export async function* compareHashes(
 
 function* unreadablePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
   for (let index = pair.first; index < pair.first + pair.count; index++) {
-    if (pair.source.kind === "unreadable") yield { kind: "unreadable", index };
-    else yield { kind: "differ", index, destination: "unreadable", sourceHash: hashAt(pair.source, index, zeroHash) };
+    if (pair.source.kind === "unreadable") {
+      yield { kind: "unreadable", index };
+      continue;
+    }
+    const sourcePrint = printOf(hashAt(pair.source, index, zeroHash));
+    yield { kind: "differ", index, destination: "unreadable", sourcePrint, destinationPrint: undefined };
   }
 }
 
-function* comparePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
-  let match: { first: number; count: number; zero: boolean } | undefined;
-  const settled = ({ first, count, zero }: NonNullable<typeof match>): Verdict => {
-    if (pair.source.kind !== "hashed") return { kind: "match", first, count, zero };
-    const start = (first - pair.source.first) * zeroHash.length;
-    const hashes = pair.source.hashes.subarray(start, start + count * zeroHash.length);
-    return { kind: "match", first, count, zero, hashes };
-  };
+function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
+  const verdicts = new Verdicts();
   for (let index = pair.first; index < pair.first + pair.count; index++) {
     const sourceHash = hashAt(pair.source, index, zeroHash);
     const destinationHash = hashAt(pair.destination, index, zeroHash);
+    const sourcePrint = printOf(sourceHash);
     if (equalBytes(sourceHash, destinationHash)) {
-      const zero = equalBytes(sourceHash, zeroHash);
-      if (match?.zero === zero) {
-        match.count++;
-        continue;
-      }
-      if (match !== undefined) yield settled(match);
-      match = { first: index, count: 1, zero };
+      verdicts.match(index, equalBytes(sourceHash, zeroHash), sourcePrint);
       continue;
     }
-    if (match !== undefined) yield settled(match);
-    match = undefined;
-    yield { kind: "differ", index, destination: equalBytes(destinationHash, zeroHash) ? "zero" : "data", sourceHash };
+    const destination = equalBytes(destinationHash, zeroHash) ? "zero" : "data";
+    verdicts.add({ kind: "differ", index, destination, sourcePrint, destinationPrint: printOf(destinationHash) });
   }
-  if (match !== undefined) yield settled(match);
+  return verdicts.all;
 }
 
 /** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
@@ -166,11 +180,11 @@ export async function* compareWithNothing(
 ): Comparison {
   for await (const run of source.scan(range, { hashed: false, tolerant: false, ahead })) {
     if (run.kind === "hole") {
-      yield { kind: "match", first: run.first, count: run.count, zero: true };
+      yield { kind: "match", first: run.first, count: run.count, zero: true, prints: undefined };
       continue;
     }
     for (let index = run.first; index < run.first + run.count; index++) {
-      yield { kind: "differ", index, destination: "zero", sourceHash: undefined };
+      yield { kind: "differ", index, destination: "zero", sourcePrint: undefined, destinationPrint: undefined };
     }
   }
 }

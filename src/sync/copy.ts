@@ -19,7 +19,7 @@ import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
 import { without } from "./mapfile.ts";
-import type { BlockRecord } from "./record.ts";
+import { type BlockRecord, printOf } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
 
@@ -50,8 +50,8 @@ export interface CopyOptions {
   readonly dryRun: boolean;
   /** undefined: a source that cannot be read ends the run. */
   readonly skip: SkipOptions | undefined;
-  /** Is told what each copied block holds. */
-  readonly record: BlockRecord | undefined;
+  /** Is told what each differing block holds in the source, which is what it then holds in the destination. */
+  readonly record: BlockRecord;
   /** Is told what differed. */
   readonly changes: Changes | undefined;
 }
@@ -63,7 +63,7 @@ export class Copier {
   readonly #statistics: LaneStatistics;
   readonly #dryRun: boolean;
   readonly #skip: SkipOptions | undefined;
-  readonly #record: BlockRecord | undefined;
+  readonly #record: BlockRecord;
   readonly #changes: Changes | undefined;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
@@ -130,6 +130,7 @@ export class Copier {
     const { index } = block;
     if (this.#dryRun && block.destination !== "zero") {
       await this.#noteUnread(index);
+      if (block.sourcePrint !== undefined) this.#record.set(index, block.sourcePrint);
       this.#statistics.blocksDiffering++;
       return;
     }
@@ -139,25 +140,27 @@ export class Copier {
       this.defer(index);
       return;
     }
-    if (block.sourceHash !== undefined && !equalBytes(block.sourceHash, data.hash)) this.#statistics.blocksChanged++;
+    const print = printOf(data.hash);
+    if (block.sourcePrint !== undefined && block.sourcePrint !== print) this.#statistics.blocksChanged++;
     const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
     const leaves = leafCount(this.#layout.lengthOf(index));
     if (filter.kind === "differing") this.#policy.observe(touched, leaves);
     if (touched === 0 && filter.kind === "nonzero") {
       data.release();
+      this.#record.set(index, print);
       this.#statistics.blocksMatching++;
       this.#statistics.blocksZero++;
       return;
     }
     if (this.#dryRun) {
+      this.#record.set(index, print);
       this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
       data.release();
       this.#statistics.blocksDiffering++;
       return;
     }
     if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
-    const hash = (await this.#write(index, data)) ? data.hash : await this.#copyAgain(index);
-    this.#record?.set(index, hash);
+    this.#record.set(index, (await this.#write(index, data)) ? print : await this.#copyAgain(index));
     this.#statistics.blocksDiffering++;
   }
 
@@ -223,7 +226,7 @@ export class Copier {
     }
     const salvage = await this.#source.salvage(index, known, this.#skip.retries);
     const missing = otherSectors(salvage.sectors, length);
-    this.#record?.salvaged(index, missing);
+    this.#record.salvaged(index, missing);
     const runs = sectorRuns(missing, length).map((run) => ({ offset: offset + run.offset, length: run.length }));
     for (const run of runs) {
       const bad = without([run], this.#skip.rescued);
@@ -246,10 +249,11 @@ export class Copier {
       this.#changes?.add("differ", { offset: offset + run.offset, length: run.length });
   }
 
-  /** The whole block once more, returning its hash: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
-  async #copyAgain(index: number): Promise<Uint8Array> {
+  /** The whole block once more, returning its print: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
+  async #copyAgain(index: number): Promise<bigint> {
     const data = await this.#source.read(index, { kind: "all" });
-    if (await this.#write(index, data)) return data.hash;
+    const print = printOf(data.hash);
+    if (await this.#write(index, data)) return print;
     const offset = this.#layout.offsetOf(index);
     throw notHeld(this.#destination.description.label, offset, this.#layout.lengthOf(index));
   }

@@ -15,6 +15,7 @@ import type { Changes } from "./changes.ts";
 import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
+import type { BlockRecord } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
@@ -29,20 +30,24 @@ export interface DifferingRange {
   readonly length: number;
 }
 
-/**
- * Yields the ranges in ascending order, neighbours joined, and adds them to `changes`. Both endpoints are prepared
- * already.
- */
+export interface DifferencesOptions {
+  readonly compare: Compare;
+  readonly statistics: LaneStatistics;
+  /** Are told what each side holds. */
+  readonly records: { readonly a: BlockRecord; readonly b: BlockRecord };
+  /** Is told where the two differ. */
+  readonly changes: Changes | undefined;
+}
+
+/** Yields the ranges in ascending order, neighbours joined. Both endpoints are prepared already. */
 export async function* differingRanges(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  statistics: LaneStatistics,
-  compare: Compare,
-  changes: Changes | undefined,
+  options: DifferencesOptions,
 ): AsyncGenerator<DifferingRange> {
   let current: { offset: number; length: number } | undefined;
-  for await (const range of unjoined(a, b, layout, statistics, compare, changes)) {
+  for await (const range of unjoined(a, b, layout, options)) {
     if (current !== undefined && current.offset + current.length === range.offset) {
       current.length += range.length;
       continue;
@@ -57,9 +62,7 @@ async function* unjoined(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  statistics: LaneStatistics,
-  compare: Compare,
-  changes: Changes | undefined,
+  { compare, statistics, records, changes }: DifferencesOptions,
 ): AsyncGenerator<DifferingRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
   const queue: Promise<DifferingRange[]>[] = [];
@@ -78,9 +81,12 @@ async function* unjoined(
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;
       if (verdict.zero) statistics.blocksZero += verdict.count;
+      for (const record of [records.a, records.b]) record.setEach(verdict.first, verdict.count, verdict.prints);
       position = verdict.first + verdict.count;
     } else {
       statistics.blocksDiffering++;
+      if (verdict.sourcePrint !== undefined) records.a.set(verdict.index, verdict.sourcePrint);
+      if (verdict.destinationPrint !== undefined) records.b.set(verdict.index, verdict.destinationPrint);
       position = verdict.index + 1;
       unsettled.add(verdict.index);
       const ranges = rangesOfBlock(a, b, layout, verdict.index, changes);

@@ -30,6 +30,14 @@ export interface Description {
   readonly facts?: Facts | undefined;
 }
 
+/**
+ * Bytes of a block's print, which every digest of the block begins with: XXH3-64 without a seed, little-endian, so the same
+ * in every run and under every --hash.
+ */
+export const PRINT_SIZE = 8;
+/** Bytes that a block's digest has at least, its print among them. */
+export const MIN_HASH_SIZE = 16;
+
 /** Neighbouring blocks that a scan found; a scan's runs follow each other without gap or overlap. */
 export type Run =
   /** Read and hashed; `hashes` has `count` digests one after the other. */

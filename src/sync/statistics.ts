@@ -39,6 +39,12 @@ export class Statistics {
   phase: "comparing" | "flushing" | "verifying" = "comparing";
   /** Of source and destination together; known at the end. */
   bytesRead = 0;
+  /**
+   * Of the side's first `sizeBytes` (see record.ts); known at the end, undefined when a block of it is not known as a whole.
+   * Equal for sides that are equal.
+   */
+  sourceFingerprint: string | undefined;
+  destinationFingerprint: string | undefined;
   /** How both sides were read again and found equal, once they were. */
   verified: CacheBypass | undefined;
 

@@ -6,7 +6,7 @@ import { RefusedError, refusedDestination, sourceChanged, tooSmall, Verification
 import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
-import { type Compare, compareHashes, compareWithNothing } from "./compare.ts";
+import { type Compare, compareWithNothing } from "./compare.ts";
 import { Copier, type SkipOptions } from "./copy.ts";
 import type { CacheBypass, Description, Endpoint } from "./endpoint.ts";
 import { BlockRecord } from "./record.ts";
@@ -114,7 +114,7 @@ export async function synchronize(
   // The scans are asked for right behind, which spares a round trip.
   const preparing = prepareLane(first, layout, options);
   const lanes: [Lane, ...Lane[]] = [first];
-  const record = options.verify ? new BlockRecord(first.source.description.zeroHash) : undefined;
+  const record = new BlockRecord(layout, first.source.description.zeroHash, { keep: options.verify });
   const { blank } = first.destination.description;
   await Promise.all([
     preparing,
@@ -128,23 +128,22 @@ export async function synchronize(
         for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
         checkSame(identities, await prepareLane(lane, layout, options));
       }
-      // What a verification is to be able to tell takes hashes.
-      const compare = blank ? compareWithNothing : record === undefined ? lane.compare : compareHashes;
+      const compare = blank ? compareWithNothing : lane.compare;
       await copyShare({ ...lane, compare }, layout, options, share, record);
     }),
   ]);
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   if (!options.dryRun) statistics.phase = "flushing";
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
-  if (record === undefined) {
-    // At once, since each may be a round trip.
-    await Promise.all([flush(), settle()]);
-  } else {
+  if (options.verify) {
     await flush();
     statistics.phase = "verifying";
     options.onVerify();
     statistics.verified = await verify(lanes, layout, statistics, record);
     await settle();
+  } else {
+    // At once, since each may be a round trip.
+    await Promise.all([flush(), settle()]);
   }
   if (statistics.blocksChanged > 0) {
     throw sourceChanged(
@@ -152,6 +151,9 @@ export async function synchronize(
       `: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
     );
   }
+  statistics.sourceFingerprint = record.fingerprint();
+  // Each block that matched was compared, each that was written was read back.
+  if (!options.dryRun) statistics.destinationFingerprint = statistics.sourceFingerprint;
 }
 
 /** Has each lane read its share again. @throws {VerificationError} */
@@ -206,7 +208,7 @@ async function copyShare(
   layout: BlockLayout,
   options: SyncOptions,
   share: LaneStatistics,
-  record: BlockRecord | undefined,
+  record: BlockRecord,
 ): Promise<void> {
   const { source, destination } = lane;
   const { dryRun, skip, changes } = options;
@@ -223,7 +225,7 @@ async function copyShare(
     if (verdict.kind === "match") {
       share.blocksMatching += verdict.count;
       if (verdict.zero) share.blocksZero += verdict.count;
-      if (verdict.hashes !== undefined) record?.set(verdict.first, verdict.hashes);
+      record.setEach(verdict.first, verdict.count, verdict.prints);
       position = verdict.first + verdict.count;
     } else if (verdict.kind === "unreadable") {
       copier.defer(verdict.index);
