@@ -277,6 +277,7 @@ describe("a pull from a far side that lies:", () => {
 
   test.each([
     "a size of 2^53 + 1",
+    "a zero hash of 0 bytes",
     "a sign of life of 0 s",
     "signs of life with an id",
     "a run beyond the end",

@@ -487,7 +487,7 @@ test("decode.opened() copies the zero hash, which outlives the frame", () => {
     identity: "",
     within: [],
     blank: true,
-    zeroHash: sequence(1, 4),
+    zeroHash: sequence(1, 16),
   });
   const { head } = message;
   const description = decode.opened(frameOf(message), "x");
@@ -499,9 +499,19 @@ test("decode.opened() copies the zero hash, which outlives the frame", () => {
     identity: "",
     within: [],
     blank: true,
-    zeroHash: "01020304",
+    zeroHash: "0102030405060708090a0b0c0d0e0f10",
     facts: undefined,
   });
+});
+
+test("decode.opened() refuses a zero hash that is too short to tell blocks apart", () => {
+  const described = { label: "", kind: "file", sizeBytes: 1, identity: "i", within: [], blank: false } as const;
+  for (const length of [0, 1, 8, 15]) {
+    const message = encode.opened({ ...described, zeroHash: new Uint8Array(length) });
+    expect(refusal(() => decode.opened(frameOf(message), "x"))).toBe(
+      `Received a hash of ${length} bytes instead of 16 or more`,
+    );
+  }
 });
 
 test("decode.open() refuses to override what never is", () => {
@@ -518,7 +528,7 @@ test("decode.open() refuses to override what never is", () => {
 /** A message `opened` with these facts. */
 function openedWith(facts: Facts) {
   const described = { label: "", kind: "device", sizeBytes: 1, identity: "i", within: [], blank: false } as const;
-  return encode.opened({ ...described, zeroHash: NO_BYTES, facts });
+  return encode.opened({ ...described, zeroHash: new Uint8Array(16), facts });
 }
 
 test("decode.opened() refuses more facts than there may be, and takes that many of the longest", () => {

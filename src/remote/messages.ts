@@ -17,6 +17,7 @@ import {
   LEAF_HASH_SIZE,
   type LeafFilter,
   type LeafHashSize,
+  MIN_HASH_SIZE,
   type Run,
   type Salvage,
   WIDE_LEAF_HASH_SIZE,
@@ -199,6 +200,14 @@ function noBody(frame: Frame): void {
     throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
 }
 
+/** Its length is that of every hash of the run. */
+function readZeroHash(reader: FieldReader): Uint8Array {
+  const hash = reader.bytes();
+  if (hash.length < MIN_HASH_SIZE)
+    throw new ProtocolError(`Received a hash of ${hash.length} bytes instead of ${MIN_HASH_SIZE} or more`);
+  return hash.slice();
+}
+
 export const decode = {
   open: (frame: Frame): OpenRequest => {
     noBody(frame);
@@ -287,7 +296,7 @@ export const decode = {
       identity: reader.text(),
       within: reader.text().split("\n").slice(0, -1),
       blank: reader.bool(),
-      zeroHash: reader.bytes().slice(),
+      zeroHash: readZeroHash(reader),
       facts: readFacts(reader),
     }));
   },
