@@ -288,6 +288,25 @@ describe("every line is as the schema says, the last is the summary: after", () 
   });
 });
 
+test("progress tells what the run is at, and counts what is read again", async () => {
+  using dir = tempDir();
+  const size = 256 * MIB;
+  fs.writeFileSync(dir.file("s"), bytes(73, size));
+  const { stdout, exitCode } = await run(["--json", "--verify", "-t", "0.01", dir.file("s"), dir.file("d")]);
+  const steps = checked(stdout, exitCode).filter(({ event }) => event === "progress");
+  expect(exitCode).toBe(0);
+  const phases = ["comparing", "flushing", "verifying"];
+  const places = steps.map((step) => phases.indexOf(String(step["phase"])));
+  expect(places).toEqual(places.toSorted());
+  expect(places).toContain(0);
+  expect(places).toContain(2);
+  const verified = steps.map((step) => Number(step["blocksVerified"]));
+  expect(verified).toEqual(verified.toSorted((a, b) => a - b));
+  expect(verified.filter((_, i) => places[i] !== 2).every((count) => count === 0)).toBe(true);
+  expect(verified.some((count) => count > 0)).toBe(true);
+  expect(Math.max(...verified)).toBeLessThanOrEqual(256);
+});
+
 describe("the schema", () => {
   test("has no kind of event that no run above had", () => {
     const events = schema.definitions.filter(

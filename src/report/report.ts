@@ -142,12 +142,22 @@ export class Report {
   }
 
   #tick(statistics: Statistics): void {
-    const { phase, blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten } = statistics;
+    const { phase, blocksDone, blocksTotal, blocksMatching, blocksDiffering, blocksVerified, bytesWritten } =
+      statistics;
     // Nothing is known of how a flush goes on, so that it does is said once.
     if (this.#plain && !(phase === "flushing" && this.#saidFlushing)) this.#sayProgress(statistics);
     this.#saidFlushing ||= phase === "flushing";
     const elapsedMs = Math.round(this.elapsedMs);
-    this.#event("progress", { blocksDone, blocksTotal, blocksMatching, blocksDiffering, bytesWritten, elapsedMs });
+    this.#event("progress", {
+      phase,
+      blocksDone,
+      blocksTotal,
+      blocksMatching,
+      blocksDiffering,
+      blocksVerified,
+      bytesWritten,
+      elapsedMs,
+    });
   }
 
   #sayProgress(statistics: Statistics): void {
