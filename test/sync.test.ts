@@ -7,6 +7,7 @@ import { Statistics } from "../src/sync/statistics.ts";
 import { checkHashes, checkPair, type Lane, layoutOf, sizeDiffers, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openLocal, openRemote, openServed } from "./helpers/endpoints.ts";
+import { equalPrints } from "./helpers/fingerprint.ts";
 import { allocated, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
@@ -341,6 +342,26 @@ describe("synchronize()", () => {
       await source.close();
       await endpoint.close();
       expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+    });
+  }
+});
+
+describe("--verify", () => {
+  for (const where of ["here", "elsewhere"]) {
+    test(`finds a destination ${where} that changed into a block with the same print`, async () => {
+      using dir = tempDir();
+      const [one, other] = equalPrints();
+      for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), one);
+      const source = await openLocal(dir.file("s"), { role: "source", blockSize: 4096 });
+      const openEndpoint = where === "here" ? openLocal : openRemote;
+      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: 4096 });
+      const statistics = new Statistics(layoutOf(source.description, 4096), 1);
+      const onVerify = () => fs.writeFileSync(dir.file("d"), other);
+      const options = { ...OPTIONS, blockSize: 4096, verify: true, onVerify };
+      const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
+      await expect(sync).rejects.toThrow("does not hold what was written: 4096 bytes (4096 at offset 0)");
+      await source.close();
+      await endpoint.close();
     });
   }
 });

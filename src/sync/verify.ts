@@ -94,9 +94,10 @@ function checkBlock(
   const here = pair.source.kind === "unreadable" ? undefined : hashAt(pair.source, index, zeroHash);
   if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
   const place = placeOf(layout, index);
-  const sourceChanged = here !== undefined && !record.holds(index, here);
-  if (sourceChanged) addRange(findings.changed, place);
-  if (there === undefined || !record.holds(index, there)) addRange(findings.wrong, place);
+  const sourceHolds = here !== undefined && record.holds(index, here);
+  if (here !== undefined && !sourceHolds) addRange(findings.changed, place);
+  // Prints can be forged: of two that differ one is wrong, even if both have the print that was noted.
+  if (there === undefined || sourceHolds || !record.holds(index, there)) addRange(findings.wrong, place);
 }
 
 /** Compares the sectors of a block that were copied, as both media give them now. */

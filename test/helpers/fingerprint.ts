@@ -1,4 +1,4 @@
-/** The fingerprint of src/sync/record.ts, by other implementations of its hashes and another way. */
+/** The fingerprint of src/sync/fingerprint.ts, by other implementations of its hashes and another way. */
 import { xxh3 } from "@node-rs/xxhash";
 
 function words(values: readonly bigint[]): Buffer {
@@ -7,13 +7,22 @@ function words(values: readonly bigint[]): Buffer {
   return bytes;
 }
 
+function xxh128(bytes: Buffer): Buffer {
+  const digest = xxh3.xxh128(bytes);
+  return words([digest & 0xffff_ffff_ffff_ffffn, digest >> 64n]);
+}
+
+function rootOf(units: readonly Buffer[]): Buffer {
+  const parts = Array.from({ length: Math.max(1, Math.ceil(units.length / 4096)) }, (_, i) =>
+    xxh128(Buffer.concat(units.slice(i * 4096, (i + 1) * 4096))),
+  );
+  const [only, ...others] = parts;
+  return only !== undefined && others.length === 0 ? only : rootOf(parts);
+}
+
 export function fingerprintOfPrints(prints: readonly bigint[], sizeBytes: number, blockSize: number): string {
-  const digests: Buffer[] = [];
-  for (let first = 0; first < prints.length; first += 4096) {
-    const digest = xxh3.xxh128(words(prints.slice(first, first + 4096)));
-    digests.push(words([digest & 0xffff_ffff_ffff_ffffn, digest >> 64n]));
-  }
-  const all = Buffer.concat([...digests, words([BigInt(sizeBytes), BigInt(blockSize)])]);
+  const root = rootOf(prints.map((print) => words([print])));
+  const all = Buffer.concat([root, words([BigInt(sizeBytes), BigInt(blockSize)])]);
   return xxh3.xxh128(all).toString(16).padStart(32, "0");
 }
 
@@ -23,4 +32,25 @@ export function fingerprintOf(data: Uint8Array, blockSize: number): string {
   );
   const prints = blocks.map((block) => xxh3.xxh64(block));
   return fingerprintOfPrints(prints, data.length, blockSize);
+}
+
+/**
+ * Two blocks of 4 KiB that differ and have one print. A lane of XXH3 adds up the products of the halves of each word after
+ * XOR with its key, and its neighbour the words: with upper halves equal to the keys' all products are 0, and what one word
+ * has more the next one may have less. The keys are those of the first lane in the first two stripes (the secret of
+ * xxhash.h, bytes 0 to 15).
+ */
+export function equalPrints(): [Buffer, Buffer] {
+  const keys = Buffer.from("b8fe6c3923a44bbe7c01812cf721ad1c", "hex");
+  const blocks = [1000, 1001].map((low) => {
+    const block = Buffer.alloc(4096, 7);
+    for (const [stripe, value] of [low, 5000 - low].entries()) {
+      block.writeUInt32LE(value, stripe * 64);
+      keys.copy(block, stripe * 64 + 4, stripe * 8 + 4, stripe * 8 + 8);
+    }
+    return block;
+  });
+  const [one = Buffer.alloc(0), other = Buffer.alloc(0)] = blocks;
+  if (one.equals(other) || xxh3.xxh64(one) !== xxh3.xxh64(other)) throw new Error("The prints are not equal");
+  return [one, other];
 }
