@@ -1,9 +1,11 @@
 /** The fingerprint of what was copied or compared: one number for the same bytes, however a run came to know them. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { BlockLayout } from "../src/sync/blocks.ts";
+import { Fingerprint, printOf } from "../src/sync/fingerprint.ts";
 import { BINARY, fakeSsh, type Result, run, summaryOf } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
-import { fingerprintOf } from "./helpers/fingerprint.ts";
+import { equalPrints, fingerprintOf, fingerprintOfPrints } from "./helpers/fingerprint.ts";
 import { badDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
@@ -48,6 +50,113 @@ function fingerprintsOf(result: Result): unknown[] {
 function said({ stderr }: Result): string | undefined {
   return /^ {2}fingerprint {2}(.*)$/m.exec(stderr)?.[1];
 }
+
+const BLOCK = 4096;
+const ZERO = printOf(new Uint8Array(16).fill(9));
+
+/** Of blocks of which those of zeros have the print ZERO. */
+function fingerprint(blocks: number): Fingerprint {
+  return new Fingerprint(new BlockLayout(blocks * BLOCK, BLOCK), new Uint8Array(16).fill(9));
+}
+
+describe("Fingerprint", () => {
+  test("is the same whatever the order and the way blocks are added", () => {
+    for (const blocks of [0, 1, 7, 4095, 4096, 4097, 3 * 4096 + 5]) {
+      const prints = Array.from({ length: blocks }, (_, i) =>
+        i % 5 === 0 ? ZERO : BigInt.asUintN(64, BigInt(i) * 0x9e3779b97f4a7c15n),
+      );
+      const [inOrder, backwards, together] = [fingerprint(blocks), fingerprint(blocks), fingerprint(blocks)];
+      for (const [i, value] of prints.entries()) inOrder.add(i, value);
+      for (const [i, value] of [...prints.entries()].reverse()) {
+        if (value === ZERO) backwards.addEach(i, 1, undefined);
+        else backwards.add(i, value);
+      }
+      together.addEach(0, blocks, prints);
+      const expected = fingerprintOfPrints(prints, blocks * BLOCK, BLOCK);
+      const found = [inOrder.value, backwards.value, together.value];
+      expect({ blocks, found }).toEqual({ blocks, found: [expected, expected, expected] });
+    }
+  });
+
+  test("of holes is that of zeros that were read, wherever they begin and end", () => {
+    for (const blocks of [4096, 3 * 4096, 3 * 4096 + 1]) {
+      const expected = fingerprintOfPrints(Array(blocks).fill(ZERO), blocks * BLOCK, BLOCK);
+      for (const cut of [0, 1, 4000, 4096, blocks - 1, blocks]) {
+        const holes = fingerprint(blocks);
+        holes.addEach(cut, blocks - cut, undefined);
+        holes.addEach(0, cut, undefined);
+        expect({ blocks, cut, value: holes.value }).toEqual({ blocks, cut, value: expected });
+      }
+    }
+  });
+
+  test("goes as deep as there are blocks", () => {
+    const blocks = 4096 * 4096 + 4097;
+    const deep = fingerprint(blocks);
+    deep.addEach(1, blocks - 1, undefined);
+    deep.add(0, 1n);
+    const prints = Array<bigint>(blocks).fill(ZERO);
+    prints[0] = 1n;
+    expect(deep.value).toBe(fingerprintOfPrints(prints, blocks * BLOCK, BLOCK));
+  }, 60_000);
+
+  test("of 4 EiB of hole takes a few steps", () => {
+    const huge = fingerprint(2 ** 40);
+    huge.addEach(0, 5, undefined);
+    huge.addEach(5, 2 ** 40 - 5, undefined);
+    expect(huge.value).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  test("depends on each block, their order, the size and the block size", () => {
+    const of = (sizeBytes: number, blockSize: number, ...prints: bigint[]) => {
+      const one = new Fingerprint(new BlockLayout(sizeBytes, blockSize), new Uint8Array(16));
+      one.addEach(0, prints.length, prints);
+      return one.value;
+    };
+    const found = [
+      of(3 * BLOCK, BLOCK, 1n, 2n, 3n),
+      of(3 * BLOCK, BLOCK, 1n, 3n, 2n),
+      of(3 * BLOCK, BLOCK, 1n, 2n, 4n),
+      of(3 * BLOCK - 1, BLOCK, 1n, 2n, 3n),
+      of(6 * BLOCK, 2 * BLOCK, 1n, 2n, 3n),
+    ];
+    expect(new Set(found).size).toBe(5);
+  });
+
+  test("fails when a block was forgotten", () => {
+    const one = fingerprint(2 * 4096);
+    one.addEach(4096, 4096, undefined);
+    for (let index = 0; index < 4096; index++) {
+      expect(() => one.value).toThrow(new RangeError("A block was neither compared nor copied"));
+      one.add(index, 1n);
+    }
+    expect(one.value).toBeDefined();
+  });
+
+  test("fails when a block is added twice, at once or at the end", () => {
+    const twice = new RangeError("Blocks were compared twice");
+    const never = new RangeError("A block was neither compared nor copied");
+    const small = fingerprint(2);
+    small.add(0, 1n);
+    expect(() => small.add(0, 1n)).toThrow(twice);
+    small.add(1, 1n);
+    expect(small.value).toBeDefined();
+    small.add(0, 1n);
+    expect(() => small.value).toThrow(never);
+    expect(() => small.add(1, 1n)).toThrow(twice);
+    const again = fingerprint(2 * 4096);
+    again.addEach(0, 4096, undefined);
+    expect(() => again.addEach(0, 4096, undefined)).toThrow(twice);
+    const over = fingerprint(2 * 4096);
+    over.add(1, 1n);
+    over.addEach(0, 2 * 4096, undefined);
+    expect(() => over.value).toThrow(never);
+  });
+
+  test("printOf() is the first 8 bytes of a digest, wherever it lies", () => {
+    expect(printOf(Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7, 8, 9).subarray(1))).toBe(0x0807060504030201n);
+  });
+});
 
 describe("the fingerprint", () => {
   const ways: readonly { name: string; words: readonly string[]; blockSize?: number }[] = [
@@ -161,6 +270,14 @@ describe("the fingerprint", () => {
       );
     });
   }
+
+  test("of compare names no number on both sides where something differs", async () => {
+    using dir = tempDir();
+    const [one, other] = equalPrints();
+    const result = await run(["compare", "-b", "4K", write(dir, "a", one), write(dir, "b", other)]);
+    const number = fingerprintOf(one, 4096);
+    expect([result.exitCode, result.stdout, said(result)]).toEqual([1, "0 4096\n", `${number} and ${number}`]);
+  });
 
   testWith("nbd")("is left out where the source cannot be read as a whole", async () => {
     using dir = tempDir();

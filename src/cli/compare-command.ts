@@ -3,7 +3,7 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { BlockRecord } from "../sync/record.ts";
+import { Fingerprint } from "../sync/fingerprint.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { checkHashes, countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
@@ -58,17 +58,16 @@ export async function runCompare(values: Values, words: readonly string[], signa
         report.difference(offset, length);
       };
       const [share] = statistics.lanes;
-      const record = () => new BlockRecord(layout, inA.zeroHash, { keep: false });
-      const records = { a: record(), b: record() };
-      const work = { compare, statistics: share, records, changes };
+      const fingerprints = { a: new Fingerprint(layout, inA.zeroHash), b: new Fingerprint(layout, inA.zeroHash) };
+      const work = { compare, statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
       await countReads([lane], statistics);
       if (tail > 0) {
         print(sizeBytes, tail);
         changes?.add("differ", { offset: sizeBytes, length: tail });
       } else {
-        statistics.sourceFingerprint = records.a.fingerprint();
-        statistics.destinationFingerprint = records.b.fingerprint();
+        statistics.sourceFingerprint = fingerprints.a.value;
+        statistics.destinationFingerprint = fingerprints.b.value;
       }
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
         report.notice(

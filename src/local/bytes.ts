@@ -1,6 +1,6 @@
 /**
- * Compares two endpoints of this machine byte by byte: memcmp runs at 45 GB/s where hashing both sides runs at twice
- * 9 GB/s. The verdicts are those of the comparison by hashes, so the algorithm is the same from here on.
+ * Compares two endpoints of this machine byte by byte: memcmp and the print of one side run at 45 and 60 GB/s where hashing
+ * runs at 8 on either side. The verdicts are those of the comparison by hashes, so the algorithm is the same from here on.
  */
 import { ReadError } from "../errors.ts";
 import type { BlockRange } from "../sync/blocks.ts";
@@ -60,18 +60,18 @@ async function comparePart(
   try {
     if (mine.status === "fulfilled" && theirs.status === "fulfilled")
       return compareLent(first, count, source.blockSize, mine.value.bytes, theirs.value.bytes);
+    if (count === 1) {
+      if (mine.status === "rejected") {
+        if (tolerant.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
+        throw mine.reason;
+      }
+      if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))
+        throw theirs.reason;
+      const sourcePrint = blockPrint(mine.value.bytes);
+      return [{ kind: "differ", index: first, destination: "unreadable", sourcePrint, destinationPrint: undefined }];
+    }
   } finally {
     for (const side of [mine, theirs]) if (side.status === "fulfilled") side.value.release();
-  }
-  if (count === 1) {
-    if (mine.status === "rejected") {
-      if (tolerant.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
-      throw mine.reason;
-    }
-    if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))
-      throw theirs.reason;
-    const prints = { sourcePrint: undefined, destinationPrint: undefined };
-    return [{ kind: "differ", index: first, destination: "unreadable", ...prints }];
   }
   const verdicts: Verdict[] = [];
   for (let i = 0; i < count; i++) {

@@ -1,8 +1,9 @@
 /**
  * Block and leaf hashes. Block hashes are what equality is decided by, so no choice is below 128 bits. Each begins with the
- * block's print, XXH3-64 without a seed, which is the same in every run and so makes the fingerprint (sync/record.ts). By
- * default 64 bits follow that two different functions make under a seed that is random for each run, so that nobody can
- * prepare colliding blocks; with --hash the whole digest asked for.
+ * block's print, XXH3-64 without a seed, which is the same in every run and so makes the fingerprint (sync/fingerprint.ts).
+ * By default 64 bits follow that two different functions make under a seed that is random for each run: against accidents,
+ * the same ones in two runs too. It is no defence against someone who chooses the contents: pairs of blocks can be made that
+ * collide under one seed in twelve (measured). With --hash the whole digest asked for follows.
  *
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, the default 8; SHA-256 1.8; xxh128 of
  * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s. So that package is used where it loads, and loaded only when asked for.

@@ -101,7 +101,7 @@ export const MAX_UNANSWERED_BYTES = 96 << 20;
 /** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
 export const MAX_HEAD_LENGTH = 64 << 10;
 export const MAX_BODY_LENGTH = MAX_BLOCK_SIZE;
-/** 256 hashes of 128 bytes, or 4096 leaf hashes of 8, are 32 KiB. */
+/** 256 hashes of 136 bytes are 34 KiB, 4096 leaf hashes of 8 are 32. */
 export const MAX_HASHES_LENGTH = 64 << 10;
 
 export const MessageType = {

@@ -90,10 +90,10 @@ export function savedBytes(statistics: Statistics, { bytesSent, bytesReceived }:
 
 /** Undefined where not every byte is known. */
 function fingerprintText({ statistics, task }: Finished): string | undefined {
-  const { sourceFingerprint: source, destinationFingerprint: destination } = statistics;
+  const { sourceFingerprint: source, destinationFingerprint: destination, blocksDiffering } = statistics;
   if (source === undefined) return undefined;
-  if (source === destination) return `${source} on both sides`;
-  return task === "dry run" ? `${source} of the source` : `${source} and ${destination}`;
+  if (task === "dry run") return `${source} of the source`;
+  return task === "compare" && blocksDiffering > 0 ? `${source} and ${destination}` : `${source} on both sides`;
 }
 
 function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): string {

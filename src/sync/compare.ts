@@ -5,7 +5,7 @@
  */
 import { type BlockRange, equalBytes } from "./blocks.ts";
 import type { Endpoint, Run } from "./endpoint.ts";
-import { printOf } from "./record.ts";
+import { printOf } from "./fingerprint.ts";
 
 export type Verdict =
   | {
@@ -24,7 +24,7 @@ export type Verdict =
        * what cannot be read, so that nothing in it can be kept.
        */
       readonly destination: "data" | "zero" | "unreadable";
-      /** The prints of the two blocks; undefined of what was not read, or cannot be. */
+      /** The prints of the two blocks; undefined for what was not read yet, or cannot be. */
       readonly sourcePrint: bigint | undefined;
       readonly destinationPrint: bigint | undefined;
     }

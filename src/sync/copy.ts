@@ -17,9 +17,10 @@ import type { Changes } from "./changes.ts";
 import type { Verdict } from "./compare.ts";
 import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
+import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
 import { without } from "./mapfile.ts";
-import { type BlockRecord, printOf } from "./record.ts";
+import type { BlockRecord } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
 
@@ -130,7 +131,8 @@ export class Copier {
     const { index } = block;
     if (this.#dryRun && block.destination !== "zero") {
       await this.#noteUnread(index);
-      if (block.sourcePrint !== undefined) this.#record.set(index, block.sourcePrint);
+      if (block.sourcePrint === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
+      this.#record.set(index, block.sourcePrint);
       this.#statistics.blocksDiffering++;
       return;
     }

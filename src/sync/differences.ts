@@ -15,7 +15,7 @@ import type { Changes } from "./changes.ts";
 import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
-import type { BlockRecord } from "./record.ts";
+import type { Fingerprint } from "./fingerprint.ts";
 import type { LaneStatistics } from "./statistics.ts";
 
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
@@ -34,7 +34,7 @@ export interface DifferencesOptions {
   readonly compare: Compare;
   readonly statistics: LaneStatistics;
   /** Are told what each side holds. */
-  readonly records: { readonly a: BlockRecord; readonly b: BlockRecord };
+  readonly fingerprints: { readonly a: Fingerprint; readonly b: Fingerprint };
   /** Is told where the two differ. */
   readonly changes: Changes | undefined;
 }
@@ -62,7 +62,7 @@ async function* unjoined(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  { compare, statistics, records, changes }: DifferencesOptions,
+  { compare, statistics, fingerprints, changes }: DifferencesOptions,
 ): AsyncGenerator<DifferingRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
   const queue: Promise<DifferingRange[]>[] = [];
@@ -81,12 +81,12 @@ async function* unjoined(
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;
       if (verdict.zero) statistics.blocksZero += verdict.count;
-      for (const record of [records.a, records.b]) record.setEach(verdict.first, verdict.count, verdict.prints);
+      for (const side of [fingerprints.a, fingerprints.b]) side.addEach(verdict.first, verdict.count, verdict.prints);
       position = verdict.first + verdict.count;
     } else {
       statistics.blocksDiffering++;
-      if (verdict.sourcePrint !== undefined) records.a.set(verdict.index, verdict.sourcePrint);
-      if (verdict.destinationPrint !== undefined) records.b.set(verdict.index, verdict.destinationPrint);
+      if (verdict.sourcePrint !== undefined) fingerprints.a.add(verdict.index, verdict.sourcePrint);
+      if (verdict.destinationPrint !== undefined) fingerprints.b.add(verdict.index, verdict.destinationPrint);
       position = verdict.index + 1;
       unsettled.add(verdict.index);
       const ranges = rangesOfBlock(a, b, layout, verdict.index, changes);

@@ -40,7 +40,7 @@ export class Statistics {
   /** Of source and destination together; known at the end. */
   bytesRead = 0;
   /**
-   * Of the side's first `sizeBytes` (see record.ts); known at the end, undefined when a block of it is not known as a whole.
+   * Of the side's first `sizeBytes` (see fingerprint.ts); known at the end, undefined when a block of it is not known as a whole.
    * Equal for sides that are equal.
    */
   sourceFingerprint: string | undefined;

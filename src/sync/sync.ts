@@ -151,7 +151,7 @@ export async function synchronize(
       `: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
     );
   }
-  statistics.sourceFingerprint = record.fingerprint();
+  statistics.sourceFingerprint = record.fingerprint;
   // Each block that matched was compared, each that was written was read back.
   if (!options.dryRun) statistics.destinationFingerprint = statistics.sourceFingerprint;
 }

@@ -1,6 +1,7 @@
 /**
  * XXH128 without a seed, in TypeScript: for a run's fingerprint, and what --hash xxh128 falls back to where its native
- * library cannot load. Written after the description of XXH3 by the xxHash project (doc/xxhash_spec.md, version 0.1.1), whose names the constants have.
+ * library cannot load. Written after the description of XXH3 by the xxHash project (doc/xxhash_spec.md, version 0.1.1),
+ * whose names the constants have.
  *
  * All arithmetic is that of unsigned 64-bit numbers. What is done once for an input is done with BigInts; in the stripes,
  * where the time goes, a number is two 32-bit halves. On 1 MiB in cache 0.4 GB/s; the native library has 2.
