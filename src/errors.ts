@@ -136,7 +136,7 @@ export class InterruptedError extends Failure {
   readonly exitCode: number;
 
   constructor(exitCode: number = ExitCode.interrupted) {
-    super("Interrupted");
+    super("Interrupted", { hint: "the same command once more goes on: only what differs by then is written" });
     this.exitCode = exitCode;
   }
 }

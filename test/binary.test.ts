@@ -63,6 +63,7 @@ describe("blocksync", () => {
     expect(first).toMatch(/^Completed in \d:\d\d:\d\d: .* equal, \d+ of \d+ blocks differed, .* written$/);
     expect(others.map((line) => line.slice(0, 15))).toEqual([
       "  read         ",
+      "  size         ",
       "  saved        ",
       "  fingerprint  ",
       "  verified     ",
@@ -70,6 +71,25 @@ describe("blocksync", () => {
     expect(result.exitCode).toBe(0);
     expect(result.stdout).toBe("");
     expect(fs.readFileSync(dir.file("d")).equals(bytes(31, size))).toBe(true);
+  });
+
+  test("says what became of the destination's size", async () => {
+    using dir = tempDir();
+    const size = async (from: number, to: number | undefined, ...words: string[]) => {
+      fs.writeFileSync(dir.file("s"), bytes(31, from));
+      fs.rmSync(dir.file("d"), { force: true });
+      if (to !== undefined) fs.writeFileSync(dir.file("d"), bytes(32, to));
+      const { stderr, exitCode } = await run([...words, dir.file("s"), dir.file("d")]);
+      expect(exitCode).toBe(0);
+      return /^ {2}size {9}(.*)$/m.exec(stderr)?.[1];
+    };
+    expect(await size(5000, undefined)).toBe("the destination is new");
+    expect(await size(5000, 5000)).toBe(undefined);
+    expect(await size(5000, 70)).toBe("the destination grew from 70 to 5000 bytes");
+    expect(await size(5000, 5070)).toBe("the destination kept its 70 bytes beyond the source's end");
+    expect(await size(5000, 5070, "-T")).toBe("the destination was cut from 5070 to 5000 bytes");
+    expect(await size(0, 70)).toBe("the source is empty");
+    expect(await size(0, 70, "-T")).toBe("the source is empty, the destination was cut from 70 bytes");
   });
 
   test("works beyond 4 GiB, in a sparse file, reading only its data", async () => {
@@ -226,6 +246,7 @@ describe("blocksync", () => {
     expect(lines[end]).toMatch(/^Completed in \d:\d\d:\d\d: 8\.0 MiB equal/);
     expect(lines.slice(end + 1).map((line) => line.trim().split(" ")[0])).toEqual([
       "read",
+      "size",
       "saved",
       "fingerprint",
       "verified",

@@ -73,7 +73,7 @@ describe("--verify", () => {
       const first = await run(words);
       expect(first.stderr).toContain("Verifying: reading both sides again");
       expect(first.stderr).toMatch(
-        /^ {2}verified {5}both sides were read again, the destination (around the page cache|after the page cache was emptied)$/m,
+        /^ {2}verified {5}both sides read again, (the destination around the page cache|after the page cache was emptied)$/m,
       );
       expect(summaryOf(first)).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 7 });
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [5, 1000]));
@@ -323,6 +323,17 @@ describe("--on-read-error", () => {
   ];
   const bytesBad = BAD.reduce((sum, { length }) => sum + length, 0);
 
+  onFaulty("lists ten areas, and counts the others", async () => {
+    using dir = tempDir();
+    const areas = Array.from({ length: 25 }, (_, i) => ({ offset: i * 65_536, length: 512 }));
+    await using disk = await badDisk(file(dir, "image", bytes(25, SIZE)), areas);
+    const result = await run(["--on-read-error", "skip", "--json", disk.path, dir.file("d")]);
+    expect(result.exitCode).toBe(8);
+    expect(result.stderr.match(/Unreadable: 512 bytes at offset/g)).toHaveLength(10);
+    expect(result.stderr).toContain("Unreadable: 15 more areas; --mapfile FILE lists them all\n");
+    expect(result.stdout.match(/"event":"unreadable"/g)).toHaveLength(25);
+  });
+
   for (const far of [false, true]) {
     const where = far ? "over a connection" : "here";
     onFaulty(`D2.9 stop names the offset ${where}`, async () => {
@@ -335,6 +346,29 @@ describe("--on-read-error", () => {
       const page = Number(offset);
       expect(BAD.some((area) => area.offset < page + 4096 && page < area.offset + area.length)).toBe(true);
       expect(result.stderr).toContain("--on-read-error skip");
+    });
+
+    onFaulty(`D2.9 a dry run compares what can be read, and changes nothing ${where}`, async () => {
+      using dir = tempDir();
+      const data = bytes(24, SIZE);
+      await using disk = await badDisk(file(dir, "image", data), BAD);
+      const rescued = mixed(data, Buffer.alloc(SIZE), BAD);
+      const dry = async (there: Buffer) => {
+        file(dir, "d", there);
+        const words = ["-n", "--on-read-error", "skip", "--json", ...(far ? farWords(dir) : [])];
+        const result = await run([...words, `${far ? "host:" : ""}${disk.path}`, dir.file("d")]);
+        expect(fs.readFileSync(dir.file("d")).equals(there)).toBe(true);
+        expect(summaryOf(result)).toMatchObject({ sourceUnreadableBytes: bytesBad, bytesWritten: 0 });
+        return [result.exitCode, /: (.*); nothing was written/.exec(result.stderr)?.[1]];
+      };
+      expect(await dry(rescued)).toEqual([8, `0 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
+      const [changed] = [changeLeaves(rescued, [256 + 5])];
+      expect(await dry(changed)).toEqual([1, `1 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
+      const [exitCode, text] = await dry(rescued.subarray(0, 7 * MIB));
+      expect([exitCode, text]).toEqual([
+        1,
+        `1 of 8 blocks differ, ${bytesBad} bytes cannot be read; the destination would grow from ${7 * MIB} to ${SIZE} bytes`,
+      ]);
     });
 
     onFaulty(

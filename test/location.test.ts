@@ -41,7 +41,7 @@ function said(run: () => unknown): string {
 }
 
 function pair(...words: string[]): { source: Seen; destination: Seen } {
-  const { source, destination } = parseLocations(words, nothingExists);
+  const { source, destination } = parseLocations(words, { exists: nothingExists, forHost: false });
   return { source: seen(source), destination: seen(destination) };
 }
 
@@ -55,7 +55,6 @@ test("parseLocation() takes what has no colon before its first slash as a file",
     "dir/a:b",
     "user@host",
     "/mnt/ssh://x",
-    "-",
     "-x",
     "~/disk.img",
     " ",
@@ -269,7 +268,9 @@ test("parseLocations() refuses a destination that could be a host as well as a f
 
 test("parseLocations() refuses such a destination even when a file of that name exists", () => {
   for (const text of ["root@box", "localhost", "192.0.2.1"]) {
-    expect(said(() => parseLocations(["/x", text], () => true))).toBe(`"${text}" could be a host or a file`);
+    expect(said(() => parseLocations(["/x", text], { exists: () => true, forHost: false }))).toBe(
+      `"${text}" could be a host or a file`,
+    );
   }
 });
 
@@ -277,9 +278,27 @@ test("parseLocations() refuses to copy a device into a new file that is named li
   expect(said(() => pair("/dev/sda", "backuphost"))).toBe('"backuphost" could be a host or a file');
   expect(said(() => pair("box:/dev/sda", "backuphost"))).toBe('"backuphost" could be a host or a file');
   const asked: string[] = [];
-  const existing = parseLocations(["/dev/sda", "backup"], (path) => asked.push(path) > 0);
+  const existing = parseLocations(["/dev/sda", "backup"], { exists: (path) => asked.push(path) > 0, forHost: false });
   expect(seen(existing.destination)).toEqual({ path: "backup", label: "backup" });
   expect(asked).toEqual(["backup"]);
+});
+
+test("parseLocations() refuses a new file without a slash where options are about a host", () => {
+  const about = (exists: boolean, ...words: string[]) =>
+    said(() => parseLocations(words, { exists: () => exists, forHost: true }));
+  expect(about(false, "disk.img", "backup.lan")).toBe('"backup.lan" could be a host or a file');
+  expect(about(true, "disk.img", "copy.img")).toBe("nothing thrown");
+  expect(about(false, "disk.img", "./copy.img")).toBe("nothing thrown");
+  expect(about(false, "box:disk.img", "copy.img")).toBe("nothing thrown");
+  expect(about(false, "disk.img", "localhost", "copy.img")).toBe("nothing thrown");
+});
+
+test("parseLocation() refuses a dash, which stands for standard input elsewhere", () => {
+  expect(refusal(() => parseLocation("-"))).toEqual({
+    message: "Neither side can be standard input or output: blocks are read and written by their place",
+    hint: 'a file of that name is "./-"',
+  });
+  expect(seen(parseLocation("./-"))).toEqual({ path: "./-", label: "./-" });
 });
 
 test("parseLocations() takes destinations that are clearly files", () => {

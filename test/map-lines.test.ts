@@ -41,14 +41,14 @@ test("mapLines() of a small device, in full", () => {
   changes.add("zero", { offset: 8 * LEAF_SIZE, length: LEAF_SIZE });
   changes.add("unreadable", { offset: 15 * LEAF_SIZE, length: 512 });
   expect(mapLines(changes, plain(80), "full")).toEqual([
-    "Map: 17.1 KiB of 64.0 KiB differ, 4.0 KiB of it zeroed, 512 bytes unreadable",
+    "Map: 17.1 KiB of 64.0 KiB differ, 4.0 KiB of it zeros, 512 bytes unreadable",
     "         0 ·░··▒▓██0······!",
-    "  64.0 KiB end  4.0 KiB a cell  · equal  ░▒▓█ 25-100 % differ  0 zeroed",
+    "  64.0 KiB end  4.0 KiB a cell  · equal  ░▒▓█ up to 25-100 %  0 zeros",
     "! unreadable",
   ]);
   expect(mapLines(changes, plain(80, false), "short")).toEqual([
     "         0 .-..+*##0......!",
-    "  64.0 KiB end  . equal  -+*# 25-100 % differ  0 zeroed  ! unreadable",
+    "  64.0 KiB end  . equal  -+*# up to 25-100 %  0 zeros  ! unreadable",
   ]);
 });
 
@@ -107,7 +107,7 @@ test("mapLines() of nothing has no cells", () => {
 test("mapLines() says when blocks stand for what differs in them", () => {
   const changes = new Changes(4 * LEAF_SIZE, OPTIONS);
   changes.add("differ", { offset: 0, length: 1 });
-  expect(mapLines(changes, plain(80), "short")[1]).toContain("░▒▓█ 25-100 % differ");
+  expect(mapLines(changes, plain(80), "short")[1]).toContain("░▒▓█ up to 25-100 %");
   changes.addBlock(new BlockLayout(4 * LEAF_SIZE, LEAF_SIZE), 1);
   expect(mapLines(changes, plain(80), "short")[1]).toContain("░▒▓█ blocks differ");
 });

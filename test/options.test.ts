@@ -55,6 +55,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     shell: { rsh: undefined, identityFile: undefined, cipher: undefined, extraParameters: [], password: false },
     passwordVariable: undefined,
     script: undefined,
+    forHost: false,
     timeoutSeconds: 60,
     remoteDirectory: "",
     intervalMs: 1000,
@@ -155,12 +156,27 @@ test("commonOptions() takes pauses in milliseconds up to an hour", () => {
   }
 });
 
+test("commonOptions() tells whether anything was given that is about a host", () => {
+  process.env["BLOCKSYNC_TEST_PASS"] = "x";
+  const given = [
+    ["-i", "k"],
+    ["-c", "aes"],
+    ["-x", "-4"],
+    ["-e", "rsh"],
+    ["-S", "/b"],
+    ["-P", "BLOCKSYNC_TEST_PASS"],
+  ];
+  expect(given.map((words) => sync(...words).forHost)).toEqual(given.map(() => true));
+  expect([[], ["-e", "ssh"], ["-s"], ["-w", "2"]].map((words) => sync(...words).forHost)).toEqual(Array(4).fill(false));
+  delete process.env["BLOCKSYNC_TEST_PASS"];
+});
+
 test("commonOptions() takes intervals in seconds, parts of one included, up to a day", () => {
   expect(["1", "0.25", "86400", "10"].map((interval) => sync("-t", interval).intervalMs)).toEqual([
     1000, 250, 86400000, 10000,
   ]);
   for (const interval of ["0", "-1", "86401", "soon", "NaN", "Infinity", " "]) {
-    expect(said("-t", interval)).toBe(`--interval "${interval}" is no number of seconds`);
+    expect(said("-t", interval)).toBe(`--interval "${interval}" is no number of seconds above 0, up to a day`);
   }
 });
 

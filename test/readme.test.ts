@@ -102,7 +102,10 @@ test("README's command lines are ones that blocksync takes", () => {
   for (const words of lines) {
     const compares = words[0] === "compare";
     const checked = checkArguments(compares ? words.slice(1) : words, compares ? compareOptions : syncOptions);
-    const { source, destination } = parseLocations(checked.slice(checked.indexOf("--") + 1), () => false);
+    const { source, destination } = parseLocations(checked.slice(checked.indexOf("--") + 1), {
+      exists: () => false,
+      forHost: false,
+    });
     expect({ words, named: source.path !== "" && destination.path !== "" }).toEqual({ words, named: true });
   }
 });

@@ -79,6 +79,9 @@ const STAGES: readonly Stage[] = [
   },
 ];
 
+const INTERRUPTED =
+  "blocksync: Interrupted\nblocksync: hint: the same command once more goes on: only what differs by then is written\n";
+
 describe("D6.34", () => {
   for (const { name, signals, words, reached } of STAGES) {
     for (const [signal, exitCode] of signals) {
@@ -99,7 +102,7 @@ describe("D6.34", () => {
         expect(marked(mark).length).toBeGreaterThan(1);
         child.kill(signal);
         expect(await child.exited).toBe(exitCode);
-        expect(await said).toBe(signal === "SIGKILL" ? "" : "blocksync: Interrupted\n");
+        expect(await said).toBe(signal === "SIGKILL" ? "" : INTERRUPTED);
         await until("no process of the run is left", () => marked(mark).length === 0);
         expect(partialCopies()).toEqual([]);
       });

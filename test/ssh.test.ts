@@ -166,6 +166,12 @@ test("shownCommand() can be pasted into a shell, and leaves passwords out", () =
   const proxy = "X=connect http://me:secret@proxy:80 %h %p";
   expect(shownCommand(["ssh", "-o", proxy, "box"])).toBe("ssh -o 'X=connect http://me:…@proxy:80 %h %p' box");
   expect(shownCommand(["ssh", "a\nb"])).toBe("ssh 'a b'");
+  expect(shownCommand(["ssh", "-o", "SetEnv=PASSWORD=secret", "-o", "NumberOfPasswordPrompts=1", "box"])).toBe(
+    "ssh -o 'SetEnv=PASSWORD=…' -o NumberOfPasswordPrompts=1 box",
+  );
+  expect(shownCommand(["env", "token=abc", "API_SECRET=x y", "tunnel", "box"])).toBe(
+    "env 'token=…' 'API_SECRET=…' tunnel box",
+  );
 });
 
 test("loginByHand() is the user's own part of the command", () => {

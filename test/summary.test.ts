@@ -15,7 +15,7 @@ function statistics(): Statistics {
   return result;
 }
 
-const HERE = { bytesSent: 0, bytesReceived: 0 };
+const HERE = { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
 
 function finished(changes: Partial<Finished> = {}): Finished {
   return {
@@ -34,15 +34,17 @@ test("summaryLines() says what it came to, what was read and saved, and how it w
     "Completed in 0:00:02: 100.0 MiB equal, 4 of 100 blocks differed, 16.0 KiB written",
     "  read         204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
     "  saved        100.0 MiB not written, 99.9% of everything",
-    "  verified     each block that was written was read back; --verify reads both sides again",
+    "  verified     written blocks were read back; --verify reads both sides again",
   ]);
 });
 
 test("summaryLines() says what was sent, where anything was", () => {
-  const lines = summaryLines(finished({ traffic: { bytesSent: 10 * MIB, bytesReceived: 2048 } }));
+  const lines = summaryLines(
+    finished({ traffic: { bytesSent: 10 * MIB, bytesReceived: 2048, bytesBootstrapped: 49 * MIB } }),
+  );
   expect(lines).toHaveLength(5);
   expect(lines.slice(2, 4)).toEqual([
-    "  sent         10.0 MiB, and 2.0 KiB received",
+    "  sent         10.0 MiB, and 2.0 KiB received; 49.0 MiB of blocksync itself, once",
     "  saved        90.0 MiB not sent, 89.9% of everything",
   ]);
 });
@@ -53,8 +55,8 @@ test("summaryLines() says how both sides were read again", () => {
     state.verified = how;
     return summaryLines(finished({ statistics: state })).at(-1);
   };
-  expect(verified("direct")).toBe("  verified     both sides were read again, the destination around the page cache");
-  expect(verified("dropped")).toEndWith("the destination after the page cache was emptied");
+  expect(verified("direct")).toBe("  verified     both sides read again, the destination around the page cache");
+  expect(verified("dropped")).toEndWith("after the page cache was emptied");
 });
 
 test("summaryLines() of a dry run counts, and says what would make the two equal", () => {
@@ -91,5 +93,6 @@ test("savedBytes() is never negative, and nothing for an empty image", () => {
 test("stoppedLine() says how far a run came", () => {
   const state = new Statistics(new BlockLayout(100 * MIB, MIB), 1);
   Object.assign(state.lanes[0], { blocksMatching: 46, blocksDiffering: 2, bytesWritten: 2 * MIB });
-  expect(stoppedLine(state, 12_000)).toBe("Stopped after 0:00:12: 48 of 100 blocks were done, 2.0 MiB written");
+  expect(stoppedLine(state, 12_000, "sync")).toBe("Stopped after 0:00:12: 48 of 100 blocks were done, 2.0 MiB written");
+  expect(stoppedLine(state, 12_000, "compare")).toBe("Stopped after 0:00:12: 48 of 100 blocks were done");
 });

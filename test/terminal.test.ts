@@ -178,6 +178,8 @@ describe("the bar", () => {
       expect(lines).toEqual([
         "$ ./run; echo ended with $?",
         "blocksync: Interrupted",
+        "blocksync: hint: the same command once more goes on: only what differs by then i",
+        "s written",
         expect.stringMatching(/^Stopped after 0:00:\d\d: \d+ of 200 blocks were done, .* written$/),
         `ended with ${exitCode}`,
         "$",

@@ -66,6 +66,11 @@ function pathOr(path: string | undefined, defaultPath: string | undefined, text:
  * @throws {UsageError}
  */
 export function parseLocation(text: string, defaultPath?: string): Location {
+  if (text === "-") {
+    throw new UsageError("Neither side can be standard input or output: blocks are read and written by their place", {
+      hint: 'a file of that name is "./-"',
+    });
+  }
   if (text === "") throw new UsageError("The name of a file or device is empty", { hint: UNSET });
   if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
   if (/^ssh:\/\//i.test(text)) return parseUrl(text, defaultPath);
@@ -98,14 +103,21 @@ export function parseHostWord(text: string): RemoteHost {
   return parseHost(name);
 }
 
+export interface LocationOptions {
+  readonly exists: (path: string) => boolean;
+  /** Options were given that are about a host. */
+  readonly forHost: boolean;
+}
+
 const QUOTES = "a name with blanks in it needs quotes";
 
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
-function looksLikeHost(text: string, source: Location, exists: (path: string) => boolean): boolean {
+function looksLikeHost(text: string, source: Location, { exists, forHost }: LocationOptions): boolean {
   if (/[:/]/.test(text)) return false;
   if (text.includes("@") || text === "localhost" || /^\d+\.\d+\.\d+\.\d+$/.test(text)) return true;
   // blocksync.py's "/dev/sda backuphost": without this it would fill a local file of that name.
-  return source.path.startsWith("/dev/") && !text.includes(".") && !exists(text);
+  const likely = source.remote === undefined && forHost;
+  return (likely || (source.path.startsWith("/dev/") && !text.includes("."))) && !exists(text);
 }
 
 /**
@@ -114,7 +126,7 @@ function looksLikeHost(text: string, source: Location, exists: (path: string) =>
  */
 export function parseLocations(
   words: readonly string[],
-  exists: (path: string) => boolean,
+  options: LocationOptions,
 ): { source: Location; destination: Location } {
   const [first, second, third, ...surplus] = words;
   if (first === undefined || second === undefined) {
@@ -128,7 +140,7 @@ export function parseLocations(
     });
   const source = parseLocation(first);
   if (third === undefined) {
-    if (looksLikeHost(second, source, exists)) {
+    if (looksLikeHost(second, source, options)) {
       throw new UsageError(`${JSON.stringify(second)} could be a host or a file`, {
         hint:
           second === "localhost"

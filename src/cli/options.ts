@@ -27,6 +27,8 @@ export interface CommonOptions extends HostOptions {
   readonly blockSize: number;
   readonly hash: HashName;
   readonly additionalHash: HashName | undefined;
+  /** Whether anything was given that is about reaching a host. */
+  readonly forHost: boolean;
   /** --fadvise as two answers. */
   readonly dropCacheHere: boolean;
   readonly dropCacheThere: boolean;
@@ -132,6 +134,10 @@ function shellOptions(values: Values): ShellOptions {
   };
 }
 
+function isAboutHost({ rsh, identityFile, cipher, extraParameters, password }: ShellOptions): boolean {
+  return [rsh, identityFile, cipher].some((option) => option !== undefined) || extraParameters.length > 0 || password;
+}
+
 /** @throws {UsageError} */
 export function hostOptions(values: Values): HostOptions {
   const quiet = flag(values, "quiet");
@@ -170,8 +176,14 @@ export function commonOptions(values: Values): CommonOptions {
   const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
   const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
   if (!(interval > 0 && interval <= 86_400))
-    throw new UsageError(`--interval ${JSON.stringify(values["interval"])} is no number of seconds`);
+    throw new UsageError(
+      `--interval ${JSON.stringify(values["interval"])} is no number of seconds above 0, up to a day`,
+      {
+        hint: "it is the time between progress lines, such as 10 or 0.5; --progress none shows none",
+      },
+    );
   const host = hostOptions(values);
+  const script = shellWord(text(values, "script"), "--script");
   const interpreter = text(values, "interpreter");
   const map = text(values, "map");
   return {
@@ -183,7 +195,8 @@ export function commonOptions(values: Values): CommonOptions {
     dropCacheThere: (fadvise & 2) !== 0,
     pauseMs: parseInteger(required(values, "pause"), "--pause", 0, MAX_PAUSE_MS),
     sudo: flag(values, "sudo"),
-    script: shellWord(text(values, "script"), "--script"),
+    script,
+    forHost: script !== undefined || isAboutHost(host.shell),
     intervalMs: interval * 1000,
     outputFile: text(values, "output"),
     progress: progressMode(progress, host.quiet, flag(values, "json")),
@@ -207,7 +220,10 @@ const MIN_RATE = 1 << 10;
 function rate(value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const bytesPerSecond = parseSize(value, "--bwlimit");
-  if (bytesPerSecond < MIN_RATE) throw new UsageError(`--bwlimit ${value} is less than 1K a second`);
+  if (bytesPerSecond < MIN_RATE)
+    throw new UsageError(`--bwlimit ${value} is less than 1K a second`, {
+      hint: "without a unit it is bytes: 10M is 10 MiB a second",
+    });
   return bytesPerSecond;
 }
 

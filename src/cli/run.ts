@@ -30,6 +30,9 @@ function interruption(signal: AbortSignal): Promise<never> {
   });
 }
 
+/** What a run with such a second side does. */
+const TASKS = { destination: "sync", "dry run": "dry run", source: "compare" } as const;
+
 /** How long a failed run waits for the last numbers. */
 const COUNT_WAIT_MS = 500;
 /** How long closing may take before the process ends all the same. */
@@ -73,7 +76,7 @@ export async function runPair(
     const failure = asFailure(error);
     report.stop();
     sayFailure(report, failure);
-    report.stopped();
+    report.stopped(TASKS[options.second]);
     exitCode = failure.exitCode;
     if (report.statistics !== undefined) {
       // What was read until then, if the other side still answers; a run that succeeded has counted.

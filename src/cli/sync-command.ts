@@ -20,7 +20,7 @@ const AFTER_UNREADABLE =
 /** Returns the exit code. @throws {UsageError} */
 export async function runSync(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = syncCommandOptions(values);
-  const { source, destination } = parseLocations(words, fs.existsSync);
+  const { source, destination } = parseLocations(words, { exists: fs.existsSync, forHost: options.forHost });
   const asks = !options.force && !options.dryRun;
   const taken = [...endsHere(source, destination), ...messagesHere(options.outputFile)];
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);
@@ -68,29 +68,42 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       } catch (error) {
         keep();
         report.stop();
-        for (const { offset, length } of statistics.unreadable) report.unreadable(offset, length);
+        report.unreadable(statistics.unreadable);
         throw error;
       } finally {
         signal.removeEventListener("abort", keep);
       }
       report.stop();
       const bad = statistics.unreadable;
-      for (const { offset, length } of bad) report.unreadable(offset, length);
+      report.unreadable(bad);
       save(true);
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
-        report.completed({ task: "sync", sizes: undefined, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
+        const sizes = sizeText(from, to, exact);
+        report.completed({ task: "sync", sizes, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
       const sizes = sizeDiffers(from, to, { exact }) ? sizeChangeText(from, to) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
-      const next = differs ? "without --dry-run the same command makes it equal" : undefined;
+      const next = differs ? "without --dry-run the same command writes what differs" : undefined;
       report.completed({ task: "dry run", sizes, next });
       changeMap.show(report);
-      return differs ? ExitCode.differs : ExitCode.ok;
+      if (differs) return ExitCode.differs;
+      return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
     },
   );
+}
+
+/** What is worth knowing of the sizes; undefined where a destination file's is as it was, and for devices. */
+function sizeText(from: Description, to: Description, exact: boolean): string | undefined {
+  const [size, old] = [from.sizeBytes, to.sizeBytes];
+  if (size === 0) return `the source is empty${exact && old > 0 ? `, the destination was cut from ${old} bytes` : ""}`;
+  if (to.kind === "missing") return "the destination is new";
+  if (to.kind === "device" || size === old) return undefined;
+  if (old < size) return `the destination grew from ${old} to ${size} bytes`;
+  if (exact) return `the destination was cut from ${old} to ${size} bytes`;
+  return `the destination kept its ${old - size} bytes beyond the source's end`;
 }
 
 function sizeChangeText(from: Description, to: Description): string {

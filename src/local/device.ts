@@ -385,7 +385,10 @@ export class Device {
   #failure(action: "read" | "write", length: number, offset: number, cause: unknown): IoError {
     const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`;
     if (action === "read" && isMediumError(cause))
-      return new ReadError(text, { cause, hint: "--on-read-error skip copies what can be read around such places" });
+      return new ReadError(text, {
+        cause,
+        hint: "a sync with --on-read-error skip copies what can be read around such places",
+      });
     const hint = `the destination is a mixture of old and new until a run succeeds: ${remedy(cause) ?? "mend the cause and run again"}`;
     return new IoError(text, action === "write" ? { cause, hint } : { cause });
   }

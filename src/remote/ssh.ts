@@ -85,7 +85,7 @@ export function loginByHand(remote: RemoteHost, options: ShellOptions): string {
 
 /**
  * A command line to be read, and to be pasted into a shell, with the passwords left out that are known to stand in such:
- * those of sshpass and plink, of variables such as SSHPASS=…, of addresses such as http://user:password@proxy, and
+ * those of sshpass and plink, of variables such as SSHPASS=… or TOKEN=…, of addresses such as http://user:password@proxy, and
  * whatever a ProxyCommand is.
  */
 export function shownCommand(argv: readonly string[]): string {
@@ -96,7 +96,8 @@ export function shownCommand(argv: readonly string[]): string {
     if ((i === option + 1 && argv[option] === "-p") || argv[i - 1] === "-pw") return HIDDEN;
     const shown = word
       .replaceAll(/(:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/g, `$1${HIDDEN}`)
-      .replace(/^(\w*PASS\w*=|(?:-o)?ProxyCommand[ =]).*$/is, `$1${HIDDEN}`);
+      .replace(/((?<!\w)\w*(?:pass|password|passwd|passphrase|passwort|token|secret)=)\S.*$/is, `$1${HIDDEN}`)
+      .replace(/^((?:-o)?ProxyCommand[ =]).*$/is, `$1${HIDDEN}`);
     return quoteWord(shown.replaceAll(/[\0\r\n]/g, " "));
   });
   return words.join(" ");

@@ -88,17 +88,17 @@ function legend(marks: ReadonlySet<Mark>, blockwise: boolean, style: MapStyle): 
   const differs = SHADES.some((shade) => marks.has(shade));
   return [
     ...(marks.has("equal") ? [entry(["equal"], "equal")] : []),
-    ...(differs ? [entry(SHADES, blockwise ? "blocks differ" : "25-100 % differ")] : []),
-    ...(marks.has("zero") ? [entry(["zero"], "zeroed")] : []),
+    ...(differs ? [entry(SHADES, blockwise ? "blocks differ" : "up to 25-100 %")] : []),
+    ...(marks.has("zero") ? [entry(["zero"], "zeros")] : []),
     ...(marks.has("unreadable") ? [entry(["unreadable"], "unreadable")] : []),
   ];
 }
 
 /** What differs, in words. */
 export function changesText({ length, differ, zero, unreadable }: Cell): string {
-  const zeroed = zero === 0 ? "" : `, ${formatBytes(zero)} of it zeroed`;
+  const zeros = zero === 0 ? "" : `, ${formatBytes(zero)} of it zeros`;
   const bad = unreadable === 0 ? "" : `, ${formatBytes(unreadable)} unreadable`;
-  return `${formatBytes(differ + zero)} of ${formatBytes(length)} differ${zeroed}${bad}`;
+  return `${formatBytes(differ + zero)} of ${formatBytes(length)} differ${zeros}${bad}`;
 }
 
 /**

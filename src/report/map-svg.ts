@@ -86,7 +86,7 @@ function* legend(y: number): Generator<string> {
   const entries: readonly (readonly [marks: readonly Mark[], meaning: string])[] = [
     [["equal"], "equal"],
     [SHADES, "up to 25, 50, 75, 100 % differ"],
-    [["zero"], "zeroed"],
+    [["zero"], "zeros"],
     [["unreadable"], "unreadable"],
   ];
   let x = MARGIN;

@@ -3,6 +3,7 @@
  * The summary is always the last line, also after a failure.
  */
 import type { Failure } from "../errors.ts";
+import type { ByteRange } from "../sync/blocks.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { wantsColour } from "./display.ts";
 import { formatBytes } from "./format.ts";
@@ -27,6 +28,9 @@ export interface Outcome {
   readonly bytesReceived: number;
   readonly bytesBootstrapped: number;
 }
+
+/** Unreadable areas that are said one by one; a dying disk may have millions. */
+const LISTED = 10;
 
 export class Report {
   readonly #output: Output;
@@ -177,12 +181,18 @@ export class Report {
     else this.#output.data(`${offset} ${length}`);
   }
 
-  /** An area of the source that could not be read, under which the destination was left alone. */
-  unreadable(offset: number, length: number): void {
-    this.#output.log.warn(
-      `Unreadable: ${length} bytes at offset ${offset} of the source; the destination was left as it was`,
-    );
-    this.#event("unreadable", { offset, length });
+  /** Areas of the source that could not be read, under which the destination was left alone. */
+  unreadable(areas: readonly ByteRange[]): void {
+    for (const [i, { offset, length }] of areas.entries()) {
+      if (i < LISTED) {
+        this.#output.log.warn(
+          `Unreadable: ${length} bytes at offset ${offset} of the source; the destination was left as it was`,
+        );
+      }
+      this.#event("unreadable", { offset, length });
+    }
+    if (areas.length > LISTED)
+      this.#output.log.warn(`Unreadable: ${areas.length - LISTED} more areas; --mapfile FILE lists them all`);
   }
 
   /** The work is over, well or not. */
@@ -206,8 +216,8 @@ export class Report {
   }
 
   /** Closing words of a run that failed. */
-  stopped(): void {
-    if (this.statistics !== undefined) this.#output.log.info(stoppedLine(this.statistics, this.elapsedMs));
+  stopped(task: Finished["task"]): void {
+    if (this.statistics !== undefined) this.#output.log.info(stoppedLine(this.statistics, this.elapsedMs, task));
   }
 
   /** The lines of the change map. */

@@ -6,6 +6,8 @@ import { formatBytes, formatDuration } from "./format.ts";
 export interface WireBytes {
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Copies of the program, which the other two leave out. */
+  readonly bytesBootstrapped: number;
 }
 
 export interface Finished {
@@ -13,7 +15,7 @@ export interface Finished {
   readonly traffic: WireBytes;
   readonly elapsedMs: number;
   readonly task: "sync" | "dry run" | "compare";
-  /** What differs besides blocks: what a dry run would make of the destination's size, or that two sizes are not the same. */
+  /** What became of the destination's size, or a dry run would make of it; that compare's sizes differ. */
   readonly sizes: string | undefined;
   /** What to do now, where something is left to do. */
   readonly next: string | undefined;
@@ -25,6 +27,7 @@ export function summaryLines(finished: Finished): string[] {
   const rows: (readonly [name: string, text: string | undefined])[] = [
     ["read", readText(finished)],
     ["sent", sentText(finished)],
+    ["size", task === "sync" ? finished.sizes : undefined],
     ["saved", task === "sync" ? savedText(finished) : undefined],
     ["fingerprint", fingerprintText(finished)],
     ["verified", task === "sync" ? verifiedText(finished) : undefined],
@@ -39,15 +42,21 @@ export function summaryLines(finished: Finished): string[] {
 function resultText(finished: Finished): string {
   const { statistics, task, sizes } = finished;
   if (task === "sync") return syncResult(statistics);
-  const { sizeBytes, blocksDiffering, blocksTotal } = statistics;
-  const differ = `${blocksDiffering} of ${blocksTotal} blocks differ${sizes === undefined ? "" : `; ${sizes}`}`;
+  const { sizeBytes, sourceUnreadableBytes, blocksDiffering, blocksTotal } = statistics;
+  const bad = sourceUnreadableBytes === 0 ? "" : `, ${sourceUnreadableBytes} bytes cannot be read`;
+  const differ = `${blocksDiffering} of ${blocksTotal} blocks differ${bad}${sizes === undefined ? "" : `; ${sizes}`}`;
   if (task === "dry run") return `${differ}; nothing was written (dry run)`;
   return blocksDiffering > 0 || sizes !== undefined ? differ : `${formatBytes(sizeBytes)} equal`;
 }
 
 /** How far a run came that failed. */
-export function stoppedLine({ blocksDone, blocksTotal, bytesWritten }: Statistics, elapsedMs: number): string {
-  return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done, ${formatBytes(bytesWritten)} written`;
+export function stoppedLine(
+  { blocksDone, blocksTotal, bytesWritten }: Statistics,
+  elapsedMs: number,
+  task: Finished["task"],
+): string {
+  const written = task === "sync" ? `, ${formatBytes(bytesWritten)} written` : "";
+  return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done${written}`;
 }
 
 function syncResult(statistics: Statistics): string {
@@ -70,8 +79,10 @@ function readText({ statistics, elapsedMs }: Finished): string {
 
 /** Undefined where nothing is sent. */
 function sentText({ traffic }: Finished): string | undefined {
-  if (traffic.bytesSent + traffic.bytesReceived === 0) return undefined;
-  return `${formatBytes(traffic.bytesSent)}, and ${formatBytes(traffic.bytesReceived)} received`;
+  const { bytesSent, bytesReceived, bytesBootstrapped } = traffic;
+  if (bytesSent + bytesReceived === 0) return undefined;
+  const program = bytesBootstrapped === 0 ? "" : `; ${formatBytes(bytesBootstrapped)} of blocksync itself, once`;
+  return `${formatBytes(bytesSent)}, and ${formatBytes(bytesReceived)} received${program}`;
 }
 
 function savedText({ statistics, traffic }: Finished): string {
@@ -83,7 +94,10 @@ function savedText({ statistics, traffic }: Finished): string {
 }
 
 /** Of what is done, what was not sent, or where there is no connection not written. */
-export function savedBytes(statistics: Statistics, { bytesSent, bytesReceived }: WireBytes): number {
+export function savedBytes(
+  statistics: Statistics,
+  { bytesSent, bytesReceived }: Pick<WireBytes, "bytesSent" | "bytesReceived">,
+): number {
   const done = Math.min(statistics.sizeBytes, statistics.blocksDone * statistics.blockSize);
   return Math.max(0, done - (bytesSent + bytesReceived || statistics.bytesWritten));
 }
@@ -97,8 +111,8 @@ function fingerprintText({ statistics, task }: Finished): string | undefined {
 }
 
 function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): string {
-  if (verified === "direct") return "both sides were read again, the destination around the page cache";
-  if (verified === "dropped") return "both sides were read again, the destination after the page cache was emptied";
-  const written = blocksDiffering === 0 ? "nothing was written" : "each block that was written was read back";
+  if (verified === "direct") return "both sides read again, the destination around the page cache";
+  if (verified === "dropped") return "both sides read again, after the page cache was emptied";
+  const written = blocksDiffering === 0 ? "nothing was written" : "written blocks were read back";
   return `${written}; --verify reads both sides again`;
 }

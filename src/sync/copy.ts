@@ -16,7 +16,7 @@ import {
 import type { Changes } from "./changes.ts";
 import type { Verdict } from "./compare.ts";
 import { differingLeaves } from "./differences.ts";
-import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter } from "./endpoint.ts";
+import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
 import { without } from "./mapfile.ts";
@@ -241,7 +241,7 @@ export class Copier {
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
     this.#statistics.bytesWritten += written;
     this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
-    if (written === 0 && !this.#dryRun) {
+    if (this.#dryRun ? await this.#holdsSalvaged(index, salvage) : written === 0) {
       this.#statistics.blocksMatching++;
       return;
     }
@@ -249,6 +249,14 @@ export class Copier {
     // Which of them differed is not known here.
     for (const run of sectorRuns(salvage.sectors, length))
       this.#changes?.add("differ", { offset: offset + run.offset, length: run.length });
+  }
+
+  /** Whether the destination, which a dry run leaves as it is, has the salvaged sectors already. */
+  async #holdsSalvaged(index: number, salvage: Salvage): Promise<boolean> {
+    const length = this.#layout.lengthOf(index);
+    if (this.#layout.offsetOf(index) + length > this.#destination.description.sizeBytes) return false;
+    const there = await this.#destination.salvage(index, otherSectors(salvage.sectors, length), 0);
+    return equalBytes(there.sectors, salvage.sectors) && equalBytes(there.bytes, salvage.bytes);
   }
 
   /** The whole block once more, returning its print: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
