@@ -169,8 +169,8 @@ test("shownCommand() can be pasted into a shell, and leaves passwords out", () =
   expect(shownCommand(["ssh", "-o", "SetEnv=PASSWORD=secret", "-o", "NumberOfPasswordPrompts=1", "box"])).toBe(
     "ssh -o 'SetEnv=PASSWORD=…' -o NumberOfPasswordPrompts=1 box",
   );
-  expect(shownCommand(["env", "token=abc", "API_SECRET=x y", "tunnel", "box"])).toBe(
-    "env 'token=…' 'API_SECRET=…' tunnel box",
+  expect(shownCommand(["env", "token=abc", "API_SECRET=x y", "DB_PASS_1=z", "tunnel", "box"])).toBe(
+    "env 'token=…' 'API_SECRET=…' 'DB_PASS_1=…' tunnel box",
   );
 });
 

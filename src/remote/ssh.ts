@@ -83,6 +83,9 @@ export function loginByHand(remote: RemoteHost, options: ShellOptions): string {
   return shownCommand([...ownWords(remote, options), target(remote), "true"]);
 }
 
+/** A variable whose name says so, up to the word's end; two options of ssh only look like it. */
+const SECRET = /((?<!\w)(?!o?(?:NumberOfPasswordPrompts|PasswordAuthentication)=)\w*(?:pass|token|secret)\w*=)\S.*$/is;
+
 /**
  * A command line to be read, and to be pasted into a shell, with the passwords left out that are known to stand in such:
  * those of sshpass and plink, of variables such as SSHPASS=… or TOKEN=…, of addresses such as http://user:password@proxy, and
@@ -96,7 +99,7 @@ export function shownCommand(argv: readonly string[]): string {
     if ((i === option + 1 && argv[option] === "-p") || argv[i - 1] === "-pw") return HIDDEN;
     const shown = word
       .replaceAll(/(:\/\/[^\s:@/]*:)[^\s@/]+(?=@)/g, `$1${HIDDEN}`)
-      .replace(/((?<!\w)\w*(?:pass|password|passwd|passphrase|passwort|token|secret)=)\S.*$/is, `$1${HIDDEN}`)
+      .replace(SECRET, `$1${HIDDEN}`)
       .replace(/^((?:-o)?ProxyCommand[ =]).*$/is, `$1${HIDDEN}`);
     return quoteWord(shown.replaceAll(/[\0\r\n]/g, " "));
   });
