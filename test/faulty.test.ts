@@ -362,7 +362,7 @@ describe("--on-read-error", () => {
         return [result.exitCode, /: (.*); nothing was written/.exec(result.stderr)?.[1]];
       };
       expect(await dry(rescued)).toEqual([8, `0 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
-      const [changed] = [changeLeaves(rescued, [256 + 5])];
+      const changed = changeLeaves(rescued, [256 + 5]);
       expect(await dry(changed)).toEqual([1, `1 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
       const [exitCode, text] = await dry(rescued.subarray(0, 7 * MIB));
       expect([exitCode, text]).toEqual([

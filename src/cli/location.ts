@@ -115,9 +115,10 @@ const QUOTES = "a name with blanks in it needs quotes";
 function looksLikeHost(text: string, source: Location, { exists, forHost }: LocationOptions): boolean {
   if (/[:/]/.test(text)) return false;
   if (text.includes("@") || text === "localhost" || /^\d+\.\d+\.\d+\.\d+$/.test(text)) return true;
+  const saysHost = forHost && source.remote === undefined;
   // blocksync.py's "/dev/sda backuphost": without this it would fill a local file of that name.
-  const likely = source.remote === undefined && forHost;
-  return (likely || (source.path.startsWith("/dev/") && !text.includes("."))) && !exists(text);
+  const looksOld = source.path.startsWith("/dev/") && !text.includes(".");
+  return (saysHost || looksOld) && !exists(text);
 }
 
 /**

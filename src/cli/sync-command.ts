@@ -79,12 +79,12 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       save(true);
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
-        const sizes = sizeText(from, to, exact);
+        const sizes = sizeText(from, to, exact, dryRun);
         report.completed({ task: "sync", sizes, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }
-      const sizes = sizeDiffers(from, to, { exact }) ? sizeChangeText(from, to) : undefined;
+      const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, to, exact, dryRun) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
       const next = differs ? "without --dry-run the same command writes what differs" : undefined;
       report.completed({ task: "dry run", sizes, next });
@@ -95,20 +95,17 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   );
 }
 
-/** What is worth knowing of the sizes; undefined where a destination file's is as it was, and for devices. */
-function sizeText(from: Description, to: Description, exact: boolean): string | undefined {
+/** What became of a destination file's size, or a dry run would make of it; undefined where there is nothing to say. */
+function sizeText(from: Description, to: Description, exact: boolean, dryRun: boolean): string | undefined {
   const [size, old] = [from.sizeBytes, to.sizeBytes];
-  if (size === 0) return `the source is empty${exact && old > 0 ? `, the destination was cut from ${old} bytes` : ""}`;
-  if (to.kind === "missing") return "the destination is new";
+  if (size === 0 && !dryRun)
+    return `the source is empty${exact && old > 0 ? `, the destination was cut from ${old} bytes` : ""}`;
+  if (to.kind === "missing") return `the destination ${dryRun ? "would be made" : "is new"}`;
   if (to.kind === "device" || size === old) return undefined;
-  if (old < size) return `the destination grew from ${old} to ${size} bytes`;
-  if (exact) return `the destination was cut from ${old} to ${size} bytes`;
-  return `the destination kept its ${old - size} bytes beyond the source's end`;
-}
-
-function sizeChangeText(from: Description, to: Description): string {
-  if (to.kind === "missing") return "the destination would be made";
-  return `the destination would ${to.sizeBytes < from.sizeBytes ? "grow" : "be cut"} from ${to.sizeBytes} to ${from.sizeBytes} bytes`;
+  const change = `from ${old} to ${size} bytes`;
+  if (old < size) return `the destination ${dryRun ? "would grow" : "grew"} ${change}`;
+  if (exact) return `the destination ${dryRun ? "would be" : "was"} cut ${change}`;
+  return dryRun ? undefined : `the destination kept its ${old - size} bytes beyond the source's end`;
 }
 
 /** A map from another rescue would call good what is bad. @throws {UsageError} */

@@ -25,6 +25,16 @@ export class BlockRecord {
   /** Notes a block; each is noted once, in whatever way. @throws {RangeError} for one that was. */
   set(index: number, print: bigint): void {
     this.#fingerprint.add(index, print);
+    this.#remember(index, print);
+  }
+
+  /** Notes `count` blocks from `first` on; holes where `prints` is undefined. @throws {RangeError} */
+  setEach(first: number, count: number, prints: readonly bigint[] | undefined): void {
+    this.#fingerprint.addEach(first, count, prints);
+    for (const [i, print] of prints?.entries() ?? []) this.#remember(first + i, print);
+  }
+
+  #remember(index: number, print: bigint): void {
     if (this.#chunks === undefined) return;
     const number = Math.floor(index / CHUNK);
     let chunk = this.#chunks.get(number);
@@ -33,12 +43,6 @@ export class BlockRecord {
     chunk ??= new BigUint64Array(CHUNK).fill(this.#zero);
     chunk[index % CHUNK] = print;
     this.#chunks.set(number, chunk);
-  }
-
-  /** Notes `count` blocks from `first` on; holes where `prints` is undefined. @throws {RangeError} */
-  setEach(first: number, count: number, prints: readonly bigint[] | undefined): void {
-    if (prints === undefined) this.#fingerprint.addEach(first, count, undefined);
-    else for (const [i, print] of prints.entries()) this.set(first + i, print);
   }
 
   /** Notes a block that was copied in part, without its sectors `missing`: nothing is known of it as a whole. */
