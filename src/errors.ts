@@ -4,6 +4,8 @@
  * and come out as the same class, so a local and a remote failure read alike. Only main.ts prints them.
  */
 
+import { quote } from "./name.ts";
+
 export const ExitCode = {
   ok: 0,
   differs: 1,
@@ -67,7 +69,7 @@ export function isOverridable(name: string): name is Overridable {
 
 /** The refusal called `name` to do `action` ("open") to `label`. */
 export function refused(action: string, label: string, name: string, why: string, hint: string): RefusedError {
-  return new RefusedError(`Refused to ${action} ${JSON.stringify(label)}: ${why} (${name})`, { hint });
+  return new RefusedError(`Refused to ${action} ${quote(label)}: ${why} (${name})`, { hint });
 }
 
 /** The refusal called `name` to write to `label`; the hint says too how to override it where that is possible. */
@@ -118,14 +120,14 @@ export class VerificationError extends Failure {
 /** `length` bytes at `offset` of the destination `label` were written, and are not what is read there now. */
 export function notHeld(label: string, offset: number, length: number): VerificationError {
   return new VerificationError(
-    `Cannot verify ${length} bytes at offset ${offset} of ${JSON.stringify(label)}: it does not hold what was written`,
+    `Cannot verify ${length} bytes at offset ${offset} of ${quote(label)}: it does not hold what was written`,
     { hint: "something else writes to it, or the device is failing: look at the kernel's messages (dmesg)" },
   );
 }
 
 /** The source `label` is not what it was; `how` goes on after "changed during the run". */
 export function sourceChanged(label: string, how = ""): VerificationError {
-  return new VerificationError(`The source ${JSON.stringify(label)} changed during the run${how}`, {
+  return new VerificationError(`The source ${quote(label)} changed during the run${how}`, {
     hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
   });
 }
@@ -239,7 +241,7 @@ export function remedy(error: unknown): string | undefined {
 
 /** The system's error in doing `action` ("open") to `label`; `hint` where there is something better than the remedy. */
 export function cannot(action: string, label: string, cause: unknown, hint = remedy(cause)): IoError {
-  return new IoError(`Cannot ${action} ${JSON.stringify(label)}: ${reason(cause)}`, { cause, hint });
+  return new IoError(`Cannot ${action} ${quote(label)}: ${reason(cause)}`, { cause, hint });
 }
 
 /** Turns any thrown value into a Failure; a value that is none is a bug in blocksync and says so. */

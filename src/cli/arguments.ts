@@ -3,8 +3,10 @@
  * and missing values in silence, so that a mistyped --dry-run would write. The result is one spelling for everything,
  * which citty then reads without a choice to make.
  */
+
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { suggestion } from "./suggest.ts";
 
 interface Found {
@@ -26,7 +28,7 @@ export const UNSET = "is a variable of a script not set?";
 
 function unknown(word: string, meant?: string): UsageError {
   const question = meant === undefined ? "" : `did you mean --${meant}? `;
-  return new UsageError(`Unknown option ${JSON.stringify(word)}`, {
+  return new UsageError(`Unknown option ${quote(word)}`, {
     hint: question + LIST,
   });
 }
@@ -76,7 +78,7 @@ export function checkArguments(words: readonly string[], table: ArgsDef): string
   }
   // Two words are what most commands take, so that a third may be a FILE with an ending that is not known.
   if (doubtful !== undefined && positionals.length > 2) {
-    throw new UsageError(`The word ${JSON.stringify(doubtful.word)} may be the value of ${doubtful.option} or not`, {
+    throw new UsageError(`The word ${quote(doubtful.word)} may be the value of ${doubtful.option} or not`, {
       hint: `for a value say ${doubtful.option}=VALUE, otherwise put ${doubtful.option} behind all other words`,
     });
   }

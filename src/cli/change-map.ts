@@ -1,5 +1,7 @@
 /** --map: where in the device things differed, on the terminal or in a file; on a terminal also unasked, in short. */
+
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { displaySize } from "../report/display.ts";
 import { type MapNames, mapJson } from "../report/map-json.ts";
 import { mapLines } from "../report/map-lines.ts";
@@ -18,7 +20,7 @@ export function parseMapChoice(value: string): MapChoice {
   if (value === "") return "terminal";
   const format = /\.(svg|json)$/i.exec(value)?.[1]?.toLowerCase();
   if (format === "svg" || format === "json") return { path: value, format };
-  throw new UsageError(`Cannot write a map as ${JSON.stringify(value)}: its name ends neither in .svg nor in .json`, {
+  throw new UsageError(`Cannot write a map as ${quote(value)}: its name ends neither in .svg nor in .json`, {
     hint: "--map=FILE.svg is a picture, --map=FILE.json a list, --map alone is for the terminal",
   });
 }

@@ -1,5 +1,7 @@
 /** blocksync clean: removes the copies of the program that earlier runs left at far ends. */
+
 import { asFailure, ExitCode, type Failure, UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { cleanHost } from "../remote/clean.ts";
 import { formatBytes } from "../report/format.ts";
 import { createOutput } from "../report/output.ts";
@@ -24,11 +26,11 @@ export async function runClean(values: Values, words: readonly string[], signal:
   const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));
   let failure: Failure | undefined;
   for (const remote of hosts) {
-    const name = JSON.stringify(remote.host);
+    const name = quote(remote.host);
     try {
       const removed = await cleanHost(remote, hostConnection(options, signal, onNote));
       for (const { path, sizeBytes } of removed)
-        report.notice(`Removed ${JSON.stringify(path)} (${formatBytes(sizeBytes)}) on ${name}`);
+        report.notice(`Removed ${quote(path)} (${formatBytes(sizeBytes)}) on ${name}`);
       if (removed.length === 0) report.notice(`No copy of blocksync was found on ${name}`);
     } catch (error) {
       if (signal.aborted) throw asFailure(signal.reason);

@@ -1,5 +1,7 @@
 /** blocksync compare */
+
 import { ExitCode, UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
@@ -20,7 +22,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
     throw new UsageError("compare needs two files or devices", { hint: "blocksync compare A B" });
   }
   if (surplus !== undefined)
-    throw new UsageError(`Too many arguments: ${JSON.stringify(surplus)}`, {
+    throw new UsageError(`Too many arguments: ${quote(surplus)}`, {
       hint: "blocksync compare A B; a name with blanks in it needs quotes",
     });
   const a = parseLocation(first);
@@ -71,7 +73,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       }
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
         report.notice(
-          `${JSON.stringify(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
+          `${quote(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
         );
       }
       report.stop();

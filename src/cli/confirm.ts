@@ -1,6 +1,8 @@
 /** Asks before a block device is overwritten, and shows what that is. */
+
 import { createInterface } from "node:readline";
 import { refusedDestination } from "../errors.ts";
+import { quote } from "../name.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
@@ -25,8 +27,8 @@ export async function confirmOverwrite(source: Description, destination: Descrip
   const isForeign = foreignContents(source.facts, facts).length > 0;
   const answer = isForeign && facts !== undefined && facts.name !== "" ? facts.name : "yes";
   const question = [
-    `The block device ${JSON.stringify(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
-    `to equal ${JSON.stringify(source.label)} (${formatBytes(source.sizeBytes)}).`,
+    `The block device ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
+    `to equal ${quote(source.label)} (${formatBytes(source.sizeBytes)}).`,
     ...(facts === undefined ? [] : factLines(facts)),
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
@@ -53,7 +55,7 @@ function contentLine({ name, sizeBytes, signatures }: Content): string {
 }
 
 function signatureText({ type, label, uuid, note }: Signature): string {
-  const identity = label === "" ? uuid : JSON.stringify(label);
+  const identity = label === "" ? uuid : quote(label);
   return [identity === "" ? type : `${type} ${identity}`, note].filter((text) => text !== "").join(", ");
 }
 

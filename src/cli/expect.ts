@@ -1,5 +1,7 @@
 /** --expect-size and --expect-serial: for scripts, which nobody asks whether this is the right disk. */
+
 import { refusedDestination } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
 
 export interface Expectations {
@@ -26,9 +28,9 @@ export function checkExpected(destination: Description, { expectSize, expectSeri
   }
   const serial = destination.facts?.serial ?? "";
   if (serial === expectSerial) return;
-  const found = serial === "" ? "its serial number is not known" : `its serial number is ${JSON.stringify(serial)}`;
+  const found = serial === "" ? "its serial number is not known" : `its serial number is ${quote(serial)}`;
   throw refuse(
-    `${found}, --expect-serial says ${JSON.stringify(expectSerial)}`,
+    `${found}, --expect-serial says ${quote(expectSerial)}`,
     "this may be another disk: lsblk --output NAME,SERIAL",
   );
 }

@@ -1,9 +1,11 @@
 /** Turns two locations into lanes, each two endpoints and a way to compare them: the only place that knows which is where. */
+
 import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE, zeroLeafHashes } from "../local/hash.ts";
+import { quote } from "../name.ts";
 import { noCompression, zstdCompression } from "../remote/compression.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/connect.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
@@ -123,7 +125,7 @@ export class Lanes {
     const { blockSize, discard, allowed, examine, compress, hash, additionalHash } = this.#options;
     const { path, label } = location;
     const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard, allowed, examine };
-    const opening = { text: `Opening ${JSON.stringify(label)}`, asks: false };
+    const opening = { text: `Opening ${quote(label)}`, asks: false };
     if (location.remote === undefined && !throughSudo) {
       wait(opening);
       const endpoint = await LocalEndpoint.open({

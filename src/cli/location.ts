@@ -1,5 +1,7 @@
 /** Where a source or destination is, from the words of the command line. Pure. */
+
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { checkHost, type RemoteHost } from "../remote/ssh.ts";
 import { UNSET } from "./arguments.ts";
 
@@ -31,7 +33,7 @@ function parseHost(text: string, port?: number): RemoteHost {
       hint: "ssh asks for it, or --pass names an environment variable that holds it",
     });
   }
-  if (host === "" || user === "") throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST`);
+  if (host === "" || user === "") throw new UsageError(`Cannot read ${quote(text)} as [USER@]HOST`);
   const remote = { user, host, port };
   checkHost(remote);
   return remote;
@@ -39,8 +41,7 @@ function parseHost(text: string, port?: number): RemoteHost {
 
 function parsePort(text: string): number {
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535)
-    throw new UsageError(`${JSON.stringify(text)} is no port number`);
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) throw new UsageError(`${quote(text)} is no port number`);
   return port;
 }
 
@@ -48,7 +49,7 @@ function parseUrl(text: string, defaultPath: string | undefined): Location {
   const match = /^ssh:\/\/((?:[^@/]*@)?(?:\[[^\]/]*\]|[^:/@[\]]*))(?::([^/]*))?(\/.*)?$/is.exec(text);
   const [, host, port, path] = match ?? [];
   if (host === undefined || host === "")
-    throw new UsageError(`Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
+    throw new UsageError(`Cannot read ${quote(text)} as ssh://[USER@]HOST[:PORT]/PATH`);
   const remote = parseHost(host, port === undefined ? undefined : parsePort(port));
   return located(remote, pathOr(path === "/" ? undefined : path, defaultPath, text));
 }
@@ -56,7 +57,7 @@ function parseUrl(text: string, defaultPath: string | undefined): Location {
 function pathOr(path: string | undefined, defaultPath: string | undefined, text: string): string {
   const chosen = path === undefined || path === "" ? defaultPath : path;
   if (chosen === undefined)
-    throw new UsageError(`${JSON.stringify(text)} names no path`, { hint: "HOST:PATH, or ssh://HOST/PATH" });
+    throw new UsageError(`${quote(text)} names no path`, { hint: "HOST:PATH, or ssh://HOST/PATH" });
   return chosen;
 }
 
@@ -87,8 +88,8 @@ export function parseLocation(text: string, defaultPath?: string): Location {
 }
 
 function unreadable(text: string): UsageError {
-  return new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST:PATH`, {
-    hint: `for a file of that name say ${JSON.stringify(`./${text}`)}`,
+  return new UsageError(`Cannot read ${quote(text)} as [USER@]HOST:PATH`, {
+    hint: `for a file of that name say ${quote(`./${text}`)}`,
   });
 }
 
@@ -98,8 +99,7 @@ export function parseHostWord(text: string): RemoteHost {
   const remote = url === undefined ? undefined : parseUrl(url, "/").remote;
   if (remote !== undefined) return remote;
   const name = /^((?:[^@/:]*@)?(?:\[[^\]/]+\]|[^:/[\]@]+)):?$/.exec(text)?.[1];
-  if (name === undefined)
-    throw new UsageError(`Cannot read ${JSON.stringify(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`);
+  if (name === undefined) throw new UsageError(`Cannot read ${quote(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`);
   return parseHost(name);
 }
 
@@ -136,13 +136,13 @@ export function parseLocations(
     });
   }
   if (surplus.length > 0)
-    throw new UsageError(`Too many arguments: ${JSON.stringify(surplus[0])}`, {
+    throw new UsageError(`Too many arguments: ${quote(surplus[0] ?? "")}`, {
       hint: `they are SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
     });
   const source = parseLocation(first);
   if (third === undefined) {
     if (looksLikeHost(second, source, options)) {
-      throw new UsageError(`${JSON.stringify(second)} could be a host or a file`, {
+      throw new UsageError(`${quote(second)} could be a host or a file`, {
         hint:
           second === "localhost"
             ? `say "localhost ${source.path}" or a path for this machine, "./localhost" for a file of that name`
@@ -153,7 +153,7 @@ export function parseLocations(
   }
   if (third === "") throw new UsageError("The destination's PATH is empty", { hint: UNSET });
   if (/\//.test(second))
-    throw new UsageError(`${JSON.stringify(second)} is no host: with three arguments they are SOURCE HOST PATH`, {
+    throw new UsageError(`${quote(second)} is no host: with three arguments they are SOURCE HOST PATH`, {
       hint: QUOTES,
     });
   const host = second.replace(/:$/, "");

@@ -1,6 +1,8 @@
 /** The command line's values, converted and checked once; nothing behind this file sees strings. */
+
 import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
 import { HASH_NAMES, type HashName } from "../local/hash.ts";
+import { quote } from "../name.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
@@ -147,7 +149,7 @@ export function hostOptions(values: Values): HostOptions {
   if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
     // What does not look like a variable may be the password itself.
     const isName = /^[A-Z_][A-Z0-9_]*$/.test(passwordVariable);
-    const name = isName ? `the environment variable ${JSON.stringify(passwordVariable)}, which` : "a variable that";
+    const name = isName ? `the environment variable ${quote(passwordVariable)}, which` : "a variable that";
     throw new UsageError(`--pass names ${name} is not set`, {
       hint: "it takes the name of an exported variable that holds the password, never the password",
     });
@@ -167,7 +169,7 @@ export function commonOptions(values: Values): CommonOptions {
   const size = required(values, "block-size");
   const blockSize = parseSize(size, "--block-size");
   if (!isBlockSize(blockSize)) {
-    throw new UsageError(`--block-size ${JSON.stringify(size)} is not from 4K to 16M and a multiple of 4K`, {
+    throw new UsageError(`--block-size ${quote(size)} is not from 4K to 16M and a multiple of 4K`, {
       hint: "the default, 1M, suits nearly everything; without a unit it is bytes",
     });
   }
@@ -177,7 +179,7 @@ export function commonOptions(values: Values): CommonOptions {
   const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
   if (!(interval > 0 && interval <= 86_400))
     throw new UsageError(
-      `--interval ${JSON.stringify(values["interval"])} is no number of seconds above 0, up to a day`,
+      `--interval ${quote(required(values, "interval"))} is no number of seconds above 0, up to a day`,
       {
         hint: "it is the time between progress lines, such as 10 or 0.5; --progress none shows none",
       },

@@ -1,5 +1,7 @@
 /** Asks on the terminal for the passwords of far sudos: each once, for all lanes, without echo, kept in memory only. */
 
+import { quote } from "../name.ts";
+
 /** Longer than any password; what comes beyond is not kept. */
 const MAX_LENGTH = 1024;
 
@@ -21,7 +23,7 @@ export class Passwords {
       const known = this.#known.get(host);
       if (known !== undefined) return known;
       const again = isWrong ? "Not accepted. " : "";
-      const password = await askHidden(`${again}Password for sudo on ${JSON.stringify(host)}: `, this.#signal);
+      const password = await askHidden(`${again}Password for sudo on ${quote(host)}: `, this.#signal);
       this.#known.set(host, password);
       return password;
     });

@@ -1,5 +1,7 @@
 /** Sizes and numbers of the command line. Pure. */
+
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 
 const FACTORS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
@@ -9,7 +11,7 @@ export function parseSize(text: string, option: string): number {
   const factor = FACTORS[(match?.[2] ?? "").toUpperCase()];
   const value = Number(match?.[1]) * (factor ?? Number.NaN);
   if (!Number.isSafeInteger(value))
-    throw new UsageError(`${option} ${JSON.stringify(text)} is no size, such as 4096, 64K or 1M`, {
+    throw new UsageError(`${option} ${quote(text)} is no size, such as 4096, 64K or 1M`, {
       hint: "the units are K, M, G and T, powers of 1024; without one it is bytes",
     });
   return value;
@@ -19,7 +21,7 @@ export function parseSize(text: string, option: string): number {
 export function parseInteger(text: string, option: string, least: number, most: number): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < least || value > most) {
-    throw new UsageError(`${option} ${JSON.stringify(text)} is not a whole number from ${least} to ${most}`);
+    throw new UsageError(`${option} ${quote(text)} is not a whole number from ${least} to ${most}`);
   }
   return value;
 }
@@ -29,7 +31,7 @@ export function parseChoice<Name extends string>(text: string, option: string, n
   const found = names.find((name) => name === text);
   if (found === undefined) {
     const hint = "names are as listed, in small letters";
-    throw new UsageError(`${option} ${JSON.stringify(text)} is none of ${names.join(", ")}`, { hint });
+    throw new UsageError(`${option} ${quote(text)} is none of ${names.join(", ")}`, { hint });
   }
   return found;
 }

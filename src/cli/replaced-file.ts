@@ -1,7 +1,9 @@
 /** A file of this machine that a run reads at most at its start and replaces as a whole at its end. */
+
 import fs from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { IoError, reason, systemCode, UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { Location } from "./location.ts";
 
 /** A path of this machine that has another part in the run, and what that is: "the source or the destination". */
@@ -74,7 +76,7 @@ function flushFolder(path: string): void {
 
 /** @throws {UsageError} when the file `name`, which `what` calls, has another part in the run. */
 export function checkFree(name: string, what: string, taken: readonly Taken[]): void {
-  if (fs.existsSync(dirname(name))) refuseTaken(realPath(name), `${what} ${JSON.stringify(name)}`, taken);
+  if (fs.existsSync(dirname(name))) refuseTaken(realPath(name), `${what} ${quote(name)}`, taken);
 }
 
 function refuseTaken(path: string, called: string, taken: readonly Taken[]): void {
@@ -106,7 +108,7 @@ export class ReplacedFile {
    * @throws {UsageError} for what is no regular file, or taken; {IoError}.
    */
   static open(name: string, what: string, taken: readonly Taken[]): ReplacedFile {
-    const called = `${what} ${JSON.stringify(name)}`;
+    const called = `${what} ${quote(name)}`;
     return using(called, () => {
       const path = realPath(name);
       refuseTaken(path, called, taken);
@@ -143,7 +145,7 @@ export class ReplacedFile {
     try {
       fs.renameSync(temporary, this.#path);
     } catch (error) {
-      throw failure(error, `it is complete in ${JSON.stringify(temporary)}: move it by hand`);
+      throw failure(error, `it is complete in ${quote(temporary)}: move it by hand`);
     }
     flushFolder(dirname(this.#path));
   }

@@ -1,7 +1,9 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
+
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import type { Permission } from "../local/permission.ts";
+import { quote } from "../name.ts";
 import { Channel, lostConnection } from "../remote/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/descriptors.ts";
 import { receivePreamble, sendPreamble } from "../remote/handshake.ts";
@@ -29,7 +31,7 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
  *   for the timeout it told us, so that nobody stays behind a connection that stalls without closing.
  */
 export async function runServe(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
-  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${JSON.stringify(words[0])}`);
+  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${quote(words[0])}`);
   const home = process.env["HOME"];
   const permission = permissionOf(values, home);
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did. As a forced

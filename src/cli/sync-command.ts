@@ -1,6 +1,8 @@
 /** blocksync [sync] */
+
 import fs from "node:fs";
 import { ExitCode, UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
 import { Statistics } from "../sync/statistics.ts";
@@ -113,6 +115,6 @@ function checkMap(map: readonly MapArea[], source: Description): void {
   const last = map.at(-1);
   if (last === undefined || last.offset + last.length === source.sizeBytes) return;
   throw new UsageError(
-    `The map is about ${last.offset + last.length} bytes, ${JSON.stringify(source.label)} has ${source.sizeBytes}: it belongs to another source`,
+    `The map is about ${last.offset + last.length} bytes, ${quote(source.label)} has ${source.sizeBytes}: it belongs to another source`,
   );
 }

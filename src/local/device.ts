@@ -3,6 +3,7 @@
  * written by position, flushed on the descriptor that wrote (an fsync on another one can miss its errors).
  * Every failure names the operation, the offset and the device as the user knows it.
  */
+
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -19,6 +20,7 @@ import {
   systemCode,
   VerificationError,
 } from "../errors.ts";
+import { quote } from "../name.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
@@ -57,10 +59,6 @@ const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
 /** Nothing is there to be read. */
 const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
-
-function quote(label: string): string {
-  return JSON.stringify(label);
-}
 
 /** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */
 export type OpenMode = "read" | "write" | "join" | "create";

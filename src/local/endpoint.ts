@@ -1,5 +1,7 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
+
 import { IoError, type Overridable, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
 import type {
@@ -118,7 +120,7 @@ export class LocalEndpoint implements Endpoint {
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
   static async open(options: LocalOptions): Promise<LocalEndpoint> {
     const { hash, label, onNote } = options;
-    const hasher = await Hasher.create(hash, (text) => onNote(`Where ${JSON.stringify(label)} is, ${text}`));
+    const hasher = await Hasher.create(hash, (text) => onNote(`Where ${quote(label)} is, ${text}`));
     const claim = await openClaimed(options);
     try {
       const facts =
@@ -133,8 +135,7 @@ export class LocalEndpoint implements Endpoint {
 
   /** The open device. @throws {IoError} for a destination that does not exist (yet). */
   get device(): Device {
-    if (this.#device === undefined)
-      throw new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it does not exist`);
+    if (this.#device === undefined) throw new IoError(`Cannot use ${quote(this.#options.label)}: it does not exist`);
     return this.#device;
   }
 
@@ -178,7 +179,7 @@ export class LocalEndpoint implements Endpoint {
   /** Creates, grows or cuts a destination; a device must be large enough. */
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
     if (this.#options.readOnly)
-      throw new IoError(`Cannot write to ${JSON.stringify(this.#options.label)}: it is open for reading`);
+      throw new IoError(`Cannot write to ${quote(this.#options.label)}: it is open for reading`);
     if (this.#device === undefined) this.#device = await createDestination(this.#options);
     else checkStillThere(this.#device, this.#options);
     const current = this.#device.sizeBytes;
@@ -273,9 +274,7 @@ export class LocalEndpoint implements Endpoint {
     const device = await this.#ready();
     const available = Math.max(0, Math.min(bytes.length, device.sizeBytes - offset));
     if (available < bytes.length && this.#options.role === "source") {
-      throw new VerificationError(
-        `Cannot read ${JSON.stringify(this.#options.label)}: it is shorter than the run expects`,
-      );
+      throw new VerificationError(`Cannot read ${quote(this.#options.label)}: it is shorter than the run expects`);
     }
     if (available > 0) await device.read(bytes.subarray(0, available), offset);
     bytes.fill(0, available);
@@ -373,7 +372,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async close(): Promise<void> {
-    this.#pool.fail(new IoError(`Cannot use ${JSON.stringify(this.#options.label)}: it is closed`));
+    this.#pool.fail(new IoError(`Cannot use ${quote(this.#options.label)}: it is closed`));
     // What is being created would otherwise be open after this.
     await this.#fitted.catch(() => undefined);
     await this.#device?.close();

@@ -1,7 +1,9 @@
 /** What may not be a destination, decided on the machine that owns it before anything is opened for writing. */
+
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { cannot, refused, refusedDestination, systemCode } from "../errors.ts";
+import { quote } from "../name.ts";
 import { kindOf, statPath } from "./stat.ts";
 
 /**
@@ -33,7 +35,7 @@ function guardNew(path: string, label: string): void {
   }
   const link = linkedTo(real);
   if (link !== undefined) {
-    const why = `it is a symbolic link to ${JSON.stringify(link)}, where nothing is`;
+    const why = `it is a symbolic link to ${quote(link)}, where nothing is`;
     throw refusedDestination(label, "dangling-link", why, "create what it leads to, name that, or remove the link");
   }
   if (path.endsWith("/")) {

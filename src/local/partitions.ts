@@ -1,4 +1,5 @@
 /** Lets the kernel know about the partition table that a run has written. */
+import { quote } from "../name.ts";
 import type { Device } from "./device.ts";
 
 /** Tables begin in the first sectors: the header of a GPT is the second one, which has at most 4096 bytes. */
@@ -13,5 +14,5 @@ const OUTCOMES = {
 /** What was written is as good either way, so nothing fails here; `onNote` is told what came of it. */
 export function rereadPartitions(device: Device, onNote: (text: string) => void): void {
   if (!device.isWholeDisk) return;
-  onNote(`The kernel of ${JSON.stringify(device.label)} ${OUTCOMES[device.rereadPartitions()]}`);
+  onNote(`The kernel of ${quote(device.label)} ${OUTCOMES[device.rereadPartitions()]}`);
 }

@@ -2,9 +2,11 @@
  * The one path that a far end started with --only may open. The peer's path is only compared with it: what is opened is
  * the path of the permission, so no words of a peer ever reach the file system's open call.
  */
+
 import fs from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { refused, refusedDestination } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { LocalOptions } from "./endpoint.ts";
 
 export interface Permission {
@@ -44,7 +46,7 @@ export function permitted(options: LocalOptions, permission: Permission | undefi
       "open",
       options.label,
       "only",
-      `the far end was started for ${JSON.stringify(permission.path)} and nothing else`,
+      `the far end was started for ${quote(permission.path)} and nothing else`,
       "name that path, or use another key: this one has a forced command in authorized_keys there",
     );
   }

@@ -1,6 +1,8 @@
 /** What a path leads to, before it is opened. */
+
 import fs from "node:fs";
 import { cannot, IoError, systemCode } from "../errors.ts";
+import { quote } from "../name.ts";
 
 export type DeviceKind = "file" | "device";
 
@@ -27,7 +29,7 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
 
 /** What kindOf() found cannot be read, nor anything in its place. */
 export function unusable(label: string, what: string): IoError {
-  return new IoError(`Cannot open ${JSON.stringify(label)}: it is ${what}`, {
+  return new IoError(`Cannot open ${quote(label)}: it is ${what}`, {
     hint: "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
   });
 }

@@ -1,5 +1,7 @@
 /** Who uses a file or block device on this machine: the running system, a mount, swap, a device made of it. */
+
 import type fs from "node:fs";
+import { quote } from "../name.ts";
 import { backingIdentity, deviceIdentity, deviceLayers, identityOf } from "./layers.ts";
 import { mounts, swaps } from "./mounts.ts";
 import { deviceNumber, look, loopDevices, SysDevice } from "./sysfs.ts";
@@ -71,7 +73,7 @@ function usesOfDevice(stat: fs.BigIntStats): Use[] {
     });
   }
   for (const { number: one, words } of relatives) {
-    const points = mounted.filter(({ device }) => device === one).map(({ point }) => JSON.stringify(point));
+    const points = mounted.filter(({ device }) => device === one).map(({ point }) => quote(point));
     if (points.length === 0) continue;
     const sentence = `${words} is mounted on ${points.join(", ")}`;
     uses.push({ name: "mounted", sentence, hint: `unmount it first: umount ${points.join(" ")}` });

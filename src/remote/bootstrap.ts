@@ -22,7 +22,9 @@
  * Where the key has a forced command (serve --only), sshd runs that instead of the script. Its preamble of protocol.ts in
  * the place of the first marked line says so: then the program is running already.
  */
+
 import { ProtocolError, UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { printable } from "./printable.ts";
 import type { Program } from "./program.ts";
 import { isPreamble } from "./protocol.ts";
@@ -174,9 +176,7 @@ export class MarkedLines {
         return "ready";
       }
       if (this.#started)
-        throw new ProtocolError(
-          `Cannot start blocksync at the far side: it says ${JSON.stringify(line.slice(0, 200))}`,
-        );
+        throw new ProtocolError(`Cannot start blocksync at the far side: it says ${quote(line.slice(0, 200))}`);
       this.#noise = (this.#noise + line).slice(-200);
       skipped += bytes.length;
       if (skipped > NOISE_LIMIT)
@@ -222,7 +222,7 @@ export async function bootstrap(
   listener: BootstrapListener,
 ): Promise<BootstrapResult | undefined> {
   const lines = new MarkedLines(reader, marker);
-  const name = JSON.stringify(host);
+  const name = quote(host);
   // Not only after the probe has come, which would be a round trip later; the script reads it when it gets there.
   await sendLine(sink, await own.sha256());
   const probe = await lines.next();

@@ -5,7 +5,9 @@
  *
  * The script says "MARKER removed LENGTH PATH" for each copy (LENGTH in bytes) and "MARKER cleaned" at its end.
  */
+
 import { ProtocolError, UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
 import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
@@ -48,14 +50,10 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
       patience.start();
       if (line === "cleaned") return removed;
       if (line === "ready")
-        throw new UnreachableError(
-          `Cannot clean ${JSON.stringify(remote.host)}: the key starts a blocksync there, no shell`,
-        );
+        throw new UnreachableError(`Cannot clean ${quote(remote.host)}: the key starts a blocksync there, no shell`);
       const [, length, path] = /^removed (\d{1,15}) (.+)$/.exec(line) ?? [];
       if (path === undefined || removed.length === MAX_REMOVED)
-        throw new ProtocolError(
-          `Cannot clean ${JSON.stringify(remote.host)}: it says ${JSON.stringify(line.slice(0, 200))}`,
-        );
+        throw new ProtocolError(`Cannot clean ${quote(remote.host)}: it says ${quote(line.slice(0, 200))}`);
       removed.push({ path, sizeBytes: Number(length) });
     }
   } finally {

@@ -1,5 +1,7 @@
 /** Opens a connection to a far blocksync: starts the command, brings the program along, shakes hands. */
+
 import { UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
@@ -133,7 +135,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
   const { host, byHand } = far;
   const { env, createPipe, signal, limits, timeoutSeconds, loginLimitMs } = options;
   const command = argv[0] ?? "ssh";
-  const name = JSON.stringify(host);
+  const name = quote(host);
   const watch = new Watch();
   let loggingIn = true;
   const child = startChild(argv, {
@@ -214,7 +216,7 @@ async function startOver(
       channel,
       bytesBootstrapped: begun.bytesBootstrapped,
       async close() {
-        channel.fail(new UnreachableError(`The connection to ${JSON.stringify(host)} is closed`));
+        channel.fail(new UnreachableError(`The connection to ${quote(host)} is closed`));
         await child.stop();
         await running;
         patience.stop();

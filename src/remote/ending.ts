@@ -1,5 +1,7 @@
 /** Puts the end of a command into words that ended before the far side had begun: what it said, and what to do. */
+
 import { UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { Child } from "./process.ts";
 import { OLDEST_GLIBC } from "./target.ts";
 
@@ -78,7 +80,7 @@ export async function notStarted({ child, host, command, byHand, options }: Atte
       : adviceByStatus(status, options.script)) ??
     `try the same by hand: ${byHand}; -v shows the command and all it says`;
   return new UnreachableError(
-    `Cannot start blocksync on ${JSON.stringify(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
+    `Cannot start blocksync on ${quote(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
     { hint },
   );
 }

@@ -1,4 +1,5 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
+
 import {
   type Failure,
   type FailureKind,
@@ -7,6 +8,7 @@ import {
   type Overridable,
   ProtocolError,
 } from "../errors.ts";
+import { quote } from "../name.ts";
 import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
 import {
   type BlockData,
@@ -191,7 +193,7 @@ export interface SalvageRequest {
 
 function overridable(name: string): Overridable {
   const found = OVERRIDABLE.find((one) => one === name);
-  if (found === undefined) throw new ProtocolError(`Cannot open: ${JSON.stringify(name)} cannot be overridden`);
+  if (found === undefined) throw new ProtocolError(`Cannot open: ${quote(name)} cannot be overridden`);
   return found;
 }
 

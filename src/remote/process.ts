@@ -1,6 +1,8 @@
 /** The one door to child processes: a command with pipes on its input and output, and its last words kept. */
+
 import fs from "node:fs";
 import { type Failure, reason, UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { descriptorSink, descriptorSource } from "./descriptors.ts";
 import { printable } from "./printable.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
@@ -46,7 +48,7 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
     });
   } catch (cause) {
     for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);
-    throw new UnreachableError(`Cannot start ${JSON.stringify(argv[0])}: ${reason(cause)}`, {
+    throw new UnreachableError(`Cannot start ${quote(argv[0] ?? "")}: ${reason(cause)}`, {
       cause,
       hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
     });
@@ -138,7 +140,7 @@ async function collectLines(stream: ReadableStream<Uint8Array>, onLine: (line: s
 export async function explainEnd(child: Child, host: string, command: string): Promise<Failure> {
   const { text } = await child.ending();
   const said = child.lastLines.length > 0 ? `; its last words: ${child.lastLines.slice(-3).join(" | ")}` : "";
-  return new UnreachableError(`Lost the connection to ${JSON.stringify(host)}: ${command} ended with ${text}${said}`, {
+  return new UnreachableError(`Lost the connection to ${quote(host)}: ${command} ended with ${text}${said}`, {
     hint: "what was written so far stays written; run again, it goes on where it differs",
   });
 }

@@ -2,11 +2,13 @@
  * Puts a local endpoint behind a channel: what runs at the far end. It opens one path, once, on the controller's word,
  * and touches nothing else. It ends when its input ends, and after the first request that breaks the rules.
  */
+
 import { setTimeout } from "node:timers/promises";
 import { asFailure, ProtocolError } from "../errors.ts";
 import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import { type Permission, permitted } from "../local/permission.ts";
+import { quote } from "../name.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { type Channel, lostConnection, type Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
@@ -19,7 +21,7 @@ const LAST_WORDS_MS = 1000;
 
 function hashName(name: string): HashName {
   const known = HASH_NAMES.find((candidate) => candidate === name);
-  if (known === undefined) throw new ProtocolError(`Cannot open: ${JSON.stringify(name)} is no hash`);
+  if (known === undefined) throw new ProtocolError(`Cannot open: ${quote(name)} is no hash`);
   return known;
 }
 

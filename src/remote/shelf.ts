@@ -4,9 +4,11 @@
  * this very build, which both ends must be, and if nobody else can have written it: it is going to be run as whoever logs
  * in, perhaps as root.
  */
+
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { reason, systemCode, UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { isPrivate } from "./ownership.ts";
 import { type Program, programIn } from "./program.ts";
 import { MARK_WITHIN, programMark, type Target } from "./target.ts";
@@ -59,16 +61,16 @@ export function programFor(target: Target, build: string, host: string): Program
     try {
       const flaw = flawOf(path, target, build);
       if (flaw === undefined) return programIn(path, target, `program-${target.name}`);
-      flaws.push(`${JSON.stringify(path)} ${flaw}`);
+      flaws.push(`${quote(path)} ${flaw}`);
     } catch (error) {
-      if (systemCode(error) !== "ENOENT") flaws.push(`${JSON.stringify(path)} cannot be read: ${reason(error)}`);
+      if (systemCode(error) !== "ENOENT") flaws.push(`${quote(path)} cannot be read: ${reason(error)}`);
     }
   }
   const found = flaws.length === 0 ? "which is not here" : flaws.join("; ");
   throw new UnreachableError(
-    `Cannot start blocksync on ${JSON.stringify(host)}: it is Linux ${target.machine} with ${target.libc} and needs ${name}, ${found}`,
+    `Cannot start blocksync on ${quote(host)}: it is Linux ${target.machine} with ${target.libc} and needs ${name}, ${found}`,
     {
-      hint: `put ${name} of build ${build} (make dist builds it) into ${places.map((one) => JSON.stringify(one)).join(" or ")}; BLOCKSYNC_BINARIES names another directory`,
+      hint: `put ${name} of build ${build} (make dist builds it) into ${places.map((one) => quote(one)).join(" or ")}; BLOCKSYNC_BINARIES names another directory`,
     },
   );
 }

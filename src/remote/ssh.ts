@@ -1,6 +1,8 @@
 /** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
+
 import { basename } from "node:path";
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { quoteWord } from "./quote.ts";
 
 export interface RemoteHost {
@@ -38,8 +40,8 @@ export function checkHost(remote: RemoteHost): void {
   if (remote.host === "") throw new UsageError("The name of the host is empty");
   for (const word of [remote.host, remote.user ?? ""]) {
     if (word.startsWith("-"))
-      throw new UsageError(`The host ${JSON.stringify(word)} begins with "-", which ssh would take for an option`);
-    if (/[\s\0]/.test(word)) throw new UsageError(`The host ${JSON.stringify(word)} contains white space`);
+      throw new UsageError(`The host ${quote(word)} begins with "-", which ssh would take for an option`);
+    if (/[\s\0]/.test(word)) throw new UsageError(`The host ${quote(word)} contains white space`);
   }
 }
 

@@ -3,7 +3,9 @@
  * x86-64 build needs SSE4.2 and no more (it runs as qemu's Nehalem, not as Penryn; there is no other build for older
  * processors), its glibc builds use symbols up to GLIBC_2.17, its musl builds need libstdc++ besides. Pure.
  */
+
 import { ProtocolError, UnreachableError } from "../errors.ts";
+import { quote } from "../name.ts";
 
 export interface Target {
   /** As in the name of its file: "blocksync-linux-x64-musl". */
@@ -89,9 +91,9 @@ function isOlder(version: string, than: string): boolean {
  * @throws {ProtocolError} when the line is none.
  */
 export function targetOf(line: string, host: string): Target {
-  const what = `Cannot start blocksync on ${JSON.stringify(host)}`;
+  const what = `Cannot start blocksync on ${quote(host)}`;
   const [, system, machine, libc, version = "", rest = ""] = PROBED.exec(line) ?? [];
-  if (system === undefined) throw new ProtocolError(`${what}: it says ${JSON.stringify(line.slice(0, 200))}`);
+  if (system === undefined) throw new ProtocolError(`${what}: it says ${quote(line.slice(0, 200))}`);
   const refuse = (why: string, hint: string) => new UnreachableError(`${what}: ${why}`, { hint });
   const builds = TARGETS.filter((target) => system === "Linux" && target.machine === machine);
   if (builds.length === 0) throw refuse(`it is ${system} ${machine}, for which there is no blocksync`, ELSEWHERE);

@@ -2,9 +2,11 @@
  * Where words go: the terminal's standard error, or with --output a file. Standard output carries data only (JSON
  * events, the ranges of compare). Written synchronously, so nothing is lost when the process ends.
  */
+
 import fs from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola";
 import { IoError, reason, systemCode } from "../errors.ts";
+import { quote } from "../name.ts";
 import { canDraw } from "./display.ts";
 import { Screen } from "./screen.ts";
 
@@ -67,7 +69,7 @@ export function createOutput(options: OutputOptions): Output {
       // A pipe without a reader is refused, not waited for.
       fd = fs.openSync(options.file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666);
     } catch (error) {
-      throw new IoError(`Cannot open ${JSON.stringify(options.file)} for messages: ${reason(error)}`, {
+      throw new IoError(`Cannot open ${quote(options.file)} for messages: ${reason(error)}`, {
         cause: error,
         hint: "--output names a file in a directory that exists",
       });

@@ -2,7 +2,9 @@
  * GNU ddrescue's mapfile: which parts of a source were read and which were not (ddrescue manual, "Mapfile structure").
  * Lines are `POS STATUS [PASS]` once and then `POS SIZE STATUS`; numbers are decimal, or hexadecimal after 0x. Pure.
  */
+
 import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { ByteRange } from "./blocks.ts";
 
 /** "+" was read, "-" is bad, and "?", "*" and "/" are still to be tried in ddrescue's different ways. */
@@ -26,7 +28,7 @@ export function parseMap(text: string, name: string): MapArea[] {
   const numbered = lines.map((line, i) => ({ line, number: i + 1 }));
   const [position, ...areas] = numbered.filter(({ line }) => line !== "" && !line.startsWith("#"));
   const bad = (number: number) =>
-    new UsageError(`Cannot read the map ${JSON.stringify(name)}: line ${number} is none of a GNU ddrescue mapfile`, {
+    new UsageError(`Cannot read the map ${quote(name)}: line ${number} is none of a GNU ddrescue mapfile`, {
       hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
     });
   if (position === undefined) return [];

@@ -2,7 +2,9 @@
  * The algorithm, once: scan both sides, copy what differs, flush, confirm. It sees endpoints only, so push, pull, local
  * and remote to remote are this code with different endpoints plugged in.
  */
+
 import { RefusedError, refusedDestination, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
@@ -46,12 +48,12 @@ export function checkPair(
   destination: Description,
   options: { readonly exact: boolean },
 ): string[] {
-  const name = JSON.stringify(destination.label);
+  const name = quote(destination.label);
   if (source.identity !== "" && source.identity === destination.identity) {
     throw refusedDestination(
       destination.label,
       "same-file",
-      `it is the same ${source.kind} as the source ${JSON.stringify(source.label)}`,
+      `it is the same ${source.kind} as the source ${quote(source.label)}`,
       "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
     );
   }
@@ -60,7 +62,7 @@ export function checkPair(
     throw refusedDestination(
       destination.label,
       "overlap",
-      `it ${relation} the source ${JSON.stringify(source.label)}`,
+      `it ${relation} the source ${quote(source.label)}`,
       "a partition and its disk, or a loop device and its file, are the same bytes",
     );
   }

@@ -1,5 +1,7 @@
 /** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
+
 import { VerificationError } from "../errors.ts";
+import { quote } from "../name.ts";
 import { scanAhead } from "./ahead.ts";
 import {
   addRange,
@@ -131,11 +133,11 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
   const wrong = parts.flatMap((part) => part.wrong);
   const unstable = parts.flatMap((part) => part.unstable);
   const changed = parts.flatMap((part) => part.changed);
-  const sourceChanged = `the source ${JSON.stringify(source)} changed during the run: ${listed(changed)}`;
+  const sourceChanged = `the source ${quote(source)} changed during the run: ${listed(changed)}`;
   if (wrong.length > 0) {
     const also = changed.length > 0 ? `; moreover ${sourceChanged}` : "";
     throw new VerificationError(
-      `Verification failed: ${JSON.stringify(destination)} does not hold what was written: ${listed(wrong)}${also}`,
+      `Verification failed: ${quote(destination)} does not hold what was written: ${listed(wrong)}${also}`,
       {
         hint: "the device, or what lies below it, loses data: look at the kernel's messages (dmesg), and do not rely on it",
       },
@@ -143,7 +145,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
   }
   if (unstable.length > 0) {
     throw new VerificationError(
-      `Verification failed: ${JSON.stringify(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
+      `Verification failed: ${quote(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
       {
         hint: "the device, its cable or the memory is failing: look at the kernel's messages (dmesg), and do not rely on it",
       },
