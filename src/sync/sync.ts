@@ -3,14 +3,14 @@
  * and remote to remote are this code with different endpoints plugged in.
  */
 
-import { RefusedError, refusedDestination, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { sourceChanged } from "../errors.ts";
 import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
 import { type Compare, compareWithNothing } from "./compare.ts";
 import { Copier, type SkipOptions } from "./copy.ts";
 import type { CacheBypass, Description, Endpoint } from "./endpoint.ts";
+import { checkHashes, checkSame, type Identities } from "./pair.ts";
 import { BlockRecord } from "./record.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
 import { checkFindings, verifyRange } from "./verify.ts";
@@ -37,62 +37,6 @@ export interface SyncOptions {
   readonly changes: Changes | undefined;
   /** Called when that begins. */
   readonly onVerify: () => void;
-}
-
-/**
- * Checks, before anything is written, that the pair makes sense. Returns notices for the user.
- * @throws {RefusedError}
- */
-export function checkPair(
-  source: Description,
-  destination: Description,
-  options: { readonly exact: boolean },
-): string[] {
-  const name = quote(destination.label);
-  if (source.identity !== "" && source.identity === destination.identity) {
-    throw refusedDestination(
-      destination.label,
-      "same-file",
-      `it is the same ${source.kind} as the source ${quote(source.label)}`,
-      "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
-    );
-  }
-  if (source.within.includes(destination.identity) || destination.within.includes(source.identity)) {
-    const relation = source.within.includes(destination.identity) ? "contains" : "lies within";
-    throw refusedDestination(
-      destination.label,
-      "overlap",
-      `it ${relation} the source ${quote(source.label)}`,
-      "a partition and its disk, or a loop device and its file, are the same bytes",
-    );
-  }
-  if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
-    throw tooSmall(destination.label, source.sizeBytes, destination.sizeBytes);
-  }
-  const extra = destination.sizeBytes - source.sizeBytes;
-  if (extra <= 0) return [];
-  if (destination.kind === "device")
-    return [`${name} is ${extra} bytes larger than the source; what lies beyond is left alone`];
-  if (options.exact) return [];
-  return [`${name} is ${extra} bytes larger than the source and keeps its tail; --create-dest would cut it`];
-}
-
-/** Whether a dry run would find the size to be changed. */
-export function sizeDiffers(
-  source: Description,
-  destination: Description,
-  options: { readonly exact: boolean },
-): boolean {
-  if (destination.kind === "missing" || destination.sizeBytes < source.sizeBytes) return true;
-  return options.exact && destination.kind === "file" && destination.sizeBytes > source.sizeBytes;
-}
-
-/** Fails when two ends given the same hash and seed do not hash alike: comparing would be worthless. */
-export function checkHashes(source: Description, destination: Description): void {
-  const same =
-    source.zeroHash.length === destination.zeroHash.length &&
-    source.zeroHash.every((byte, i) => byte === destination.zeroHash[i]);
-  if (!same) throw new VerificationError("The two sides hash the same bytes differently");
 }
 
 export function layoutOf(source: Description, blockSize: number): BlockLayout {
@@ -180,11 +124,6 @@ async function verify(
   return bypasses.every((bypass) => bypass === "direct") ? "direct" : "dropped";
 }
 
-interface Identities {
-  readonly source: string;
-  readonly destination: string;
-}
-
 async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {
   const preparation = { exact: options.exact, dryRun: options.dryRun };
   const [source, destination] = await Promise.all([
@@ -192,16 +131,6 @@ async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions
     lane.destination.prepare(layout.sizeBytes, preparation),
   ]);
   return { source, destination };
-}
-
-/** A name that stands for several hosts, or a file that was replaced: the lanes would work on different things. */
-function checkSame(first: Identities, further: Identities): void {
-  for (const side of ["source", "destination"] as const) {
-    if (first[side] === further[side]) continue;
-    throw new RefusedError(`Refused to go on: another lane found another ${side} under the same name (other-${side})`, {
-      hint: "the host's name may stand for several machines; name one of them, or leave --workers out",
-    });
-  }
 }
 
 /** What a lane's blocks need, in ascending order. */

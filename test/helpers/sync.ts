@@ -5,8 +5,9 @@ import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { type Compare, compareHashes } from "../../src/sync/compare.ts";
 import type { SkipOptions } from "../../src/sync/copy.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
+import { checkPair } from "../../src/sync/pair.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
-import { checkPair, type Lane, layoutOf, type SyncOptions, synchronize } from "../../src/sync/sync.ts";
+import { type Lane, layoutOf, type SyncOptions, synchronize } from "../../src/sync/sync.ts";
 import { type OpenEndpoint, openLocal, openRemote } from "./endpoints.ts";
 
 export interface SyncResult {
