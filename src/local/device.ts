@@ -13,7 +13,6 @@ import {
   IoError,
   isMediumError,
   ReadError,
-  type RefusedError,
   reason,
   refusedDestination,
   remedy,
@@ -38,6 +37,7 @@ import {
   zeroDevice,
 } from "./kernel.ts";
 import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
+import { empty, readOnly, sizeless } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { deviceNumber, SysDevice } from "./sysfs.ts";
 
@@ -149,7 +149,10 @@ export class Device {
         throw readOnly(label);
       }
       const directory = mode === "create" ? dirname(path) : undefined;
-      return new Device(file, label, kind, kind === "device" ? deviceSize(fd) : Number(stat.size), stat, directory);
+      const sizeBytes = kind === "device" ? deviceSize(fd) : Number(stat.size);
+      if (kind === "device" && sizeBytes === 0) throw empty(label);
+      if (sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0) throw sizeless(label);
+      return new Device(file, label, kind, sizeBytes, stat, directory);
     } catch (error) {
       await file.close();
       throw error instanceof Failure ? error : cannot("open", label, error);
@@ -390,9 +393,4 @@ export class Device {
     const hint = `the destination is a mixture of old and new until a run succeeds: ${remedy(cause) ?? "mend the cause and run again"}`;
     return new IoError(text, action === "write" ? { cause, hint } : { cause });
   }
-}
-
-function readOnly(label: string): RefusedError {
-  const hint = "take off its write protection: the switch of a card, or blockdev --setrw";
-  return refusedDestination(label, "read-only", "the device is read-only", hint);
 }
