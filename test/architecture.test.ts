@@ -161,6 +161,17 @@ test("cli/ imports only the rooms, citty and node modules", () => {
   expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
 });
 
+test("local/system/ is entered by picture.ts alone, and knows of local/ nothing but kernel.ts", () => {
+  const inside = SOURCES.filter((file) => file.name.startsWith("local/system/"));
+  expect(inside.length).toBeGreaterThan(1);
+  const entries = SOURCES.filter((file) => !inside.includes(file)).flatMap((file) =>
+    file.imports.filter((one) => one.startsWith("local/system/")),
+  );
+  expect([...new Set(entries)]).toEqual(["local/system/picture.ts"]);
+  const leaving = inside.flatMap((file) => file.imports.filter((one) => one.startsWith("local/")));
+  expect(leaving.filter((one) => !one.startsWith("local/system/") && one !== "local/kernel.ts")).toEqual([]);
+});
+
 test("main.ts is imported by nobody, cli/ by main.ts alone", () => {
   expect(importersOf((imported) => imported === "main.ts")).toEqual([]);
   const outside = SOURCES.filter((file) => file.room !== "cli");

@@ -9,10 +9,8 @@ import { IoError, type Overridable, type RefusedError, refusedDestination } from
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
-import { identityOf } from "./layers.ts";
 import { statPath } from "./stat.ts";
-import { deviceNumber, look, SysDevice } from "./sysfs.ts";
-import { usesOf } from "./uses.ts";
+import { deviceNumber, identityOf, look, SysDevice, usesOf } from "./system/picture.ts";
 
 /** udev holds the lock while it looks at a disk, which is over in much less. */
 const LOCK_WAIT_MS = 3000;

@@ -36,10 +36,9 @@ import {
   tryLock,
   zeroDevice,
 } from "./kernel.ts";
-import { backingFilesOf, identityOf, layersOf } from "./layers.ts";
 import { empty, readOnly, sizeless } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
-import { deviceNumber, SysDevice } from "./sysfs.ts";
+import { backingFilesOf, deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth

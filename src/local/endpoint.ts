@@ -24,11 +24,11 @@ import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
-import { layersOfNew } from "./layers.ts";
 import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
+import { layersOfNew } from "./system/picture.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
 export const READ_LENGTH = 1 << 20;

@@ -7,7 +7,7 @@ import { Failure } from "../errors.ts";
 import { type Content, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
 import type { Device } from "./device.ts";
 import { cleanText, Ends, HEAD_LENGTH, signaturesOf, TAIL_LENGTH } from "./signatures.ts";
-import { readLine, SysDevice } from "./sysfs.ts";
+import { readLine, SysDevice } from "./system/picture.ts";
 
 /** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
 const SYSFS_SECTOR = 512;

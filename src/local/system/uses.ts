@@ -1,7 +1,7 @@
 /** Who uses a file or block device on this machine: the running system, a mount, swap, a device made of it. */
 
 import type fs from "node:fs";
-import { quote } from "../name.ts";
+import { quote } from "../../name.ts";
 import { backingIdentity, deviceIdentity, deviceLayers, identityOf } from "./layers.ts";
 import { mounts, swaps } from "./mounts.ts";
 import { deviceNumber, look, loopDevices, SysDevice } from "./sysfs.ts";
