@@ -16,6 +16,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   losetup: "mount",
   nbdkit: "nbdkit",
   nbdfuse: "libnbd-bin",
+  ddrescuelog: "gddrescue",
   zsh: "zsh",
   fish: "fish",
   tcsh: "tcsh",

@@ -1,9 +1,10 @@
 /** What a change map remembers, against plain lists. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { addLeaf, BlockLayout, type ByteRange, emptyLeafSet, LEAF_SIZE, leafCount } from "../src/sync/blocks.ts";
+import { addLeaf, BlockLayout, emptyLeafSet, LEAF_SIZE, leafCount } from "../src/sync/blocks.ts";
 import { type ChangeRange, Changes } from "../src/sync/changes.ts";
 import { type LeafKind, LeafMap } from "../src/sync/leaf-map.ts";
+import type { ByteRange } from "../src/sync/ranges.ts";
 
 const TIB = 2 ** 40;
 const OPTIONS = { exact: true, zeroLeafHash: () => new Uint8Array(8) };

@@ -1,9 +1,8 @@
 /** --map with the compiled program: what it shows and writes after every kind of run, and what it refuses. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import type { ByteRange } from "../src/sync/blocks.ts";
-import { addRange } from "../src/sync/blocks.ts";
 import type { ChangeRange } from "../src/sync/changes.ts";
+import { addRange, type ByteRange } from "../src/sync/ranges.ts";
 import { BINARY, fakeSsh, run } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { mounted } from "./helpers/disk.ts";

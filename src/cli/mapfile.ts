@@ -27,6 +27,6 @@ export class MapFile {
 
   /** @throws {IoError} */
   save(map: readonly MapArea[]): void {
-    this.#file.replace([formatMap(map, VERSION)]);
+    this.#file.replace(formatMap(map, [`Mapfile. Created by blocksync version ${VERSION}`]));
   }
 }

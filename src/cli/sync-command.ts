@@ -1,11 +1,11 @@
 /** blocksync [sync] */
 
 import fs from "node:fs";
-import { ExitCode, UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { ExitCode } from "../errors.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { areasWith, type MapArea, mapAfter, without } from "../sync/mapfile.ts";
+import { areasWith, fitMap, mapAfter } from "../sync/mapfile.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
+import { without } from "../sync/ranges.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
@@ -45,8 +45,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
       report.start(source.label, destination.label, statistics, hash, () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
-      const map = mapFile?.old ?? [];
-      checkMap(map, from);
+      const map = fitMap(mapFile?.old ?? [], from.sizeBytes, from.label);
       const known = options.retries === undefined ? areasWith(map, "-") : [];
       // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
       const held = to.blank ? 0 : to.sizeBytes;
@@ -109,13 +108,4 @@ function sizeText(from: Description, to: Description, exact: boolean, dryRun: bo
   if (old < size) return `the destination ${dryRun ? "would grow" : "grew"} ${change}`;
   if (exact) return `the destination ${dryRun ? "would be" : "was"} cut ${change}`;
   return dryRun ? undefined : `the destination kept its ${old - size} bytes beyond the source's end`;
-}
-
-/** A map from another rescue would call good what is bad. @throws {UsageError} */
-function checkMap(map: readonly MapArea[], source: Description): void {
-  const last = map.at(-1);
-  if (last === undefined || last.offset + last.length === source.sizeBytes) return;
-  throw new UsageError(
-    `The map is about ${last.offset + last.length} bytes, ${quote(source.label)} has ${source.sizeBytes}: it belongs to another source`,
-  );
 }

@@ -2,7 +2,6 @@
 import { IoError, notHeld, ReadError } from "../errors.ts";
 import {
   addSectors,
-  type ByteRange,
   emptySectorSet,
   hasSectors,
   LEAF_SIZE,
@@ -11,6 +10,7 @@ import {
   sectorRuns,
 } from "../sync/blocks.ts";
 import type { Salvage } from "../sync/endpoint.ts";
+import type { ByteRange } from "../sync/ranges.ts";
 import type { Device } from "./device.ts";
 import { directBuffer } from "./direct.ts";
 

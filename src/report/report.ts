@@ -3,7 +3,7 @@
  * The summary is always the last line, also after a failure.
  */
 import type { Failure } from "../errors.ts";
-import type { ByteRange } from "../sync/blocks.ts";
+import type { ByteRange } from "../sync/ranges.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { wantsColour } from "./display.ts";
 import { formatBytes } from "./format.ts";

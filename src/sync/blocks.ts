@@ -1,5 +1,7 @@
 /** Block and leaf arithmetic. Offsets, lengths and sizes are bytes; an index counts blocks or leaves from 0. */
 
+import type { ByteRange } from "./ranges.ts";
+
 /** The unit that is sent and written: 4 KiB, the page size and the physical sector of current disks. */
 export const LEAF_SIZE = 4096;
 /** The smallest piece a disk reads or fails to read. */
@@ -90,19 +92,6 @@ export function countLeaves(set: LeafSet): number {
   let count = 0;
   for (let bits of set) for (; bits !== 0; bits &= bits - 1) count++;
   return count;
-}
-
-/** A part of something; offset and length are bytes. */
-export interface ByteRange {
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** Appends a range to others that all end before it, joined with the last where they meet. */
-export function addRange(ranges: ByteRange[], { offset, length }: ByteRange): void {
-  const last = ranges.at(-1);
-  if (last === undefined || last.offset + last.length !== offset) ranges.push({ offset, length });
-  else ranges[ranges.length - 1] = { offset: last.offset, length: last.length + length };
 }
 
 /** Runs of neighbours in a set of pieces of `size` bytes, within the block. */

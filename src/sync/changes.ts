@@ -2,16 +2,9 @@
  * Where in a device a run found differences, for the change map. Memory is bounded whatever the size: exact counts of
  * bytes for a fixed number of cells, and where it is wanted to the leaf a LeafMap. What is added may come in any order.
  */
-import {
-  type BlockLayout,
-  type ByteRange,
-  equalBytes,
-  LEAF_SIZE,
-  type LeafSet,
-  leafCount,
-  leafRuns,
-} from "./blocks.ts";
+import { type BlockLayout, equalBytes, LEAF_SIZE, type LeafSet, leafCount, leafRuns } from "./blocks.ts";
 import { LeafMap } from "./leaf-map.ts";
+import type { ByteRange } from "./ranges.ts";
 
 /** "zero": differs, and is all zero in the source. */
 export type ChangeKind = "differ" | "zero" | "unreadable";

@@ -1,10 +1,8 @@
 /** Makes single blocks of the destination equal to the source, many at once. */
 import { notHeld, ReadError } from "../errors.ts";
 import {
-  addRange,
   addSectors,
   type BlockLayout,
-  type ByteRange,
   countLeaves,
   emptySectorSet,
   equalBytes,
@@ -19,7 +17,7 @@ import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
-import { without } from "./mapfile.ts";
+import { addRange, type ByteRange, without } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";

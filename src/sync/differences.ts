@@ -3,7 +3,6 @@ import { scanAhead } from "./ahead.ts";
 import {
   addLeaf,
   type BlockLayout,
-  type ByteRange,
   emptyLeafSet,
   equalBytes,
   LEAF_SIZE,
@@ -16,6 +15,7 @@ import type { Compare } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
 import type { Fingerprint } from "./fingerprint.ts";
+import type { ByteRange } from "./ranges.ts";
 import type { LaneStatistics } from "./statistics.ts";
 
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */

@@ -2,7 +2,8 @@
  * Remembers leaves of two kinds in bounded memory, in whatever order they come: a sparse map that puts two neighbouring
  * units into one, again and again, when it would grow too large.
  */
-import { addLeaf, type ByteRange, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
+import { addLeaf, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
+import type { ByteRange } from "./ranges.ts";
 
 /** Units that are remembered together, in 1 KiB; a part of a device that is equal takes no memory. */
 const CHUNK = 4096;

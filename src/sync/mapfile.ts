@@ -1,68 +1,150 @@
 /**
- * GNU ddrescue's mapfile: which parts of a source were read and which were not (ddrescue manual, "Mapfile structure").
- * Lines are `POS STATUS [PASS]` once and then `POS SIZE STATUS`; numbers are decimal, or hexadecimal after 0x. Pure.
+ * GNU ddrescue's mapfile: which parts of a source were read and which were not (ddrescue manual, "Mapfile structure", and
+ * read_mapfile() in mapfile.cc of version 1.27, which this agrees with in what it takes and what it refuses). Pure.
+ *
+ * `#` at the beginning of a line or after white space begins a comment. The first line that is left is the status line
+ * `POS STATUS [PASS]`, each further one an area `POS SIZE STATUS`; areas follow each other without a gap, from wherever the
+ * first one begins. Numbers are those of C: 0x is hexadecimal, a leading 0 octal; PASS is decimal.
  */
-
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import type { ByteRange } from "./blocks.ts";
+import { addRange, type ByteRange, without } from "./ranges.ts";
 
 /** "+" was read, "-" is bad, and "?", "*" and "/" are still to be tried in ddrescue's different ways. */
-type Status = "+" | "-" | "?" | "*" | "/";
+export type Status = "+" | "-" | "?" | "*" | "/";
 
 export interface MapArea extends ByteRange {
   readonly status: Status;
 }
 
-const NUMBER = "(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})";
-const POSITION = new RegExp(`^${NUMBER}[ \\t]+[?*/+FG-](?:[ \\t]+[0-9]+)?$`);
-const AREA = new RegExp(`^${NUMBER}[ \\t]+${NUMBER}[ \\t]+([?*/+-])$`);
+const STATUSES: readonly Status[] = ["+", "-", "?", "*", "/"];
+
+/** What ddrescue keeps of a line. */
+const MAX_LINE_LENGTH = 127;
+/** LLONG_MAX, at which scanf() stops counting. */
+const MAX_NUMBER = 2n ** 63n - 1n;
+
+/** As scanf() takes a number with %lli, with the white space before it: "0x" alone is 0, "08" is 0 and an 8 that follows. */
+const NUMBER = /[ \t\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]*|0[0-7]*|[1-9][0-9]*)/y;
+const POSITION_STATUS = /[ \t\v\f\r]*[?*/+FG-](?:[ \t\v\f\r]*([+-]?[0-9]+))?/y;
+const AREA_STATUS = /[ \t\v\f\r]*([?*/+-])/y;
+
+/** A line as ddrescue sees it, without its comment and the white space before it. */
+function cleaned(line: string): string {
+  const text = line.replace(/^[ \t\v\f\r]+/, "");
+  const comment = text.startsWith("#") ? 0 : text.search(/[ \t\v\f\r]#/);
+  return (comment < 0 ? text : text.slice(0, comment)).slice(0, MAX_LINE_LENGTH);
+}
+
+/** Reads one line from its beginning on. */
+class Scanner {
+  readonly #line: string;
+  #at = 0;
+
+  constructor(line: string) {
+    this.#line = line;
+  }
+
+  #take(pattern: RegExp): RegExpExecArray | undefined {
+    pattern.lastIndex = this.#at;
+    const match = pattern.exec(this.#line) ?? undefined;
+    if (match !== undefined) this.#at = pattern.lastIndex;
+    return match;
+  }
+
+  number(): bigint | undefined {
+    const [, sign, digits = ""] = this.#take(NUMBER) ?? [];
+    if (sign === undefined) return undefined;
+    const octal = /^0[0-7]/.test(digits);
+    const value = octal ? BigInt(`0o${digits}`) : BigInt(/^0[xX]$/.test(digits) ? "0" : digits);
+    const signed = sign === "-" ? -value : value;
+    return signed > MAX_NUMBER ? MAX_NUMBER : signed;
+  }
+
+  status(): Status | undefined {
+    const [, status] = this.#take(AREA_STATUS) ?? [];
+    return isStatus(status) ? status : undefined;
+  }
+
+  /** Whether a status of the status line follows, and a pass from 1 on where there is one; scanf() keeps 32 bits of it. */
+  isPositionStatus(): boolean {
+    const match = this.#take(POSITION_STATUS);
+    return match !== undefined && (match[1] === undefined || BigInt.asIntN(32, BigInt(match[1])) >= 1n);
+  }
+}
 
 function isStatus(text: string | undefined): text is Status {
   return text === "+" || text === "-" || text === "?" || text === "*" || text === "/";
 }
 
-/** Reads a mapfile; `name` is its name in messages. @throws {UsageError} when it is none. */
+/**
+ * Reads a mapfile; `name` is its name in messages. Areas are in ascending order and follow each other; what lies beyond 2^53
+ * is cut off, as no source is longer. Empty for a file without a status line. @throws {UsageError} when it is none.
+ */
 export function parseMap(text: string, name: string): MapArea[] {
-  const lines = text.split("\n").map((line) => line.trim());
-  const numbered = lines.map((line, i) => ({ line, number: i + 1 }));
-  const [position, ...areas] = numbered.filter(({ line }) => line !== "" && !line.startsWith("#"));
-  const bad = (number: number) =>
-    new UsageError(`Cannot read the map ${quote(name)}: line ${number} is none of a GNU ddrescue mapfile`, {
+  const areas: MapArea[] = [];
+  let end: bigint | undefined;
+  let begun = false;
+  let number = 0;
+  const bad = (what: string) =>
+    new UsageError(`Cannot read the map ${quote(name)}: line ${number} ${what}`, {
       hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
     });
-  if (position === undefined) return [];
-  if (!POSITION.test(position.line)) throw bad(position.number);
-  let end = 0;
-  return areas.map(({ line, number }) => {
-    const [, offsetText = "", lengthText = "", status] = AREA.exec(line) ?? [];
-    const [offset, length] = [Number(offsetText), Number(lengthText)];
-    const fits = Number.isSafeInteger(offset + length) && offset === end && length > 0;
-    if (!isStatus(status) || !fits) throw bad(number);
-    end = offset + length;
-    return { offset, length, status };
-  });
-}
-
-/** Areas of one kind; neighbours are not joined. */
-export function areasWith(map: readonly MapArea[], status: Status): ByteRange[] {
-  return map.filter((area) => area.status === status).map(({ offset, length }) => ({ offset, length }));
-}
-
-/** What of `ranges` lies outside all of `others`; both in ascending order without overlap. */
-export function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): ByteRange[] {
-  return ranges.flatMap((range) => {
-    const parts: ByteRange[] = [];
-    let start = range.offset;
-    const end = range.offset + range.length;
-    for (const other of others) {
-      if (other.offset >= end || other.offset + other.length <= start) continue;
-      if (other.offset > start) parts.push({ offset: start, length: other.offset - start });
-      start = Math.min(end, other.offset + other.length);
+  for (const line of text.split("\n")) {
+    number++;
+    const content = cleaned(line);
+    if (content === "") continue;
+    const scanner = new Scanner(content);
+    const offset = scanner.number();
+    if (!begun) {
+      begun = true;
+      if (offset === undefined || offset < 0n || !scanner.isPositionStatus())
+        throw bad("is none of a GNU ddrescue mapfile");
+      continue;
     }
-    if (start < end) parts.push({ offset: start, length: end - start });
-    return parts;
-  });
+    const size = scanner.number();
+    const status = scanner.status();
+    const isArea = offset !== undefined && size !== undefined && offset >= 0n && (size > 0n || size + offset === 0n);
+    if (!isArea || status === undefined) throw bad("is none of a GNU ddrescue mapfile");
+    if (end !== undefined && offset !== end) throw bad("does not begin where the area before it ends");
+    end = offset + size > MAX_NUMBER ? MAX_NUMBER : offset + size;
+    const [from, to] = [offset, end].map((value) => Math.min(Number(value), Number.MAX_SAFE_INTEGER));
+    if (from !== undefined && to !== undefined && from < to) areas.push({ offset: from, length: to - from, status });
+  }
+  return areas;
+}
+
+/**
+ * The map for a source of this size: what it leaves out is untried, and what was not read beyond the source's end is cut off,
+ * as ddrescue has it. @throws {UsageError} for one that has read what this source has not: it is another one's.
+ */
+export function fitMap(map: readonly MapArea[], sizeBytes: number, source: string): MapArea[] {
+  const fitted: MapArea[] = [];
+  let position = 0;
+  const add = (end: number, status: Status) => {
+    const stop = Math.min(end, sizeBytes);
+    if (stop > position) fitted.push({ offset: position, length: stop - position, status });
+    position = Math.max(position, stop);
+  };
+  for (const { offset, length, status } of map) {
+    const end = offset + length;
+    if (end > sizeBytes && (status === "+" || offset > sizeBytes)) {
+      throw new UsageError(
+        `The map is about ${end} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
+      );
+    }
+    add(offset, "?");
+    add(end, status);
+  }
+  add(sizeBytes, "?");
+  return fitted;
+}
+
+/** Areas of these kinds; neighbours are joined. */
+export function areasWith(map: readonly MapArea[], ...statuses: readonly Status[]): ByteRange[] {
+  const ranges: ByteRange[] = [];
+  for (const area of map) if (statuses.includes(area.status)) addRange(ranges, area);
+  return ranges;
 }
 
 /**
@@ -75,29 +157,37 @@ export function mapAfter(
   old: readonly MapArea[],
   complete: boolean,
 ): MapArea[] {
-  const rest = without([{ offset: 0, length: sizeBytes }], bad);
-  const known = complete ? [] : old.flatMap((area) => withStatus(without([area], bad), area.status));
-  const unknown = withStatus(without(rest, known), complete ? "+" : "?");
-  return [...withStatus(bad, "-"), ...known, ...unknown].sort((a, b) => a.offset - b.offset);
+  const all = [{ offset: 0, length: sizeBytes }];
+  if (complete)
+    return mergedMap([
+      [bad, "-"],
+      [without(all, bad), "+"],
+    ]);
+  const kept = STATUSES.map((status) => [without(areasWith(old, status), bad), status] as const);
+  return mergedMap([[bad, "-"], ...kept, [without(without(all, bad), old), "?"]]);
 }
 
-function withStatus(ranges: readonly ByteRange[], status: Status): MapArea[] {
-  return ranges.map(({ offset, length }) => ({ offset, length, status }));
+/** Lists of areas, each with its status, as one map; they must not overlap. */
+export function mergedMap(parts: readonly (readonly [ranges: readonly ByteRange[], status: Status])[]): MapArea[] {
+  return parts
+    .flatMap(([ranges, status]) => ranges.map(({ offset, length }) => ({ offset, length, status })))
+    .sort((a, b) => a.offset - b.offset);
 }
 
 function hexadecimal(value: number): string {
   return `0x${value.toString(16).toUpperCase().padStart(8, "0")}`;
 }
 
-export function formatMap(map: readonly MapArea[], version: string): string {
-  const complete = map.every(({ status }) => status === "+" || status === "-");
-  const position = map.find(({ status }) => status === "?")?.offset ?? 0;
-  return [
-    `# Mapfile. Created by blocksync version ${version}`,
-    "# current_pos  current_status  current_pass",
-    `${hexadecimal(position)}     ${complete ? "+" : "?"}               1`,
-    "#      pos        size  status",
-    ...map.map(({ offset, length, status }) => `${hexadecimal(offset)}  ${hexadecimal(length)}  ${status}`),
-    "",
-  ].join("\n");
+/** The kinds of areas in the order in which ddrescue works on them. */
+const PHASES = ["?", "*", "/"] as const;
+
+/** The mapfile's text, in pieces. `comments` are lines of its heading. The status line says where to go on, or that all is tried. */
+export function* formatMap(map: readonly MapArea[], comments: readonly string[]): Generator<string> {
+  const status = PHASES.find((phase) => map.some((area) => area.status === phase)) ?? "+";
+  const position = status === "+" ? 0 : (map.find((area) => area.status === status)?.offset ?? 0);
+  for (const comment of comments) yield `# ${comment}\n`;
+  yield "# current_pos  current_status  current_pass\n";
+  yield `${hexadecimal(position)}     ${status}               1\n`;
+  yield "#      pos        size  status\n";
+  for (const area of map) yield `${hexadecimal(area.offset)}  ${hexadecimal(area.length)}  ${area.status}\n`;
 }

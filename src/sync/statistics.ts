@@ -1,6 +1,7 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
-import { addRange, type BlockLayout, type BlockRange, type ByteRange, splitRange } from "./blocks.ts";
+import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
 import type { CacheBypass } from "./endpoint.ts";
+import { addRange, type ByteRange } from "./ranges.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {

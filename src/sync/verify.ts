@@ -3,18 +3,10 @@
 import { VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { scanAhead } from "./ahead.ts";
-import {
-  addRange,
-  type BlockLayout,
-  type BlockRange,
-  type ByteRange,
-  equalBytes,
-  otherSectors,
-  type SectorSet,
-} from "./blocks.ts";
+import { type BlockLayout, type BlockRange, equalBytes, otherSectors, type SectorSet } from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { without } from "./mapfile.ts";
+import { addRange, type ByteRange, without } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 
 /** Bytes of whole blocks, neighbours joined. */

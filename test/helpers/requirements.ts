@@ -55,6 +55,7 @@ export const NEEDS = {
       : !fs.existsSync("/dev/fuse")
         ? "this kernel has no FUSE"
         : undefined,
+  ddrescue: has("ddrescue") && has("ddrescuelog") ? undefined : "GNU ddrescue is not installed (gddrescue)",
   buildah: !root
     ? "a container's devices need root"
     : !has("buildah") || !has("runc")
