@@ -1,4 +1,181 @@
+/** An endpoint on this machine: the contract, and what only this one has: descriptors, devices, a pool. */
+import { describe, expect, test } from "bun:test";
+import fs from "node:fs";
+import { Descriptor } from "../src/local/descriptor.ts";
+import { Device } from "../src/local/device.ts";
+import { BufferPool } from "../src/local/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
+import { bytes } from "./helpers/bytes.ts";
 import { openLocal } from "./helpers/endpoints.ts";
+import { attachLoop } from "./helpers/loop.ts";
+import { testWith } from "./helpers/requirements.ts";
+import { tempDir } from "./helpers/temp.ts";
+import { describeLending, describeMuch } from "./lending-suite.ts";
+
+const BLOCK = 64 << 10;
+const PREPARE = { exact: false, dryRun: false };
 
 describeEndpoint("LocalEndpoint", openLocal);
+describeLending("LocalEndpoint", openLocal);
+describeMuch("LocalEndpoint", openLocal);
+
+/** What this process has open of these paths and what lies in them. */
+function openOf(...paths: readonly string[]): string[] {
+  const targets = fs.readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  return targets.filter((target) => paths.some((path) => target === path || target.startsWith(`${path}/`)));
+}
+
+describe("LocalEndpoint lets go", () => {
+  test("of the data of a write that fails, once", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(511, BLOCK));
+    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    await source.prepare(BLOCK, PREPARE);
+    let released = 0;
+    for (let i = 0; i < 40; i++) {
+      const data = await source.read(0, { kind: "all" });
+      const release = () => {
+        released++;
+        data.release();
+      };
+      // It is open for reading only.
+      await expect(source.write(0, { ...data, release })).rejects.toThrow("Cannot write");
+    }
+    expect(released).toBe(40);
+    await source.close();
+  });
+
+  test("of those who wait for memory, when it is closed", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
+    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    await source.prepare(BLOCK, PREPARE);
+    const held = await Promise.all(Array.from({ length: 16 }, () => source.read(0, { kind: "all" })));
+    const waiting = source.read(0, { kind: "all" });
+    waiting.catch(() => undefined);
+    await source.close();
+    await expect(waiting).rejects.toThrow("it is closed");
+    for (const { release } of held) release();
+  });
+
+  test("of every descriptor, also of one for direct reads and of a file that is still being created", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(513, BLOCK));
+    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    await source.prepare(BLOCK, PREPARE);
+    const direct = (await source.bypassCache()) === "direct";
+    expect(openOf(dir.path)).toEqual(direct ? [dir.file("s"), dir.file("s")] : [dir.file("s")]);
+    const destination = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    const preparing = destination.prepare(BLOCK, PREPARE);
+    await Promise.all([source.close(), destination.close()]);
+    expect(openOf(dir.path)).toEqual([]);
+    await preparing;
+  });
+
+  testWith("loop")("of a device, the whole disk it locked, and the file below it", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("disk"), bytes(514, BLOCK));
+    using loop = attachLoop(dir.file("disk"));
+    const destination = await openLocal(loop.path, { role: "destination", blockSize: BLOCK });
+    await destination.prepare(BLOCK, PREPARE);
+    const lock = () => Bun.spawnSync(["flock", "--nonblock", loop.path, "true"]).exitCode;
+    expect(lock()).toBe(1);
+    await destination.bypassCache();
+    await destination.close();
+    expect(lock()).toBe(0);
+    expect(openOf(dir.path, loop.path)).toEqual([]);
+  });
+
+  test("of what turns out to be another file than was looked at", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), "one");
+    fs.writeFileSync(dir.file("other"), "other");
+    const opening = Device.open(dir.file("s"), "s", "read");
+    // It was looked at by now, and is being opened.
+    fs.renameSync(dir.file("other"), dir.file("s"));
+    const outcome = await opening.then(
+      async (device) => {
+        await device.close();
+        return "opened in time";
+      },
+      (error: unknown) => (error instanceof Error ? error.message : error),
+    );
+    expect(["opened in time", 'Cannot open "s": it was replaced while it was opened']).toContain(String(outcome));
+    expect(openOf(dir.path)).toEqual([]);
+  });
+});
+
+describe("LocalEndpoint.bypassCache()", () => {
+  testWith("loop")("has reads of a device come from what lies below it, now and from then on", async () => {
+    using dir = tempDir();
+    const [old, changed, again] = [bytes(515, BLOCK), bytes(516, BLOCK), bytes(517, BLOCK)];
+    fs.writeFileSync(dir.file("disk"), old);
+    using loop = attachLoop(dir.file("disk"));
+    const endpoint = await openLocal(loop.path, { role: "source", blockSize: BLOCK });
+    await endpoint.prepare(BLOCK, PREPARE);
+    const read = async () => {
+      const { bytes: found, release } = await endpoint.read(0, { kind: "all" });
+      const copy = Buffer.from(found);
+      release();
+      return [old, changed, again].findIndex((one) => one.equals(copy));
+    };
+    const change = (data: Buffer) => {
+      const fd = fs.openSync(dir.file("disk"), "r+");
+      fs.writeSync(fd, data, 0, BLOCK, 0);
+      fs.closeSync(fd);
+    };
+    expect(await read()).toBe(0);
+    change(changed);
+    // The device's own cache holds what it was.
+    expect(await read()).toBe(0);
+    expect(await endpoint.bypassCache()).toBe("direct");
+    expect(await read()).toBe(1);
+    change(again);
+    expect(await read()).toBe(2);
+    await endpoint.close();
+  });
+});
+
+describe("Descriptor", () => {
+  test("is closed after the calls under way, and takes no more", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(518, 1 << 20));
+    const descriptor = await Descriptor.open(dir.file("s"), fs.constants.O_RDONLY);
+    const buffers = Array.from({ length: 8 }, () => Buffer.alloc(1 << 20));
+    let done = 0;
+    const reading = buffers.map(async (buffer) => {
+      expect(await descriptor.read(buffer, 0, 0)).toBe(1 << 20);
+      done++;
+    });
+    await descriptor.close();
+    expect(done).toBe(8);
+    await Promise.all(reading);
+    expect(buffers.every((buffer) => buffer.equals(bytes(518, 1 << 20)))).toBe(true);
+    await expect(descriptor.read(Buffer.alloc(1), 0, 0)).rejects.toThrow("it is closed");
+  });
+});
+
+test("BufferPool lends as many buffers as it has, each to one, and fails those who wait", async () => {
+  const pool = new BufferPool(4096, 2);
+  const [first, second] = await Promise.all([pool.take(), pool.take()]);
+  let third: Buffer | undefined;
+  const waiting = pool.take().then((buffer) => {
+    third = buffer;
+  });
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(third).toBeUndefined();
+  pool.give(first);
+  await waiting;
+  expect(third).toBe(first);
+  expect(first).not.toBe(second);
+  const refused = pool.take();
+  pool.fail(new Error("closed"));
+  await expect(refused).rejects.toThrow("closed");
+});

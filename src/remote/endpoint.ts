@@ -108,7 +108,8 @@ export class RemoteEndpoint implements Endpoint {
     const frame = await this.#channel.request(encode.salvage(index, known, retries), MessageType.salvaged);
     try {
       const { sectors, bytes } = decode.salvaged(frame, this.#layout.lengthOf(index));
-      return { sectors, bytes: bytes.slice() };
+      // A copy, which slice() of a Buffer is not: the frame's memory is the next one's.
+      return { sectors, bytes: Uint8Array.from(bytes) };
     } finally {
       frame.release();
     }
