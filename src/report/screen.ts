@@ -11,6 +11,11 @@ export type Drawing = (columns: number) => readonly string[];
 
 const ERASE_BELOW = "\x1b[J";
 const ERASE_LINE_END = "\x1b[K";
+/**
+ * The kernel sends the signal of Ctrl-Z first and shows ^Z after it (n_tty_receive_signal_char() in drivers/tty/n_tty.c),
+ * on another core or once it gets the processor again: so long it is waited for, in milliseconds.
+ */
+const ECHO_MS = 50;
 const up = (rows: number) => (rows === 0 ? "" : `\x1b[${rows}A`);
 
 export class Screen {
@@ -18,6 +23,7 @@ export class Screen {
   #drawing: Drawing | undefined;
   /** What is on the terminal below the cursor, or with `open` on its line. */
   #drawn = "";
+  #suspending: Timer | undefined;
 
   /** `write` writes to standard error, at once. */
   constructor(write: (text: string) => void) {
@@ -25,6 +31,8 @@ export class Screen {
     process.on("SIGWINCH", () => this.#draw());
     process.on("SIGTSTP", this.#suspend);
     process.on("SIGCONT", () => {
+      clearTimeout(this.#suspending);
+      this.#suspending = undefined;
       // Whatever the shell wrote meanwhile is below what was drawn, so that stays where it is.
       this.#drawn = "";
       process.off("SIGTSTP", this.#suspend);
@@ -81,9 +89,11 @@ export class Screen {
 
   /** Ctrl-Z: leaves the shell a clean line, then stops as if nobody had listened (signal(7)). */
   readonly #suspend = (): void => {
-    this.erase();
-    process.off("SIGTSTP", this.#suspend);
-    process.kill(process.pid, "SIGTSTP");
+    this.#suspending ??= setTimeout(() => {
+      this.erase();
+      process.off("SIGTSTP", this.#suspend);
+      process.kill(process.pid, "SIGTSTP");
+    }, ECHO_MS);
   };
 }
 
