@@ -125,10 +125,10 @@ export function notHeld(label: string, offset: number, length: number): Verifica
   );
 }
 
-/** The source `label` is not what it was; `how` goes on after "changed during the run". */
-export function sourceChanged(label: string, how = ""): VerificationError {
+/** The source `label`, or what was compared, is not what it was; `how` goes on after "changed during the run". */
+export function sourceChanged(label: string, how: string): VerificationError {
   return new VerificationError(`The source ${quote(label)} changed during the run${how}`, {
-    hint: "the destination may hold a mixture of old and new: stop what writes to the source, or use a snapshot, and run again",
+    hint: "what was read may be a mixture of old and new: stop what writes to it, or use a snapshot, and run again",
   });
 }
 

@@ -379,6 +379,69 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.close();
     });
 
+    test("confirmUnchanged() fails once a source's time of change moved, though that of modification was set back", async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(15, 100));
+      fs.utimesSync(dir.file("s"), 1000, 1000);
+      const source = await open(dir.file("s"), { role: "source" });
+      await source.prepare(100, PREPARE);
+      fs.readFileSync(dir.file("s"));
+      await source.confirmUnchanged();
+      fs.writeFileSync(dir.file("s"), bytes(16, 100));
+      fs.utimesSync(dir.file("s"), 1000, 1000);
+      await expect(source.confirmUnchanged()).rejects.toThrow("its time of change says so");
+      await source.close();
+    });
+
+    for (const [name, action, words] of [
+      ["is gone", (path: string) => fs.rmSync(path), "nothing is under its name any more"],
+      [
+        "leads to another file",
+        (path: string) => {
+          fs.writeFileSync(`${path}.other`, bytes(17, 100));
+          fs.renameSync(`${path}.other`, path);
+        },
+        "something else is under its name now",
+      ],
+      [
+        "leads to a link to another file",
+        (path: string) => {
+          fs.renameSync(path, `${path}.moved`);
+          fs.writeFileSync(`${path}.other`, bytes(17, 100));
+          fs.symlinkSync(`${path}.other`, path);
+        },
+        "something else is under its name now",
+      ],
+      ["was cut", (path: string) => fs.truncateSync(path, 99), "it has 99 bytes instead of 100"],
+      ["has grown", (path: string) => fs.appendFileSync(path, "x"), "it has 101 bytes instead of 100"],
+    ] as const) {
+      test(`flush() and confirmUnchanged() fail when the destination's name ${name}`, async () => {
+        using dir = tempDir();
+        for (const before of ["old", "new"]) {
+          const path = dir.file(before);
+          if (before === "old") fs.writeFileSync(path, bytes(15, 50));
+          const destination = await open(path, { role: "destination" });
+          await destination.prepare(100, PREPARE);
+          await destination.flush();
+          await destination.confirmUnchanged();
+          action(path);
+          await expect(destination.confirmUnchanged()).rejects.toThrow(words);
+          await expect(destination.flush()).rejects.toBeInstanceOf(VerificationError);
+          await destination.close();
+        }
+      });
+    }
+
+    test("flush() takes a name that leads to the destination by a link made meanwhile", async () => {
+      using dir = tempDir();
+      const destination = await open(dir.file("d"), { role: "destination" });
+      await destination.prepare(100, PREPARE);
+      fs.renameSync(dir.file("d"), dir.file("moved"));
+      fs.symlinkSync("moved", dir.file("d"));
+      await destination.flush();
+      await destination.close();
+    });
+
     test("salvage() gives what patch() writes, sector by sector, and nothing of what is known to be bad", async () => {
       using dir = tempDir();
       const data = bytes(17, BLOCK + 5000);

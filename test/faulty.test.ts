@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
+import { meddle, watch } from "./helpers/meddle.ts";
 import { type Area, badDisk, failingDisk, flippingDisk, lyingDisk, mapOf, weakDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
@@ -27,32 +28,6 @@ function mixed(data: Buffer, other: Buffer, areas: readonly Area[]): Buffer {
   const result = Buffer.from(data);
   for (const { offset, length } of areas) other.copy(result, offset, offset, offset + length);
   return result;
-}
-
-/** Runs slowly, and does something once the first blocks are done. */
-function meddle(words: readonly string[], action: () => void): Promise<{ exitCode: number; stderr: string }> {
-  return watch(["-p", "50", "-t", "0.05", ...words], "remaining)", action);
-}
-
-/** Runs, and does something once it has said something. */
-async function watch(
-  words: readonly string[],
-  said: string,
-  action: () => void,
-): Promise<{ exitCode: number; stderr: string }> {
-  const child = Bun.spawn([BINARY, ...words], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const decoder = new TextDecoder();
-  let [stderr, done] = ["", false];
-  for await (const piece of child.stderr) {
-    stderr += decoder.decode(piece, { stream: true });
-    if (!done && stderr.includes(said)) action();
-    done ||= stderr.includes(said);
-  }
-  return { exitCode: await child.exited, stderr };
 }
 
 describe("--verify", () => {

@@ -64,7 +64,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       const fingerprints = { a: new Fingerprint(layout, inA.zeroHash), b: new Fingerprint(layout, inA.zeroHash) };
       const work = { compare, statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
-      await countReads([lane], statistics);
+      await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {
         print(sizeBytes, tail);
         changes?.add("differ", { offset: sizeBytes, length: tail });

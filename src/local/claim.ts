@@ -5,7 +5,8 @@
  */
 import type fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { IoError, type Overridable, type RefusedError, refusedDestination } from "../errors.ts";
+import { IoError, type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
@@ -98,7 +99,25 @@ function changed(label: string): RefusedError {
  */
 export function checkStillThere(device: Device, { path, label }: ClaimOptions): void {
   const stat = statPath(path, label);
-  if (stat === undefined || identityOf(stat) !== device.identity || !device.hasItsSize()) throw changed(label);
+  if (stat === undefined || !device.isWhat(stat) || device.resized() !== undefined) throw changed(label);
+}
+
+/**
+ * Checks, after the last write, that the path leads to what was written and that it has the size it was given: what nobody
+ * finds under its name is no copy. @throws {VerificationError} {IoError} when the path cannot be looked at.
+ */
+export function checkWritten(device: Device, { path, label }: ClaimOptions): void {
+  const stat = statPath(path, label);
+  if (stat === undefined) throw elsewhere(label, "nothing is under its name any more");
+  if (!device.isWhat(stat)) throw elsewhere(label, "something else is under its name now");
+  const how = device.resized();
+  if (how !== undefined) throw elsewhere(label, how);
+}
+
+function elsewhere(label: string, how: string): VerificationError {
+  return new VerificationError(`The destination ${quote(label)} is not what was written: ${how}`, {
+    hint: "something removed, replaced, renamed or cut it during the run: find out what, then run again",
+  });
 }
 
 /** Creates a destination that was not there when it was claimed, and locks it. @throws {RefusedError} {IoError} */

@@ -7,18 +7,7 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import {
-  cannot,
-  Failure,
-  IoError,
-  isMediumError,
-  ReadError,
-  reason,
-  refusedDestination,
-  remedy,
-  systemCode,
-  VerificationError,
-} from "../errors.ts";
+import { cannot, Failure, IoError, isMediumError, ReadError, reason, remedy, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
@@ -26,7 +15,7 @@ import { Window } from "../sync/window.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
 import {
-  deviceSize,
+  diskSequence,
   dropBuffers,
   dropCache,
   isReadOnlyDevice,
@@ -36,8 +25,9 @@ import {
   tryLock,
   zeroDevice,
 } from "./kernel.ts";
-import { empty, readOnly, sizeless } from "./refusals.ts";
+import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
+import { otherContents, otherSize, type State, stateOf } from "./state.ts";
 import { backingFilesOf, deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
 
 /**
@@ -56,12 +46,6 @@ const WRITE_BACK_LENGTH = 64 << 20;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
-/** Nothing is there to be read. */
-const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
-
-/** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */
-export type OpenMode = "read" | "write" | "join" | "create";
-
 export class Device {
   readonly label: string;
   readonly kind: DeviceKind;
@@ -73,7 +57,8 @@ export class Device {
   readonly number: string | undefined;
   readonly #file: Descriptor;
   #sizeBytes: number;
-  readonly #modifiedNs: bigint;
+  /** When it was opened. */
+  readonly #opened: State;
   readonly #directory: string | undefined;
   readonly #writers: Window;
   #writingBack: Promise<void> | undefined;
@@ -86,7 +71,7 @@ export class Device {
     file: Descriptor,
     label: string,
     kind: DeviceKind,
-    sizeBytes: number,
+    state: State,
     stat: fs.BigIntStats,
     directory: string | undefined,
   ) {
@@ -95,8 +80,8 @@ export class Device {
     this.#directory = directory;
     this.label = label;
     this.kind = kind;
-    this.#sizeBytes = sizeBytes;
-    this.#modifiedNs = stat.mtimeNs;
+    this.#sizeBytes = state.sizeBytes;
+    this.#opened = state;
     this.identity = identityOf(stat);
     this.within = layersOf(stat);
     this.number = kind === "device" ? deviceNumber(stat.rdev) : undefined;
@@ -122,20 +107,7 @@ export class Device {
     try {
       file = await Descriptor.open(path, flags);
     } catch (error) {
-      const action = mode === "create" ? "create" : "open";
-      if (claim && systemCode(error) === "EBUSY") {
-        const hint = "stop what uses it (lsblk, swapon, dmsetup ls show what), then run again";
-        throw refusedDestination(label, "in-use", "the device is mounted or in use", hint);
-      }
-      if (
-        expectedKind === "device" &&
-        (mode === "write" || mode === "join") &&
-        ["EROFS", "EACCES"].includes(systemCode(error) ?? "") &&
-        process.getuid?.() === 0
-      ) {
-        throw readOnly(label);
-      }
-      throw cannot(action, label, error, systemCode(error) === "ENOENT" ? NOT_FOUND : undefined);
+      throw notOpened(error, label, mode, expectedKind);
     }
     try {
       const { fd } = file;
@@ -148,10 +120,11 @@ export class Device {
         throw readOnly(label);
       }
       const directory = mode === "create" ? dirname(path) : undefined;
-      const sizeBytes = kind === "device" ? deviceSize(fd) : Number(stat.size);
-      if (kind === "device" && sizeBytes === 0) throw empty(label);
-      if (sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0) throw sizeless(label);
-      return new Device(file, label, kind, sizeBytes, stat, directory);
+      const state = stateOf(fd, stat);
+      if (kind === "device" && state.sizeBytes === 0) throw empty(label);
+      if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
+        throw sizeless(label);
+      return new Device(file, label, kind, state, stat, directory);
     } catch (error) {
       await file.close();
       throw error instanceof Failure ? error : cannot("open", label, error);
@@ -360,21 +333,31 @@ export class Device {
     return rereadPartitions(this.#file.fd);
   }
 
-  /** True while the kernel gives a device the size it had when it was opened; a file may have any. One that is gone has none. */
-  hasItsSize(): boolean {
-    if (this.kind === "file") return true;
+  /** What tells that a source is not what it was when it was opened, as otherContents(); undefined for nothing. */
+  changed(): string | undefined {
+    return this.#differs(otherContents, this.#opened);
+  }
+
+  /** As changed(), for a destination, which this run writes to and gives its size. */
+  resized(): string | undefined {
+    return this.#differs(otherSize, { ...this.#opened, sizeBytes: this.#sizeBytes });
+  }
+
+  #differs(how: typeof otherSize, before: State): string | undefined {
     try {
-      return deviceSize(this.#file.fd) === this.#sizeBytes;
-    } catch {
-      return false;
+      return how(before, stateOf(this.#file.fd, this.#file.stat()));
+    } catch (error) {
+      return `it is gone (${reason(error)})`;
     }
   }
 
-  /** True while size and modification time are what they were when it was opened (devices have neither). */
-  isUnchanged(): boolean {
-    if (this.kind === "device") return true;
-    const stat = this.#file.stat();
-    return stat.mtimeNs === this.#modifiedNs && Number(stat.size) === this.#sizeBytes;
+  /** Whether `stat`, asked just now, is of this very file or device, the disk behind its number included. */
+  isWhat(stat: fs.BigIntStats): boolean {
+    if (identityOf(stat) !== identityOf(this.#file.stat())) return false;
+    if (this.number === undefined) return true;
+    const there = new SysDevice(this.number).sequence;
+    const sequence = diskSequence(this.#file.fd);
+    return there === undefined || sequence === undefined || there === sequence;
   }
 
   /** Closes after the operations under way. */

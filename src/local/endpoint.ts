@@ -19,7 +19,7 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
-import { type Claim, checkStillThere, createDestination, openClaimed } from "./claim.ts";
+import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
@@ -360,12 +360,16 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async confirmUnchanged(): Promise<void> {
-    if (!(await this.#ready()).isUnchanged()) throw sourceChanged(this.#options.label);
+    const device = await this.#ready();
+    if (this.#options.role === "destination") return checkWritten(device, this.#options);
+    const how = device.changed();
+    if (how !== undefined) throw sourceChanged(this.#options.label, `: ${how}`);
   }
 
   async flush(): Promise<void> {
     const device = await this.#ready();
     await device.flush();
+    checkWritten(device, this.#options);
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
     if (this.#options.dropCache) device.dropCache(0, 0);
     if (this.#tableWritten) rereadPartitions(device, this.#options.onNote);

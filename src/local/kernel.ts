@@ -7,6 +7,7 @@ import { dlopen, FFIType, read } from "bun:ffi";
 const BLKROGET = 0x125en; // linux/fs.h
 const BLKRRPART = 0x125fn; // linux/fs.h
 const BLKGETSIZE64 = 0x80081272n; // linux/fs.h
+const BLKGETDISKSEQ = 0x80081280n; // linux/fs.h
 const BLKZEROOUT = 0x127fn; // linux/fs.h
 const BLKFLSBUF = 0x1261n; // linux/fs.h
 const SEEK_DATA = 3; // unistd.h
@@ -95,6 +96,12 @@ export function deviceSize(fd: number): number {
   if (libc().ioctl(fd, BLKGETSIZE64, size) !== 0)
     throw new Error(`the kernel does not tell its size (errno ${errno()})`);
   return Number(size[0]);
+}
+
+/** The number of the disk behind `fd`, a new one for each medium that comes under its name; undefined before Linux 5.15. */
+export function diskSequence(fd: number): bigint | undefined {
+  const sequence = new BigUint64Array(1);
+  return libc().ioctl(fd, BLKGETDISKSEQ, sequence) === 0 ? sequence[0] : undefined;
 }
 
 /** Whether the kernel refuses writes to the block device behind `fd`. */

@@ -1,5 +1,25 @@
-/** Why a file or device that could be opened is not used. */
-import { type RefusedError, refused, refusedDestination } from "../errors.ts";
+/** Why a file or device is not opened, or could be and is not used. */
+import { cannot, type Failure, type RefusedError, refused, refusedDestination, systemCode } from "../errors.ts";
+import type { DeviceKind } from "./stat.ts";
+
+/** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */
+export type OpenMode = "read" | "write" | "join" | "create";
+
+/** Nothing is there to be read. */
+const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
+
+/** What open(2) failed with, for what was `kind` right before; undefined: nothing was there. */
+export function notOpened(error: unknown, label: string, mode: OpenMode, kind: DeviceKind | undefined): Failure {
+  const code = systemCode(error) ?? "";
+  if (kind === "device" && mode === "write" && code === "EBUSY") {
+    const hint = "stop what uses it (lsblk, swapon, dmsetup ls show what), then run again";
+    return refusedDestination(label, "in-use", "the device is mounted or in use", hint);
+  }
+  const writes = mode === "write" || mode === "join";
+  if (kind === "device" && writes && ["EROFS", "EACCES"].includes(code) && process.getuid?.() === 0)
+    return readOnly(label);
+  return cannot(mode === "create" ? "create" : "open", label, error, code === "ENOENT" ? NOT_FOUND : undefined);
+}
 
 /** A card reader without a card, a loop or nbd device with nothing attached: equal to nothing would mean cut to nothing. */
 export function empty(label: string): RefusedError {

@@ -155,10 +155,16 @@ export interface Endpoint {
 
   counters(): Promise<Counters>;
 
-  /** For a source: @throws {VerificationError} when it is seen to have changed since it was opened. */
+  /**
+   * @throws {VerificationError} when a source is seen to have changed since it was opened; when a destination's name leads to
+   * something else than what was written, or somebody else has changed its size.
+   */
   confirmUnchanged(): Promise<void>;
 
-  /** Makes everything written durable. @throws {IoError} finally: a failed flush is never tried again. */
+  /**
+   * Makes everything written durable, then does what confirmUnchanged() does.
+   * @throws {IoError} finally: a failed flush is never tried again. {VerificationError}
+   */
   flush(): Promise<void>;
 
   /** Lets go of everything; pending calls fail. Never throws; safe to call twice. */

@@ -86,7 +86,8 @@ export async function synchronize(
     statistics.phase = "verifying";
     options.onVerify();
     statistics.verified = await verify(lanes, layout, statistics, record);
-    await settle();
+    // Reading everything took its time.
+    await Promise.all([first.destination.confirmUnchanged(), settle()]);
   } else {
     // At once, since each may be a round trip.
     await Promise.all([flush(), settle()]);

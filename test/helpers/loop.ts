@@ -1,4 +1,7 @@
 /** Real block devices: loop devices over files of the test, detached with their `using` scope. */
+import { dlopen } from "bun:ffi";
+import fs from "node:fs";
+
 function losetup(...words: string[]): string {
   const result = Bun.spawnSync(["losetup", ...words]);
   if (result.exitCode !== 0) throw new Error(`losetup ${words.join(" ")}: ${result.stderr.toString()}`);
@@ -13,4 +16,18 @@ export interface Loop extends Disposable {
 export function attachLoop(file: string, ...words: string[]): Loop {
   const path = losetup("--show", "-f", ...words, file);
   return { path, [Symbol.dispose]: () => void losetup("-d", path) };
+}
+
+const LOOP_CHANGE_FD = 0x4c06; // linux/loop.h
+
+/** Has a read-only loop device lie over another file of the same length, as a drive gets another medium. */
+export function changeMedium(loop: Loop, file: string): void {
+  const libc = dlopen("libc.so.6", { ioctl: { args: ["int", "u64", "int"], returns: "int" } });
+  const [device, other] = [fs.openSync(loop.path, "r"), fs.openSync(file, "r")];
+  try {
+    if (libc.symbols.ioctl(device, LOOP_CHANGE_FD, other) !== 0) throw new Error(`${loop.path} keeps its file`);
+  } finally {
+    for (const fd of [device, other]) fs.closeSync(fd);
+    libc.close();
+  }
 }

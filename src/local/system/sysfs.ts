@@ -135,6 +135,12 @@ export class SysDevice {
     return known(namesIn(join(this.#folder, folder)).map((name) => this.line(`${folder}/${name}/dev`)));
   }
 
+  /** What BLKGETDISKSEQ tells of the disk that has this number now; a partition has its disk's. */
+  get sequence(): bigint | undefined {
+    const text = this.line(this.isPartition ? "../diskseq" : "diskseq");
+    return text === undefined ? undefined : BigInt(text);
+  }
+
   /** The path that a loop device was attached to. */
   get backingPath(): string | undefined {
     return this.line("loop/backing_file");

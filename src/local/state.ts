@@ -1,0 +1,49 @@
+/**
+ * What tells that somebody else was at a file or device between two moments, without reading it: its size; a file's times, of
+ * which a program can set the one of modification back, but not the one of change (inode(7)); the number that the kernel
+ * gives a disk anew whenever another medium, or another file below a loop device, comes under its name.
+ */
+import type fs from "node:fs";
+import { deviceSize, diskSequence } from "./kernel.ts";
+
+export interface State {
+  readonly sizeBytes: number;
+  /** Nanoseconds since 1970; undefined for a device, whose node's times say nothing of its contents. */
+  readonly modifiedNs: bigint | undefined;
+  /** As `modifiedNs`. */
+  readonly changedNs: bigint | undefined;
+  /** Undefined for a file, and before Linux 5.15. */
+  readonly sequence: bigint | undefined;
+}
+
+/** The state of what is open as `fd`, of which `stat` was asked just now. @throws {Error} when a device has no size. */
+export function stateOf(fd: number, stat: fs.BigIntStats): State {
+  if (stat.isBlockDevice())
+    return {
+      sizeBytes: deviceSize(fd),
+      modifiedNs: undefined,
+      changedNs: undefined,
+      sequence: diskSequence(fd),
+    };
+  const { size, mtimeNs, ctimeNs } = stat;
+  return { sizeBytes: Number(size), modifiedNs: mtimeNs, changedNs: ctimeNs, sequence: undefined };
+}
+
+/** Whether what can be read is another thing than before, or of another length; in words that go on after a colon. */
+export function otherSize(before: State, now: State): string | undefined {
+  if (now.sequence !== before.sequence) return "it is another medium, or another file below it";
+  if (now.sizeBytes !== before.sizeBytes) return `it has ${now.sizeBytes} bytes instead of ${before.sizeBytes}`;
+  return undefined;
+}
+
+/**
+ * What tells that something wrote to it, in words that go on after a colon. The time of change alone also moves with a file's
+ * mode, owner, links and name: that is no proof, but nothing else would tell of a writer that sets the other time back.
+ */
+export function otherContents(before: State, now: State): string | undefined {
+  const size = otherSize(before, now);
+  if (size !== undefined) return size;
+  if (now.modifiedNs !== before.modifiedNs) return "something wrote to it";
+  if (now.changedNs === before.changedNs) return undefined;
+  return "its time of change says so; something wrote to it and set the other time back, or its mode, owner, links or name changed";
+}
