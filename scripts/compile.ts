@@ -1,7 +1,7 @@
 /** Compiles one executable of blocksync. The reasons for the options are beside them. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { programMark, TARGETS, type Target } from "../src/remote/target.ts";
+import { libraryOf, programMark, TARGETS, type Target } from "../src/remote/target.ts";
 import { buildId } from "./build-id.ts";
 import { readElf } from "./elf.ts";
 
@@ -22,6 +22,13 @@ export function addonPath(modules: string, { name, libc }: Target): string {
   return join(modules, `@node-rs/xxhash-${suffix}/xxhash.${suffix}.node`);
 }
 
+/** What stands for the package of the hash addon in a program. */
+const ADDON = [
+  'import path from "addon:file";',
+  `import { loadInner } from ${JSON.stringify(join(root, "src/local/kernel.ts"))};`,
+  "export const { xxh3 } = loadInner(path);",
+].join("\n");
+
 /**
  * Writes the executable `outfile` for a target, from the Bun executable `bun` and the packages in `modules`. Equal sources
  * and packages give equal bytes, whatever the folder and the name: those of the file Bun writes go into it, so it is always
@@ -41,16 +48,20 @@ export async function compile(target: Target, bun: string, modules: string, outf
       format: "esm",
       define: {
         BLOCKSYNC_MARK: JSON.stringify(programMark(buildId(), target.name)),
+        BLOCKSYNC_LIBRARY: JSON.stringify(libraryOf(target)),
         // Otherwise that of whoever builds goes into the program.
         "process.env.NODE_ENV": '"production"',
       },
+      loader: { ".node": "file" },
       plugins: [
         {
           name: "addon",
           // Not the package's own search, which takes the first addon that is installed, or one that a variable of the
-          // environment names.
+          // environment names; and loaded from memory, where Bun would leave a file behind.
           setup: (build) => {
-            build.onResolve({ filter: /^@node-rs\/xxhash$/ }, () => ({ path: addonPath(modules, target) }));
+            build.onResolve({ filter: /^@node-rs\/xxhash$/ }, ({ path }) => ({ path, namespace: "addon" }));
+            build.onLoad({ filter: /./, namespace: "addon" }, () => ({ contents: ADDON, loader: "ts" }));
+            build.onResolve({ filter: /^addon:file$/ }, () => ({ path: addonPath(modules, target) }));
           },
         },
       ],
@@ -62,6 +73,9 @@ export async function compile(target: Target, bun: string, modules: string, outf
         // Whoever owns the folder blocksync is started in must not get to run code in it.
         autoloadDotenv: false,
         autoloadBunfig: false,
+        // Any option does: without one Bun ends before main when the current folder was deleted, with exit code 1, which
+        // of compare and a dry run means "differs" (1.4.5, measured). There is nothing to install, so this one changes nothing.
+        execArgv: ["--no-install"],
       },
     });
     fs.renameSync(join(folder, "blocksync"), outfile);

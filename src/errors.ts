@@ -181,6 +181,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENODEV: "no such device",
   ENOMEDIUM: "no medium found",
   EFBIG: "the file would be too large for this file system",
+  RLIMIT_FSIZE: "no file may be that long here (ulimit -f)",
   ELOOP: "too many symbolic links",
   ETXTBSY: "it is a running program",
   EEXIST: "it exists already",
@@ -200,7 +201,9 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EDQUOT: "make room there (quota) and run again",
   EROFS: "mount it for writing, or choose another place",
   ENOMEDIUM: "put a medium in and run again",
+  EMFILE: "raise the limit (ulimit -n, LimitNOFILE= of systemd) and run again",
   EFBIG: "choose another file system (FAT holds no file of 4 GiB), or write to a device",
+  RLIMIT_FSIZE: "raise the limit of this user or service (ulimit -f, LimitFSIZE= of systemd), or write to a device",
   ELOOP: "a link on the path leads back to itself: ls -l",
   ETXTBSY: "end that program first, or choose another name",
 };

@@ -10,7 +10,13 @@ const SAME_SIGNAL_MS = 200;
 
 /** Which of these signals were ignored when the process began (proc_pid_status(5): SigIgn, a bit for each signal). */
 function ignoredSignals(): Set<"SIGHUP" | "SIGINT"> {
-  const status = fs.readFileSync("/proc/self/status", "latin1");
+  let status: string;
+  try {
+    status = fs.readFileSync("/proc/self/status", "latin1");
+  } catch {
+    // Where no file can be opened, the run itself has better words for it.
+    return new Set();
+  }
   const mask = Number.parseInt(/^SigIgn:\s*[0-9a-f]*([0-9a-f]{2})$/m.exec(status)?.[1] ?? "0", 16);
   return new Set([...(mask & 1 ? ["SIGHUP" as const] : []), ...(mask & 2 ? ["SIGINT" as const] : [])]);
 }
@@ -41,9 +47,21 @@ async function main(): Promise<number> {
   };
   process.on("uncaughtException", onCrash);
   process.on("unhandledRejection", onCrash);
+  // A file that becomes longer than the process may make it (ulimit -f) ends a write with an error then, not the process.
+  process.on("SIGXFSZ", () => undefined);
   // Asks a run how far it is; whoever is not in one must not be ended by that.
   process.on("SIGUSR1", () => undefined);
   return await runCommandLine(process.argv.slice(2), interrupt.signal);
 }
 
-process.exit(await main());
+/** What even the words for a failure could not be said of; Bun's own code for it, 1, would mean "differs". */
+function lastWords(error: unknown): number {
+  try {
+    fs.writeSync(2, `blocksync: ${asFailure(error).message}\n`);
+  } catch {
+    // Nobody can be told.
+  }
+  return asFailure(error).exitCode;
+}
+
+process.exit(await main().catch(lastWords));

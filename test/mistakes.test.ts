@@ -374,6 +374,13 @@ const LOGIN: readonly Mistake[] = [
     hint: "try the same by hand: the command of --rsh, with the host and true behind it; -v shows the command and all it says",
   },
   {
+    name: "an ssh that is not in PATH",
+    words: ["-e", "no-such-ssh -4", "DIR/s", "up:DIR/d"],
+    exitCode: 5,
+    says: 'Cannot start "no-such-ssh": no such program in the folders of PATH',
+    hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
+  },
+  {
     name: "an ssh that is not installed",
     words: ["-e", "/no/such/ssh", "DIR/s", "up:DIR/d"],
     exitCode: 5,

@@ -1,7 +1,7 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
 import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { asFailure, ExitCode, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, IoError, UsageError } from "../errors.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
@@ -74,6 +74,18 @@ function checkNoCommand(source: string | undefined): void {
   });
 }
 
+/** A relative name would be looked for beside the program (path.resolve() of Bun, measured). @throws {IoError} */
+function checkFolder(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    throw new IoError("Cannot use the current folder: it was deleted", {
+      cause,
+      hint: "cd to one that exists and run again",
+    });
+  }
+}
+
 /** @throws {Failure} */
 async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words.length === 0) {
@@ -93,6 +105,7 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
     process.stdout.write(helpText());
     return ExitCode.ok;
   }
+  checkFolder();
   const { result } = await command.run(checked, signal);
   return typeof result === "number" ? result : ExitCode.ok;
 }

@@ -39,9 +39,13 @@ export function hostConnection(
   };
 }
 
-/** The environment of ssh: ours, and with a password this very program as its askpass (ssh(1), SSH_ASKPASS_REQUIRE). */
+/**
+ * The environment of ssh and sudo: ours, without what changes how a Bun program runs, since the far end and the askpass are
+ * such, perhaps as root (sudo hands on no LD_* itself); and with a password this very program as ssh's askpass (ssh(1),
+ * SSH_ASKPASS_REQUIRE).
+ */
 function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> {
-  const env = { ...process.env };
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BUN_")));
   if (passwordVariable === undefined) return env;
   return {
     ...env,

@@ -2,6 +2,7 @@
 
 import { asFailure, type Failure } from "../errors.ts";
 import { setIoThreads } from "../local/kernel.ts";
+import { checkOpenFiles } from "../local/limits.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import type { Lane } from "../sync/sync.ts";
@@ -59,9 +60,10 @@ export async function runPair(
   const report = new Report(output, options);
   // As dd does (dd(1)).
   process.on("SIGUSR1", () => report.tell());
-  setIoThreads(options.lanes);
   const lanes = new Lanes(source, destination, options, report, signal);
   const run = async () => {
+    checkOpenFiles(options.lanes);
+    setIoThreads(options.lanes);
     for (const notice of options.notices) report.notice(notice);
     return await work({ report, lanes, first: await lanes.open(0) });
   };

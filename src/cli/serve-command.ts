@@ -2,6 +2,7 @@
 
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
+import { checkOpenFiles } from "../local/limits.ts";
 import type { Permission } from "../local/permission.ts";
 import { quote } from "../name.ts";
 import { Channel, lostConnection } from "../remote/channel.ts";
@@ -38,6 +39,7 @@ export async function runServe(values: Values, words: readonly string[], signal:
   // command we are there already, and the variable could only come from a client that wants to be elsewhere.
   const directory = process.env["BLOCKSYNC_CWD"];
   if (directory !== undefined && permission === undefined) process.chdir(directory);
+  checkOpenFiles(1);
   setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);
   const watch = new Watch();

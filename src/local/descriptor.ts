@@ -5,6 +5,7 @@
 import fs from "node:fs";
 import { systemCode } from "../errors.ts";
 import { directUnits, directView } from "./direct.ts";
+import { softLimit } from "./limits.ts";
 
 type Callback = (error: Error | null, count?: number) => void;
 
@@ -52,11 +53,11 @@ export class Descriptor {
 
   /** Writes some of `bytes` from `start` on, at `offset`; returns how many. */
   write(bytes: Uint8Array, start: number, offset: number): Promise<number> {
-    return this.#call((done) => fs.write(this.fd, bytes, start, bytes.length - start, offset, done));
+    return this.#grow((done) => fs.write(this.fd, bytes, start, bytes.length - start, offset, done));
   }
 
   async truncate(sizeBytes: number): Promise<void> {
-    await this.#call((done) => fs.ftruncate(this.fd, sizeBytes, done));
+    await this.#grow((done) => fs.ftruncate(this.fd, sizeBytes, done));
   }
 
   async flush(): Promise<void> {
@@ -87,6 +88,16 @@ export class Descriptor {
   closeDirect(): void {
     if (this.#direct !== undefined) fs.closeSync(this.#direct);
     this.#direct = undefined;
+  }
+
+  /** As #call(), with a limit of the process told from one of the file system, which is EFBIG too (getrlimit(2)). */
+  async #grow(start: (done: Callback) => void): Promise<number> {
+    try {
+      return await this.#call(start);
+    } catch (error) {
+      if (systemCode(error) !== "EFBIG" || softLimit("Max file size") === undefined) throw error;
+      throw Object.assign(new Error("File size limit exceeded", { cause: error }), { code: "RLIMIT_FSIZE" });
+    }
   }
 
   #call(start: (done: Callback) => void): Promise<number> {

@@ -44,7 +44,7 @@ type Xxh128 = (input: Uint8Array) => bigint;
 /** The native XXH128, undefined where it does not load; looked for once in a process (or thread). */
 let native: Promise<Xxh128 | undefined> | undefined;
 
-/** It has to be unpacked to a temporary directory that may hold programs, and needs libgcc_s (measured). */
+/** In a program it is what loadInner() of kernel.ts loads; it needs libgcc_s (measured). */
 async function loadNative(onNote: (text: string) => void): Promise<Xxh128 | undefined> {
   try {
     const { xxh3 } = await import("@node-rs/xxhash");

@@ -3,6 +3,8 @@
  * Calls run on the JavaScript thread, so only quick ones belong here.
  */
 import { dlopen, FFIType, read } from "bun:ffi";
+import fs from "node:fs";
+import { cannotCall } from "./executable-memory.ts";
 
 const BLKROGET = 0x125en; // linux/fs.h
 const BLKRRPART = 0x125fn; // linux/fs.h
@@ -16,6 +18,7 @@ const POSIX_FADV_DONTNEED = 4; // fcntl.h
 const FALLOC_FL_KEEP_SIZE = 1; // linux/falloc.h
 const FALLOC_FL_PUNCH_HOLE = 2;
 const O_CLOEXEC = 0o2000000; // asm-generic/fcntl.h
+const MFD_CLOEXEC = 1; // linux/memfd.h
 const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
 const EAGAIN = 11;
@@ -23,28 +26,37 @@ const EBUSY = 16;
 const LOCK_EX = 2; // linux/fcntl.h
 const LOCK_NB = 4;
 
+/** The C library of the program's platform: a text that scripts/compile.ts puts into it. */
+declare const BLOCKSYNC_LIBRARY: string | undefined;
+
+/**
+ * The one name the C library is asked for by. The loader knows the library that is mapped already by that name and opens no
+ * file for it: glibc by its soname, musl by "libc." (load_library() in ldso/dynlink.c). No other name is ever tried: what
+ * the loader does not know, Bun looks for in the current folder (measured), where anybody may have put it.
+ */
+function libraryName(): string {
+  if (typeof BLOCKSYNC_LIBRARY === "string") return BLOCKSYNC_LIBRARY;
+  // Run from its sources: that of the Bun that runs it.
+  return fs.readFileSync("/proc/self/maps", "latin1").includes("/ld-musl-") ? "libc.so" : "libc.so.6";
+}
+
+/** @throws {IoError} where the system does not let a program call another library's functions. */
 function openLibrary() {
-  const symbols = {
-    setenv: { args: ["ptr", "ptr", "int"], returns: "int" },
-    ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
-    lseek: { args: ["int", "i64", "int"], returns: FFIType.i64_fast },
-    posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
-    fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
-    pipe2: { args: ["ptr", "int"], returns: "int" },
-    fcntl: { args: ["int", "int", "int"], returns: "int" },
-    flock: { args: ["int", "int"], returns: "int" },
-    __errno_location: { args: [], returns: "ptr" },
-  } as const;
-  const names = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
-  let failure: unknown;
-  for (const name of names) {
-    try {
-      return dlopen(name, symbols).symbols;
-    } catch (error) {
-      failure = error;
-    }
+  try {
+    return dlopen(libraryName(), {
+      setenv: { args: ["ptr", "ptr", "int"], returns: "int" },
+      ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
+      lseek: { args: ["int", "i64", "int"], returns: FFIType.i64_fast },
+      posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
+      fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
+      pipe2: { args: ["ptr", "int"], returns: "int" },
+      fcntl: { args: ["int", "int", "int"], returns: "int" },
+      flock: { args: ["int", "int"], returns: "int" },
+      __errno_location: { args: [], returns: "ptr" },
+    }).symbols;
+  } catch (cause) {
+    throw cannotCall(cause);
   }
-  throw failure;
 }
 
 let library: ReturnType<typeof openLibrary> | undefined;
@@ -88,6 +100,26 @@ export function createPipe(): { readonly readEnd: number; readonly writeEnd: num
   const [readEnd = -1, writeEnd = -1] = ends;
   enlargePipe(writeEnd);
   return { readEnd, writeEnd };
+}
+
+/**
+ * What a library of functions for JavaScript (Node-API) exports that is inside the program, at `path`. Bun would unpack it to
+ * a temporary directory and leave it there: 600 KB after a run, in a place that others may write to, that may be mounted
+ * noexec, or that is not there at all. Here it is a file without a name, in memory, that is gone with the process.
+ * @throws {Error} where it cannot be loaded, or the C library (glibc before 2.27) or the kernel has no files in memory.
+ */
+export function loadInner(path: string): unknown {
+  const { memfd_create } = dlopen(libraryName(), { memfd_create: { args: ["ptr", "int"], returns: "int" } }).symbols;
+  const fd = memfd_create(Buffer.from("blocksync\0"), MFD_CLOEXEC);
+  if (fd < 0) throw new Error(`a file in memory cannot be made (errno ${errno()})`);
+  try {
+    fs.writeFileSync(fd, fs.readFileSync(path));
+    const library: { exports: unknown } = { exports: {} };
+    process.dlopen(library, `/proc/self/fd/${fd}`);
+    return library.exports;
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /** Size in bytes of the block device behind `fd`. @throws {Error} when it is none. */

@@ -68,12 +68,19 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
   return status === undefined ? undefined : known[status];
 }
 
+/** How a blocksync that ends there says what to do (report/output.ts). */
+const FAR_HINT = "blocksync: hint: ";
+
 /** Waits for the end of the command and explains it. */
 export async function notStarted({ child, host, command, byHand, options }: Attempt): Promise<UnreachableError> {
   const { status, text } = await child.ending();
   const lines = child.lastLines.filter((line) => !NOISE.test(line)).map((line) => line.trim());
-  const said = lines.slice(-SAID_LINES).join(" | ");
+  const said = lines
+    .filter((line) => !line.startsWith(FAR_HINT))
+    .slice(-SAID_LINES)
+    .join(" | ");
   const hint =
+    lines.findLast((line) => line.startsWith(FAR_HINT))?.slice(FAR_HINT.length) ??
     ADVICE.find(([pattern]) => pattern.test(said))?.[1] ??
     (/Host key verification failed/.test(said)
       ? `this host's key is not known here yet: log in once by hand and compare it: ${byHand}`

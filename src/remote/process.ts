@@ -34,13 +34,29 @@ export interface Child {
   stop(): Promise<void>;
 }
 
+/** Where programs are looked for when there is no PATH at all (_PATH_DEFPATH of paths.h). */
+const DEFAULT_PATH = "/usr/bin:/bin";
+
+/**
+ * The file of a program named without a slash. Only folders named from the root on count: a PATH with "." in it, or with an
+ * empty part, must not have whoever owns the current folder run something as us.
+ */
+function fileOf(name: string, env: ChildOptions["env"]): string {
+  if (name.includes("/")) return name;
+  const folders = (env["PATH"] ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
+  const found = Bun.which(name, { PATH: folders.join(":") });
+  if (found === null) throw new Error("no such program in the folders of PATH");
+  return found;
+}
+
 /** @throws {UnreachableError} when the command cannot be started. */
-export function startChild(argv: readonly string[], options: ChildOptions): Child {
+export function startChild([name = "", ...words]: readonly string[], options: ChildOptions): Child {
   const input = options.createPipe();
   const output = options.createPipe();
   let child: Bun.Subprocess<number, number, "pipe">;
   try {
-    child = Bun.spawn([...argv], {
+    child = Bun.spawn([fileOf(name, options.env), ...words], {
+      argv0: name,
       stdin: input.readEnd,
       stdout: output.writeEnd,
       stderr: "pipe",
@@ -48,7 +64,7 @@ export function startChild(argv: readonly string[], options: ChildOptions): Chil
     });
   } catch (cause) {
     for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);
-    throw new UnreachableError(`Cannot start ${quote(argv[0] ?? "")}: ${reason(cause)}`, {
+    throw new UnreachableError(`Cannot start ${quote(name)}: ${reason(cause)}`, {
       cause,
       hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
     });

@@ -29,6 +29,11 @@ export const TARGETS: readonly Target[] = [
   { name: "linux-arm64-musl", ...ARM64, libc: "musl", interpreter: "/lib/ld-musl-aarch64.so.1" },
 ];
 
+/** The name by which the loader of a target knows the C library that a program runs with. */
+export function libraryOf({ machine, libc }: Target): string {
+  return libc === "glibc" ? "libc.so.6" : `libc.musl-${machine}.so.1`;
+}
+
 /** The highest symbol version of glibc that a program for glibc may use, and so the oldest glibc it runs with. */
 export const OLDEST_GLIBC = "2.17";
 

@@ -4,6 +4,7 @@
  */
 import { test } from "bun:test";
 import fs from "node:fs";
+import { release } from "node:os";
 
 function has(program: string): boolean {
   return Bun.which(program) !== null;
@@ -38,6 +39,12 @@ function binfmtReason(): string | undefined {
   return Bun.spawnSync(["unshare", ...words], { stdio: ["ignore", "ignore", "ignore"] }).exitCode === 0
     ? undefined
     : "this kernel has no binary formats in user namespaces";
+}
+
+/** PR_SET_MDWE of linux/prctl.h came with Linux 6.3. */
+function mdweReason(): string | undefined {
+  const [major = 0, minor = 0] = release().split(".").map(Number.parseFloat);
+  return major > 6 || (major === 6 && minor >= 3) ? undefined : "this kernel refuses nobody executable memory (6.3)";
 }
 
 export const NEEDS = {
@@ -83,6 +90,7 @@ export const NEEDS = {
   ansible: has("ansible-playbook") ? undefined : "ansible-playbook is not installed (ansible-core)",
   systemd: has("systemd-analyze") ? undefined : "systemd-analyze is not installed (systemd)",
   tmux: has("tmux") && has("bash") ? undefined : "tmux or bash is not installed",
+  mdwe: mdweReason(),
   git: has("git") ? undefined : "git is not installed",
 } as const;
 
