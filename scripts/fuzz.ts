@@ -267,7 +267,7 @@ async function feedController(): Promise<void> {
     additionalHash: "",
     seed: new Uint8Array(12),
     allowed: [],
-    examine: false,
+    examine: "nothing",
   } as const;
   const session = async () => {
     const endpoint = await RemoteEndpoint.open(channel, request, zstdCompression(), () => Promise.resolve());

@@ -193,7 +193,7 @@ describe("Server", () => {
       additionalHash: "",
       seed: new Uint8Array(12),
       allowed: [],
-      examine: false,
+      examine: "nothing",
     });
     for (const [message, reason] of [
       [encode.leafHashes(0, 4), "before the size was fixed"],

@@ -80,7 +80,7 @@ async function session(served: Role, at: Break | undefined) {
     dropCache: false,
     discard: false,
     allowed: [],
-    examine: false,
+    examine: "nothing" as const,
   });
   const openFar = (role: Role) =>
     RemoteEndpoint.open(

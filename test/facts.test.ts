@@ -9,6 +9,7 @@ import { deviceNumber } from "../src/local/system/sysfs.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { addPartitions, command, writeTable } from "./helpers/disk.ts";
+import { NO_FACTS } from "./helpers/facts.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { tempDir } from "./helpers/temp.ts";
@@ -61,22 +62,24 @@ test("factsOf() takes what cannot be read for unknown, not for a failure", async
   using dir = tempDir();
   fs.writeFileSync(dir.file("d"), bytes(404, MIB));
   const device = await Device.open(dir.file("d"), "d", "read");
-  expect((await factsOf(device, true)).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: [] }]);
-  expect((await factsOf(device, false)).contents).toEqual([]);
+  expect((await factsOf(device, "itself")).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: [] }]);
+  expect((await factsOf(device, "nothing")).contents).toEqual([]);
   await device.close();
-  expect((await factsOf(device, true)).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: undefined }]);
+  expect((await factsOf(device, "itself")).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: undefined }]);
 });
 
 test("factLines() shows model, serial number, transport, and all that is carried", () => {
-  const gpt = { type: "gpt", label: "", uuid: "a-b", note: "" };
-  const ext4 = { type: "ext4", label: "root", uuid: "c-d", note: "last mounted on /" };
+  const gpt = { type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512 };
+  const ext4 = { type: "ext4", label: "root", uuid: "c-d", note: "last mounted on /", sectorBytes: 4096 };
   const contents = [
     { name: "sdb", sizeBytes: 2 ** 32, signatures: [gpt] },
     { name: "sdb1", sizeBytes: 1 << 30, signatures: [ext4] },
     { name: "sdb2", sizeBytes: 512, signatures: undefined },
     { name: "sdb3", sizeBytes: 512, signatures: [] },
   ];
-  expect(factLines({ name: "sdb", model: "Ultra Fit", serial: "4C5", transport: "usb", contents })).toEqual([
+  expect(
+    factLines({ ...NO_FACTS, name: "sdb", model: "Ultra Fit", serial: "4C5", transport: "usb", contents }),
+  ).toEqual([
     "    sdb: Ultra Fit, serial 4C5, usb",
     "    sdb (4.0 GiB): gpt a-b",
     '    sdb1 (1.0 GiB): ext4 "root", last mounted on /',

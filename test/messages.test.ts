@@ -15,7 +15,7 @@ import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/m
 import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
 import { BlockLayout, MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData } from "../src/sync/endpoint.ts";
-import { type Facts, MAX_CONTENTS, MAX_FACT_LENGTH, MAX_SIGNATURES } from "../src/sync/facts.ts";
+import { type Facts, MAX_CONTENTS, MAX_FACT_LENGTH, MAX_SIGNATURES, MAX_WRITER_LENGTH } from "../src/sync/facts.ts";
 import { refusal } from "./helpers/refusal.ts";
 import golden from "./testdata/frames-v1.json" with { type: "json" };
 
@@ -58,7 +58,7 @@ const OPEN: OpenRequest = {
   additionalHash: "",
   seed: sequence(0, 12),
   allowed: ["mounted", "in-use"],
-  examine: true,
+  examine: "partitions",
 };
 
 const FACTS: Facts = {
@@ -66,8 +66,18 @@ const FACTS: Facts = {
   model: "Ultra Fit",
   serial: "4C53ß",
   transport: "usb",
+  sectorBytes: 4096,
+  isPartition: true,
+  links: 2,
+  writer: "sdb1 is mounted on /srv",
+  isZero: false,
+  atEnd: ["gpt"],
   contents: [
-    { name: "sdb", sizeBytes: 0x12_3456_789a, signatures: [{ type: "gpt", label: "", uuid: "a-b", note: "" }] },
+    {
+      name: "sdb",
+      sizeBytes: 0x12_3456_789a,
+      signatures: [{ type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512 }],
+    },
     { name: "sdb1", sizeBytes: 512, signatures: [] },
     { name: "sdb2", sizeBytes: 0, signatures: undefined },
   ],
@@ -341,7 +351,7 @@ test("decode.open() gives back every field, the other way round too", () => {
     additionalHash: "md5",
     seed: NO_BYTES,
     allowed: [],
-    examine: false,
+    examine: "nothing",
   };
   expect(plain(decode.open(frameOf(encode.open(other))))).toEqual(plain(other));
 });
@@ -533,9 +543,11 @@ function openedWith(facts: Facts) {
 
 test("decode.opened() refuses more facts than there may be, and takes that many of the longest", () => {
   const long = "\u{ffee}".repeat(MAX_FACT_LENGTH);
-  const signature = { type: long, label: long, uuid: long, note: long };
+  const signature = { type: long, label: long, uuid: long, note: long, sectorBytes: 2 ** 32 - 1 };
   const content = { name: long, sizeBytes: MAX, signatures: Array.from({ length: MAX_SIGNATURES }, () => signature) };
-  const facts = { ...FACTS, contents: Array.from({ length: MAX_CONTENTS }, () => content) };
+  const atEnd = Array.from({ length: MAX_SIGNATURES }, () => long);
+  const writer = "\u{ffee}".repeat(MAX_WRITER_LENGTH);
+  const facts = { ...FACTS, writer, atEnd, contents: Array.from({ length: MAX_CONTENTS }, () => content) };
   const message = openedWith(facts);
   expect(message.head.length).toBeLessThan(MAX_HEAD_LENGTH);
   expect(decode.opened(frameOf(message), "").facts).toEqual(facts);
@@ -543,6 +555,7 @@ test("decode.opened() refuses more facts than there may be, and takes that many 
   for (const [tooMany, count] of [
     [{ ...facts, contents: [...facts.contents, content] }, MAX_CONTENTS],
     [{ ...facts, contents: [{ ...content, signatures }] }, MAX_SIGNATURES],
+    [{ ...facts, atEnd: [...atEnd, long] }, MAX_SIGNATURES],
   ] as const) {
     expect(refusal(() => decode.opened(frameOf(openedWith(tooMany)), ""))).toBe(
       `Cannot read a message: ${count + 1} items where at most ${count} are allowed`,
@@ -551,10 +564,12 @@ test("decode.opened() refuses more facts than there may be, and takes that many 
 });
 
 test("decode.opened() refuses control characters in facts, which go to a terminal", () => {
-  for (const model of ["\u001b[2J", "a\nb", "\u202e", "\u0000"]) {
-    expect(refusal(() => decode.opened(frameOf(openedWith({ ...FACTS, model })), ""))).toBe(
-      "Cannot read a message: control characters among the facts",
-    );
+  for (const text of ["\u001b[2J", "a\nb", "\u202e", "\u0000"]) {
+    for (const facts of [{ model: text }, { writer: text }, { atEnd: [text] }]) {
+      expect(refusal(() => decode.opened(frameOf(openedWith({ ...FACTS, ...facts })), ""))).toBe(
+        "Cannot read a message: control characters among the facts",
+      );
+    }
   }
 });
 

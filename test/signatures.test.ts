@@ -1,10 +1,13 @@
 /** Signatures by the formats' own descriptions, and beside blkid where a tool that makes the format is at hand. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { cleanText, Ends, HEAD_LENGTH, signaturesOf, TAIL_LENGTH } from "../src/local/signatures.ts";
+import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "../src/local/ends.ts";
+import { signaturesOf, typesAtEnd } from "../src/local/signatures.ts";
 import { type Facts, foreignContents, type Signature } from "../src/sync/facts.ts";
+import { FORMATS as KNOWN_FORMATS } from "../src/sync/formats.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { command, writeTable } from "./helpers/disk.ts";
+import { NO_FACTS } from "./helpers/facts.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { tempDir } from "./helpers/temp.ts";
 
@@ -240,7 +243,7 @@ testWith("mkfs")("signaturesOf() says of ext2, ext3, ext4 and swap what blkid sa
   }
 });
 
-const NONE: Facts = { name: "sdb", model: "", serial: "", transport: "", contents: [] };
+const NONE: Facts = { ...NO_FACTS, name: "sdb" };
 
 function carrying(...signatures: (Signature | undefined)[]): Facts {
   const known = signatures.filter((one) => one !== undefined);
@@ -248,9 +251,156 @@ function carrying(...signatures: (Signature | undefined)[]): Facts {
   return { ...NONE, contents: [content] };
 }
 
+/** What each format begins with, and a neighbour that is none of it. */
+const PACKED: readonly (readonly [type: string, pieces: readonly Piece[], not: readonly Piece[]])[] = [
+  ["gzip", [[0, Buffer.of(0x1f, 0x8b, 8, 8)]], [[0, Buffer.of(0x1f, 0x8b, 8, 0xe0)]]],
+  ["xz", [[0, Buffer.from("fd377a585a00", "hex")]], [[0, Buffer.from("fd377a585a01", "hex")]]],
+  ["zstd", [[0, Buffer.from("28b52ffd", "hex")]], [[0, Buffer.from("28b52ffc", "hex")]]],
+  [
+    "zstd",
+    [
+      [0, Buffer.from("502a4d1804000000", "hex")],
+      [12, Buffer.from("28b52ffd", "hex")],
+    ],
+    [[0, Buffer.from("502a4d1804000000", "hex")]],
+  ],
+  ["bzip2", [[0, "BZh9\x31\x41\x59\x26\x53\x59"]], [[0, "BZh0\x31\x41\x59\x26\x53\x59"]]],
+  ["lz4", [[0, Buffer.from("04224d18", "hex")]], [[0, Buffer.from("04224d19", "hex")]]],
+  ["lzip", [[0, "LZIP\x01"]], [[0, "LZIP\x02"]]],
+  ["lzop", [[0, "\x89LZO\0\x0d\x0a\x1a\x0a"]], [[0, "\x89LZO"]]],
+  ["zip", [[0, "PK\x03\x04"]], [[0, "PK"]]],
+  ["7z", [[0, "7z\xbc\xaf\x27\x1c"]], [[0, "7z"]]],
+  ["rar", [[0, "Rar!\x1a\x07"]], [[0, "Rar!"]]],
+  ["qcow2", [[0, "QFI\xfb\0\0\0\x03"]], [[0, "QFI\xfb\x01"]]],
+  [
+    "qed",
+    [[0, "QED\0"]],
+    [
+      [0, "QED"],
+      [3, "x"],
+    ],
+  ],
+  ["parallels", [[0, "WithoutFreeSpace"]], [[0, "Without"]]],
+  ["vmdk", [[0, "KDMV"]], [[0, "KDM"]]],
+  ["vmdk", [[0, "# Disk DescriptorFile"]], [[0, "# Disk"]]],
+  ["vhdx", [[0, "vhdxfile"]], [[0, "vhdx"]]],
+  ["vhd", [[0, "conectix"]], [[SIZE - 512, "conectix"]]],
+  ["vdi", [[64, "\x7f\x10\xda\xbe"]], [[0, "\x7f\x10\xda\xbe"]]],
+  ["dmg", [[SIZE - 512, "koly\0\0\0\x04"]], [[0, "koly\0\0\0\x04"]]],
+  ["android-sparse", [[0, Buffer.from("3aff26ed", "hex")]], [[0, Buffer.from("3aff26ee", "hex")]]],
+  ["partclone", [[0, "partclone-image"]], [[0, "partclone"]]],
+  ["ntfsclone", [[0, "\0ntfsclone-image"]], [[0, "ntfsclone-image"]]],
+  ["ewf", [[0, "EVF\x09\x0d\x0a\xff\0"]], [[0, "EVF"]]],
+];
+
+test.each(PACKED)("signaturesOf() tells %s from its neighbours", (type, pieces, not) => {
+  expect(signaturesOf(endsOf(imageOf(pieces)))).toEqual([{ type, label: "", uuid: "", note: "", sectorBytes: 0 }]);
+  expect(signaturesOf(endsOf(imageOf(not)))).toEqual([]);
+  // Less of it than the mark is no reason to fail.
+  expect(signaturesOf(endsOf(imageOf(pieces).subarray(0, 1)))).toEqual([]);
+  expect(KNOWN_FORMATS.has(type)).toBe(true);
+});
+
+test("signaturesOf() takes no bytes at random for a format, and an Apple image with a disk in it for that disk", () => {
+  for (let seed = 0; seed < 64; seed++) expect(signaturesOf(endsOf(bytes(9000 + seed, 64 << 10)))).toEqual([]);
+  const plain = imageOf([
+    [0, "XFSB"],
+    [SIZE - 512, "koly\0\0\0\x04"],
+  ]);
+  expect(signaturesOf(endsOf(plain)).map(({ type }) => type)).toEqual(["xfs"]);
+});
+
+test("signaturesOf() knows what the tools make", () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("disk"), bytes(9100, 64 << 10));
+  const typeOf = (file: string) => signaturesOf(endsOf(fs.readFileSync(dir.file(file)))).map(({ type }) => type);
+  for (const [program, type, ending] of [
+    ["gzip", "gzip", "gz"],
+    ["xz", "xz", "xz"],
+    ["bzip2", "bzip2", "bz2"],
+    ["zstd", "zstd", "zst"],
+  ] as const) {
+    if (Bun.which(program) === null) continue;
+    command(program, "-k", dir.file("disk"));
+    expect(typeOf(`disk.${ending}`)).toEqual([type]);
+  }
+  command("tar", "-C", dir.file("."), "-cf", dir.file("disk.tar"), "disk");
+  expect(typeOf("disk.tar")).toEqual(["tar"]);
+});
+
+test("signaturesOf() tells the sectors that a table or a file system was made for", () => {
+  const cases: readonly (readonly [pieces: readonly Piece[], type: string, sectorBytes: number])[] = [
+    [[[512, "EFI PART"]], "gpt", 512],
+    [[[4096, "EFI PART"]], "gpt", 4096],
+    [[BOOT, [82, "FAT32   "], [11, Buffer.of(0, 2)]], "vfat", 512],
+    [[BOOT, [3, "NTFS    "], [11, Buffer.of(0, 16)]], "ntfs", 4096],
+    [[BOOT, [3, "EXFAT   "], [108, Buffer.of(12)]], "exfat", 4096],
+    [[BOOT, [3, "EXFAT   "], [108, Buffer.of(200)]], "exfat", 0],
+    [
+      [
+        [0, "XFSB"],
+        [102, Buffer.of(2, 0)],
+      ],
+      "xfs",
+      512,
+    ],
+    [
+      [
+        [1080, Buffer.of(0x53, 0xef)],
+        [1048, u32(2)],
+      ],
+      "ext2",
+      4096,
+    ],
+    [
+      [
+        [1080, Buffer.of(0x53, 0xef)],
+        [1048, u32(2 ** 32 - 1)],
+      ],
+      "ext2",
+      0,
+    ],
+  ];
+  for (const [pieces, type, sectorBytes] of cases) {
+    expect(signaturesOf(endsOf(imageOf(pieces)))).toMatchObject([{ type, sectorBytes }]);
+  }
+  // A disk with a table for either.
+  const both = signaturesOf(
+    endsOf(
+      imageOf([
+        [512, "EFI PART"],
+        [4096, "EFI PART"],
+      ]),
+    ),
+  );
+  expect(both.map(({ sectorBytes }) => sectorBytes)).toEqual([512, 4096]);
+});
+
+test("typesAtEnd() finds what is left by its mark at the end, and nothing elsewhere", () => {
+  const md = (version: number) => Buffer.concat([u32(0xa92b4efc), u32(version)]);
+  const cases: readonly (readonly [pieces: readonly Piece[], types: readonly string[]])[] = [
+    [[[SIZE - 512, "EFI PART"]], ["gpt"]],
+    [[[SIZE - 4096, "EFI PART"]], ["gpt"]],
+    [[[SIZE - 1024, "EFI PART"]], []],
+    [[[512, "EFI PART"]], []],
+    [[[SIZE - 8192, md(1)]], ["linux_raid_member"]],
+    [[[SIZE - 65536, md(0)]], ["linux_raid_member"]],
+    [[[4096, md(1)]], []],
+    [[[SIZE - 65536, Buffer.of(0x0c, 0xb1, 0xba)]], ["zfs_member"]],
+    [
+      [
+        [SIZE - 512, "EFI PART"],
+        [SIZE - 8192, md(1)],
+      ],
+      ["gpt", "linux_raid_member"],
+    ],
+  ];
+  for (const [pieces, types] of cases) expect(typesAtEnd(endsOf(imageOf(pieces)))).toEqual([...types]);
+});
+
 test("foreignContents() is what the destination carries and the source does not", () => {
-  const ext4 = { type: "ext4", label: "root", uuid: "1", note: "last mounted on /" };
-  const table = { type: "dos", label: "", uuid: "", note: "" };
+  const ext4 = { type: "ext4", label: "root", uuid: "1", note: "last mounted on /", sectorBytes: 4096 };
+  const table = { type: "dos", label: "", uuid: "", note: "", sectorBytes: 0 };
   const count = (source: Facts | undefined, destination: Facts | undefined) =>
     foreignContents(source, destination).length;
   expect(count(carrying(ext4), carrying({ ...ext4, note: "" }))).toBe(0);

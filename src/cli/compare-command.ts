@@ -38,7 +38,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
       compress: false,
       discard: false,
       allowed: [],
-      examine: false,
+      examine: "nothing",
       bytesPerSecond: undefined,
       lanes: 1,
     },

@@ -1,4 +1,4 @@
-/** Asks before a block device is overwritten, and shows what that is. */
+/** Asks before a block device, or what looks like another file, is overwritten, and shows what that is. */
 
 import { createInterface } from "node:readline";
 import { refusedDestination } from "../errors.ts";
@@ -6,18 +6,28 @@ import { quote } from "../name.ts";
 import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
+import { isAnother } from "../sync/pair.ts";
 
 /** Whether there is a terminal to ask on, where the question is seen and the answer read. */
 export function canAsk(): boolean {
   return process.stdin.isTTY && process.stderr.isTTY;
 }
 
+/** Whether the destination is overwritten only after a question: a device, and on a terminal a file that is another's. */
+export function asksAbout(source: Description, destination: Description): boolean {
+  return destination.kind === "device" || (canAsk() && isAnother(source, destination));
+}
+
 /**
  * Returns once the user agreed on the terminal: by typing "yes", or the device's short name when it carries something
- * that is not the source's.
+ * that is not the source's. The question says the `notices` too.
  * @throws {RefusedError} for any other answer, and without a terminal.
  */
-export async function confirmOverwrite(source: Description, destination: Description): Promise<void> {
+export async function confirmOverwrite(
+  source: Description,
+  destination: Description,
+  notices: readonly string[],
+): Promise<void> {
   const { label } = destination;
   if (!canAsk()) {
     const why = "it is a block device and there is no terminal to ask on";
@@ -25,11 +35,14 @@ export async function confirmOverwrite(source: Description, destination: Descrip
   }
   const { facts } = destination;
   const isForeign = foreignContents(source.facts, facts).length > 0;
-  const answer = isForeign && facts !== undefined && facts.name !== "" ? facts.name : "yes";
+  const name = facts?.name ?? "";
+  const answer = isForeign && name !== "" ? name : "yes";
   const question = [
-    `The block device ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
+    `The ${destination.kind === "device" ? "block device" : "file"} ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
     `to equal ${quote(source.label)} (${formatBytes(source.sizeBytes)}).`,
     ...(facts === undefined ? [] : factLines(facts)),
+    ...notices.map((notice) => `${notice}.`),
+    ...(destination.kind === "device" ? [] : ["It does not look like an earlier copy of the source."]),
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
@@ -42,8 +55,8 @@ export async function confirmOverwrite(source: Description, destination: Descrip
 export function factLines(facts: Facts): string[] {
   const { name, model, serial, transport, contents } = facts;
   const hardware = [model, serial === "" ? "" : `serial ${serial}`, transport].filter((text) => text !== "").join(", ");
-  const lines = [`    ${[name, hardware].filter((text) => text !== "").join(": ")}`];
-  return [...lines, ...contents.map(contentLine)];
+  const own = [name, hardware].filter((text) => text !== "").join(": ");
+  return [...(own === "" ? [] : [`    ${own}`]), ...contents.map(contentLine)];
 }
 
 function contentLine({ name, sizeBytes, signatures }: Content): string {
@@ -51,7 +64,7 @@ function contentLine({ name, sizeBytes, signatures }: Content): string {
     signatures === undefined
       ? "unknown, it cannot be read"
       : signatures.map(signatureText).join("; ") || "nothing that is known";
-  return `    ${name} (${formatBytes(sizeBytes)}): ${carried}`;
+  return `    ${name === "" ? "it carries" : `${name} (${formatBytes(sizeBytes)}):`} ${carried}`;
 }
 
 function signatureText({ type, label, uuid, note }: Signature): string {

@@ -14,6 +14,7 @@ import type { Wait } from "../report/live.ts";
 import type { Report } from "../report/report.ts";
 import { type Compare, compareHashes } from "../sync/compare.ts";
 import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
+import type { Examination } from "../sync/facts.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
@@ -28,8 +29,8 @@ export interface LaneOptions extends CommonOptions {
   readonly compress: boolean;
   readonly discard: boolean;
   readonly allowed: readonly Overridable[];
-  /** Look for file systems and partition tables on both sides. */
-  readonly examine: boolean;
+  /** How far to look for file systems and partition tables at the second side; the first is looked at itself, or not. */
+  readonly examine: Examination;
   readonly bytesPerSecond: number | undefined;
   /** Lanes that there may be at most. */
   readonly lanes: number;
@@ -47,6 +48,7 @@ interface Side {
   readonly role: EndpointRole;
   readonly readOnly: boolean;
   readonly dropCache: boolean;
+  readonly examine: Examination;
   readonly throughSudo: boolean;
 }
 
@@ -82,6 +84,8 @@ export class Lanes {
         role: "source",
         readOnly: true,
         dropCache: source.remote === undefined ? options.dropCacheHere : options.dropCacheThere,
+        // What is on its partitions is nobody's question.
+        examine: options.examine === "nothing" ? "nothing" : "itself",
         throughSudo: false,
       },
       {
@@ -89,6 +93,7 @@ export class Lanes {
         role: options.second === "source" ? "source" : "destination",
         readOnly: options.second !== "destination",
         dropCache: here || destination.remote !== undefined ? options.dropCacheThere : options.dropCacheHere,
+        examine: options.examine,
         throughSudo: options.sudo && here,
       },
     ];
@@ -121,8 +126,8 @@ export class Lanes {
   }
 
   async #connectSide(side: Side, number: number, wait: (wait: Wait) => void): Promise<Endpoint> {
-    const { location, role, readOnly, dropCache, throughSudo } = side;
-    const { blockSize, discard, allowed, examine, compress, hash, additionalHash } = this.#options;
+    const { location, role, readOnly, dropCache, examine, throughSudo } = side;
+    const { blockSize, discard, allowed, compress, hash, additionalHash } = this.#options;
     const { path, label } = location;
     const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard, allowed, examine };
     const opening = { text: `Opening ${quote(label)}`, asks: false };

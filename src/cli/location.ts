@@ -122,6 +122,15 @@ function looksLikeHost(text: string, source: Location, { exists, forHost }: Loca
 }
 
 /**
+ * What to say of a destination that is to be made: a bare word is a file of this machine, and may have been meant as
+ * blocksync.py's host. Names with a dot or a slash in them are files to everybody.
+ */
+export function noticesOfName({ remote, path }: Location): string[] {
+  if (remote !== undefined || /[./]/.test(path)) return [];
+  return [`${quote(path)} is a new file in this machine's current folder; a host is written ${quote(`${path}:PATH`)}`];
+}
+
+/**
  * Reads the two or three positional arguments of sync.
  * @throws {UsageError} for any other number, and for a destination that could be a host as well as a file.
  */

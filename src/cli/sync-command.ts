@@ -9,9 +9,9 @@ import { without } from "../sync/ranges.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
-import { canAsk, confirmOverwrite } from "./confirm.ts";
+import { asksAbout, canAsk, confirmOverwrite } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
-import { parseLocations } from "./location.ts";
+import { noticesOfName, parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 import { endsHere, messagesHere, type Taken } from "./replaced-file.ts";
@@ -32,14 +32,23 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   return await runPair(
     source,
     destination,
-    { ...options, second: options.dryRun ? "dry run" : "destination", examine: asks && canAsk() },
+    {
+      ...options,
+      second: options.dryRun ? "dry run" : "destination",
+      examine: asks && canAsk() ? "partitions" : "itself",
+    },
     signal,
     async ({ first, lanes, report }) => {
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
-      for (const notice of checkPair(from, to, { exact })) report.notice(notice);
+      const notices = checkPair(from, to, { exact });
+      if (to.kind === "missing") notices.push(...noticesOfName(destination));
+      const questioned = asks && asksAbout(from, to);
+      // What the question says need not be read twice.
+      const asked = questioned && canAsk() && options.outputFile === undefined;
+      for (const notice of notices) report.notice(notice, { asked });
       checkExpected(to, options);
-      if (to.kind === "device" && asks) await report.whileAsking(() => confirmOverwrite(from, to));
+      if (questioned) await report.whileAsking(() => confirmOverwrite(from, to, notices));
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
@@ -82,7 +91,8 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
         const sizes = sizeText(from, to, exact, dryRun);
-        report.completed({ task: "sync", sizes, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
+        const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
+        report.completed({ task: "sync", sizes, isLonger, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
         changeMap.show(report);
         return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
       }

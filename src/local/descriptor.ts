@@ -51,6 +51,20 @@ export class Descriptor {
     return await this.#call((done) => fs.read(this.fd, buffer, start, wanted, offset, done));
   }
 
+  /** Fills the buffer from `offset` on; false where that does not succeed at once. */
+  async fill(buffer: Buffer, offset: number): Promise<boolean> {
+    try {
+      for (let done = 0; done < buffer.length; ) {
+        const count = await this.read(buffer, done, offset + done);
+        if (count === 0) return false;
+        done += count;
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Writes some of `bytes` from `start` on, at `offset`; returns how many. */
   write(bytes: Uint8Array, start: number, offset: number): Promise<number> {
     return this.#grow((done) => fs.write(this.fd, bytes, start, bytes.length - start, offset, done));

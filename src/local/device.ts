@@ -319,6 +319,11 @@ export class Device {
     }
   }
 
+  /** For looks that are no part of a run (facts.ts). */
+  get file(): Descriptor {
+    return this.#file;
+  }
+
   get isWholeDisk(): boolean {
     return this.number !== undefined && !new SysDevice(this.number).isPartition;
   }

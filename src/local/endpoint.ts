@@ -18,7 +18,7 @@ import type {
   ScanOptions,
   WriteOutcome,
 } from "../sync/endpoint.ts";
-import type { Facts } from "../sync/facts.ts";
+import type { Examination, Facts } from "../sync/facts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
@@ -63,8 +63,8 @@ export interface LocalOptions {
   readonly discard: boolean;
   /** Refusals that the user overrides (--allow). */
   readonly allowed: readonly Overridable[];
-  /** Look for file systems and partition tables, for Description.facts. */
-  readonly examine: boolean;
+  /** How far to look for file systems and partition tables, for Description.facts. */
+  readonly examine: Examination;
   /** Tells what is worth knowing under -v. */
   readonly onNote: (text: string) => void;
   /** Endpoints in this process that share the memory of one. */

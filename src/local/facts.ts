@@ -3,10 +3,10 @@
  * and its partitions carry.
  */
 import { join } from "node:path";
-import { Failure } from "../errors.ts";
-import { type Content, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
+import { type Content, type Examination, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
 import type { Device } from "./device.ts";
-import { cleanText, Ends, HEAD_LENGTH, signaturesOf, TAIL_LENGTH } from "./signatures.ts";
+import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";
+import { signaturesOf, typesAtEnd } from "./signatures.ts";
 import { readLine, SysDevice } from "./system/picture.ts";
 
 /** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
@@ -78,39 +78,60 @@ function pageSerial(disk: SysDevice): string | undefined {
 async function endsOf(device: Device, start: number, sizeBytes: number): Promise<Ends | undefined> {
   const head = Buffer.alloc(Math.min(HEAD_LENGTH, sizeBytes));
   const tail = Buffer.alloc(Math.min(TAIL_LENGTH, sizeBytes));
-  try {
-    await device.read(head, start);
-    await device.read(tail, start + sizeBytes - tail.length);
-  } catch (error) {
-    if (error instanceof Failure) return undefined;
-    throw error;
-  }
-  return new Ends(sizeBytes, head, tail);
+  const isRead =
+    (await device.file.fill(head, start)) && (await device.file.fill(tail, start + sizeBytes - tail.length));
+  return isRead ? new Ends(sizeBytes, head, tail) : undefined;
 }
 
-async function contentOf(device: Device, name: string, start: number, sizeBytes: number): Promise<Content> {
-  const ends = await endsOf(device, start, sizeBytes);
+function contentOf(name: string, sizeBytes: number, ends: Ends | undefined): Content {
   const signatures = ends === undefined ? undefined : signaturesOf(ends).slice(0, MAX_SIGNATURES);
   return { name: clean(name), sizeBytes, signatures };
 }
 
-/** The device or file itself, then its partitions as the kernel knows them. */
-async function contentsOf(device: Device, system: SysDevice | undefined): Promise<Content[]> {
-  const contents = [await contentOf(device, system?.name ?? "", 0, device.sizeBytes)];
+/** What its partitions carry, as the kernel knows them. */
+async function partitionsOf(device: Device, system: SysDevice | undefined): Promise<Content[]> {
+  const contents: Content[] = [];
   for (const number of system?.partitions.slice(0, MAX_CONTENTS - 1) ?? []) {
     const partition = new SysDevice(number);
     const start = Number(partition.line("start")) * SYSFS_SECTOR;
     const sizeBytes = Number(partition.line("size")) * SYSFS_SECTOR;
     if (!(start >= 0 && sizeBytes >= 0 && start + sizeBytes <= device.sizeBytes)) continue;
-    contents.push(await contentOf(device, partition.name, start, sizeBytes));
+    contents.push(contentOf(partition.name, sizeBytes, await endsOf(device, start, sizeBytes)));
   }
   return contents;
 }
 
-/** With `examine` the beginning and the end of everything on it are read, 384 KiB each. */
-export async function factsOf(device: Device, examine: boolean): Promise<Facts> {
+/** Bytes of a device's logical sectors; 0 where sysfs does not tell (Documentation/ABI/stable/sysfs-block). */
+function sectorBytesOf({ disk, number }: SysDevice): number {
+  const bytes = Number(new SysDevice(disk ?? number).line("queue/logical_block_size") ?? 0);
+  return Number.isInteger(bytes) && bytes > 0 && bytes < 2 ** 32 ? bytes : 0;
+}
+
+/** Names of a regular file; 0 for a device, and where nobody knows. */
+function linksOf({ kind, file }: Device): number {
+  try {
+    return kind === "file" ? Number(file.stat().nlink) : 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** What is known of an open device or file, `examine` telling how far it is read for that. */
+export async function factsOf(device: Device, examine: Examination): Promise<Facts> {
   const system = device.number === undefined ? undefined : new SysDevice(device.number);
   const hardware = system === undefined ? { model: "", serial: "", transport: "" } : hardwareOf(system);
-  const contents = examine ? await contentsOf(device, system) : [];
-  return { name: clean(system?.name), ...hardware, contents };
+  const ends = examine === "nothing" ? undefined : await endsOf(device, 0, device.sizeBytes);
+  const own = contentOf(system?.name ?? "", device.sizeBytes, ends);
+  return {
+    name: clean(system?.name),
+    ...hardware,
+    sectorBytes: system === undefined ? 0 : sectorBytesOf(system),
+    isPartition: system?.isPartition ?? false,
+    links: linksOf(device),
+    writer: "",
+    isZero: ends?.isZero ?? false,
+    atEnd: ends === undefined ? [] : typesAtEnd(ends).slice(0, MAX_SIGNATURES),
+    contents:
+      examine === "nothing" ? [] : [own, ...(examine === "partitions" ? await partitionsOf(device, system) : [])],
+  };
 }

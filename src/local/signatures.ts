@@ -3,74 +3,14 @@
  * people who are about to overwrite it, so a guess at the format from its mark, with label and identity, and no reader of
  * it. Pure. Nothing is taken from beyond the bytes at hand, and no text leaves here with control characters in it.
  */
-import { MAX_FACT_LENGTH, type Signature } from "../sync/facts.ts";
+import type { Signature } from "../sync/facts.ts";
+import { cleanText, type Ends, guidOf, hexOf, type Probe, signature, uuidOf } from "./ends.ts";
+import { FORMAT_PROBES, isPackedDmg } from "./formats.ts";
 
-/** Bytes read from the beginning: the last mark there is a ZFS label's uberblock array, at 128 KiB. */
-export const HEAD_LENGTH = 256 << 10;
-/** Bytes read from the end: a RAID superblock of version 0.90 lies up to 128 KiB before it. */
-export const TAIL_LENGTH = 128 << 10;
-
-/** The two ends of something of `sizeBytes`; the same bytes when it is small. */
-export class Ends {
-  readonly sizeBytes: number;
-  readonly #head: Buffer;
-  readonly #tail: Buffer;
-
-  constructor(sizeBytes: number, head: Buffer, tail: Buffer) {
-    this.sizeBytes = sizeBytes;
-    this.#head = head;
-    this.#tail = tail;
-  }
-
-  /** Exactly `length` bytes from `offset` on; undefined where they are not at hand. */
-  at(offset: number, length: number): Buffer | undefined {
-    if (offset < 0) return undefined;
-    if (offset + length <= this.#head.length) return this.#head.subarray(offset, offset + length);
-    const start = offset - (this.sizeBytes - this.#tail.length);
-    if (start < 0 || start + length > this.#tail.length) return undefined;
-    return this.#tail.subarray(start, start + length);
-  }
-
-  /** Whether these very characters are at `offset`. */
-  has(offset: number, mark: string): boolean {
-    return this.at(offset, mark.length)?.equals(Buffer.from(mark, "latin1")) ?? false;
-  }
+/** The size of a sector or block whose exponent a superblock tells; 0 where that is nonsense. */
+function powerOf2(exponent: number): number {
+  return exponent >= 9 && exponent <= 16 ? 2 ** exponent : 0;
 }
-
-/** Text up to its first NUL, without blanks at its ends; a label is no place for a terminal's control sequences. */
-export function cleanText(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  const text = new TextDecoder().decode(end === -1 ? bytes : bytes.subarray(0, end));
-  return text
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?")
-    .trim()
-    .slice(0, MAX_FACT_LENGTH);
-}
-
-/** 16 bytes as a UUID; "" when all are zero. */
-function uuidOf(bytes: Buffer): string {
-  const hex = bytes.toString("hex");
-  return /^0*$/.test(hex) ? "" : hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-/** 16 bytes whose first three groups are little-endian, as EFI writes them (UEFI specification, appendix A). */
-function guidOf(bytes: Buffer): string {
-  const turned = Buffer.from(bytes);
-  turned.subarray(0, 4).reverse();
-  turned.subarray(4, 6).reverse();
-  turned.subarray(6, 8).reverse();
-  return uuidOf(turned);
-}
-
-function hexOf(value: number | bigint, digits: number): string {
-  return value === 0 || value === 0n ? "" : value.toString(16).padStart(digits, "0");
-}
-
-function signature(type: string, fields: Partial<Omit<Signature, "type">> = {}): Signature {
-  return { type, label: fields.label ?? "", uuid: fields.uuid ?? "", note: fields.note ?? "" };
-}
-
-type Probe = (ends: Ends) => Signature | undefined;
 
 /** Superblock at 1024 (docs.kernel.org/filesystems/ext4, "The Super Block"); names by features as blkid gives them. */
 const ext: Probe = (ends) => {
@@ -85,6 +25,7 @@ const ext: Probe = (ends) => {
     label: cleanText(block.subarray(120, 136)),
     uuid: uuidOf(block.subarray(104, 120)),
     note: mounted === "" ? "" : `last mounted on ${mounted}`,
+    sectorBytes: powerOf2(10 + block.readUInt32LE(24)),
   });
 };
 
@@ -92,7 +33,11 @@ const ext: Probe = (ends) => {
 const xfs: Probe = (ends) => {
   const block = ends.at(0, 512);
   if (block === undefined || !ends.has(0, "XFSB")) return undefined;
-  return signature("xfs", { label: cleanText(block.subarray(108, 120)), uuid: uuidOf(block.subarray(32, 48)) });
+  return signature("xfs", {
+    label: cleanText(block.subarray(108, 120)),
+    uuid: uuidOf(block.subarray(32, 48)),
+    sectorBytes: block.readUInt16BE(102),
+  });
 };
 
 /** Superblock at 64 KiB (btrfs.readthedocs.io, "On-disk format"). */
@@ -106,14 +51,17 @@ const btrfs: Probe = (ends) => {
 const microsoft: Probe = (ends) => {
   const sector = ends.at(0, 512);
   if (sector?.readUInt16LE(510) !== 0xaa55) return undefined;
-  if (ends.has(3, "NTFS    ")) return signature("ntfs", { uuid: hexOf(sector.readBigUInt64LE(72), 16) });
-  if (ends.has(3, "EXFAT   ")) return signature("exfat", { uuid: hexOf(sector.readUInt32LE(100), 8) });
+  const sectorBytes = sector.readUInt16LE(11);
+  if (ends.has(3, "NTFS    ")) return signature("ntfs", { uuid: hexOf(sector.readBigUInt64LE(72), 16), sectorBytes });
+  if (ends.has(3, "EXFAT   "))
+    return signature("exfat", { uuid: hexOf(sector.readUInt32LE(100), 8), sectorBytes: powerOf2(sector[108] ?? 0) });
   const serialAt = ends.has(82, "FAT32   ") ? 67 : ends.has(54, "FAT1") ? 39 : undefined;
   if (serialAt === undefined) return undefined;
   const label = cleanText(sector.subarray(serialAt + 4, serialAt + 15));
   return signature("vfat", {
     label: label === "NO NAME" ? "" : label,
     uuid: hexOf(sector.readUInt32LE(serialAt), 8),
+    sectorBytes,
   });
 };
 
@@ -148,10 +96,11 @@ const lvm: Probe = (ends) => {
   return undefined;
 };
 
-/** Superblocks of versions 1.1, 1.2, 1.0 and 0.90 (include/uapi/linux/raid/md_p.h). */
-const md: Probe = (ends) => {
-  const { sizeBytes } = ends;
-  for (const offset of [0, 4096, Math.floor((sizeBytes - 8192) / 4096) * 4096]) {
+/** Superblocks of versions 1.1, 1.2, 1.0 and 0.90 (include/uapi/linux/raid/md_p.h), the last two at the end. */
+const md: Probe = (ends) => mdOf(ends, [0, 4096]) ?? mdAtEnd(ends);
+
+function mdOf(ends: Ends, offsets: readonly number[]): Signature | undefined {
+  for (const offset of offsets) {
     const block = ends.at(offset, 256);
     if (block?.readUInt32LE(0) !== 0xa92b4efc || block.readUInt32LE(4) !== 1) continue;
     return signature("linux_raid_member", {
@@ -159,6 +108,13 @@ const md: Probe = (ends) => {
       uuid: uuidOf(block.subarray(16, 32)),
     });
   }
+  return undefined;
+}
+
+const mdAtEnd: Probe = (ends) => {
+  const { sizeBytes } = ends;
+  const first = mdOf(ends, [Math.floor((sizeBytes - 8192) / 4096) * 4096]);
+  if (first !== undefined) return first;
   const old = ends.at(Math.floor(sizeBytes / 65536) * 65536 - 65536, 256);
   if (old?.readUInt32LE(0) !== 0xa92b4efc || old.readUInt32LE(4) !== 0) return undefined;
   return signature("linux_raid_member", {
@@ -185,14 +141,8 @@ const squashfs: Probe = (ends) => {
  * and RFC 4506). Of the list only two pairs are looked for: their name, type and value.
  */
 const zfs: Probe = (ends) => {
-  const uberblocks = ends.at(128 << 10, 128 << 10);
-  if (uberblocks === undefined) return undefined;
-  let found = false;
-  for (let offset = 0; offset + 8 <= uberblocks.length && !found; offset += 1024) {
-    found = uberblocks.readBigUInt64LE(offset) === 0xbab10cn || uberblocks.readBigUInt64BE(offset) === 0xbab10cn;
-  }
   const list = ends.at(16 << 10, 112 << 10);
-  if (!found || list === undefined) return undefined;
+  if (!hasUberblock(ends.at(128 << 10, ZFS_UBERBLOCKS)) || list === undefined) return undefined;
   const named = list.indexOf("\0\0\0\x04name\0\0\0\x09\0\0\0\x01", 0, "latin1");
   const name = named === -1 ? undefined : list.subarray(named + 20, named + 20 + 255);
   const numbered = list.indexOf("\0\0\0\x09pool_guid\0\0\0\0\0\0\x08\0\0\0\x01", 0, "latin1");
@@ -203,17 +153,33 @@ const zfs: Probe = (ends) => {
   });
 };
 
-/** Header in the second sector (UEFI specification, 5.3.2), sectors being 512 or 4096 bytes. */
-const gpt: Probe = (ends) => {
-  const start = [512, 4096].find((offset) => ends.has(offset, "EFI PART"));
-  const header = start === undefined ? undefined : ends.at(start, 92);
-  return header === undefined ? undefined : signature("gpt", { uuid: guidOf(header.subarray(56, 72)) });
-};
+const ZFS_LABEL = 256 << 10;
+/** Bytes that end each label, two of which end what they are on. */
+const ZFS_UBERBLOCKS = 128 << 10;
+
+function hasUberblock(blocks: Buffer | undefined): boolean {
+  for (let offset = 0; offset + 8 <= (blocks?.length ?? 0); offset += 1024) {
+    if (blocks?.readBigUInt64LE(offset) === 0xbab10cn || blocks?.readBigUInt64BE(offset) === 0xbab10cn) return true;
+  }
+  return false;
+}
+
+const GPT_MARK = "EFI PART";
+
+/** Header in the second sector (UEFI specification, 5.3.2); a disk may have one for either size of sectors. */
+function gptOf(sectorBytes: number): Probe {
+  return (ends) => {
+    const header = ends.has(sectorBytes, GPT_MARK) ? ends.at(sectorBytes, 92) : undefined;
+    return header === undefined ? undefined : signature("gpt", { uuid: guidOf(header.subarray(56, 72)), sectorBytes });
+  };
+}
+const gpt = gptOf(512);
+const gptOf4096 = gptOf(4096);
 
 /** Four entries of 16 bytes from 446 on; a boot sector of a file system is no table, nor is the one that protects a GPT. */
 const mbr: Probe = (ends) => {
   const sector = ends.at(0, 512);
-  if (sector?.readUInt16LE(510) !== 0xaa55 || microsoft(ends) !== undefined || gpt(ends) !== undefined)
+  if (sector?.readUInt16LE(510) !== 0xaa55 || [microsoft, gpt, gptOf4096].some((probe) => probe(ends)))
     return undefined;
   const entries = [446, 462, 478, 494].map((offset) => ({ flags: sector[offset], kind: sector[offset + 4] }));
   const plausible = entries.every(({ flags }) => flags === 0 || flags === 0x80);
@@ -221,9 +187,38 @@ const mbr: Probe = (ends) => {
   return signature("dos", { uuid: hexOf(sector.readUInt32LE(440), 8) });
 };
 
-const PROBES: readonly Probe[] = [gpt, mbr, ext, xfs, btrfs, microsoft, swap, luks, lvm, md, iso9660, squashfs, zfs];
+const PROBES: readonly Probe[] = [
+  gpt,
+  gptOf4096,
+  mbr,
+  ext,
+  xfs,
+  btrfs,
+  microsoft,
+  swap,
+  luks,
+  lvm,
+  md,
+  iso9660,
+  squashfs,
+  zfs,
+  ...FORMAT_PROBES,
+];
 
 /** Everything that is recognized, partition tables first. */
 export function signaturesOf(ends: Ends): Signature[] {
-  return PROBES.map((probe) => probe(ends)).filter((found) => found !== undefined);
+  const found = PROBES.map((probe) => probe(ends)).filter((one) => one !== undefined);
+  return found.length === 0 && isPackedDmg(ends) ? [signature("dmg")] : found;
+}
+
+/** Types of what is found by its mark at the very end, and so outlives a shorter image that is written over it. */
+export function typesAtEnd(ends: Ends): string[] {
+  const { sizeBytes } = ends;
+  const labelled = Math.floor(sizeBytes / ZFS_LABEL) * ZFS_LABEL;
+  const found = {
+    gpt: [512, 4096].some((sectorBytes) => ends.has(sizeBytes - sectorBytes, GPT_MARK)),
+    linux_raid_member: mdAtEnd(ends) !== undefined,
+    zfs_member: hasUberblock(ends.at(labelled - ZFS_UBERBLOCKS, ZFS_UBERBLOCKS)),
+  };
+  return Object.entries(found).flatMap(([type, is]) => (is ? [type] : []));
 }

@@ -6,6 +6,7 @@ import {
   MAX_CONTENTS,
   MAX_FACT_LENGTH,
   MAX_SIGNATURES,
+  MAX_WRITER_LENGTH,
   type Signature,
 } from "../sync/facts.ts";
 import type { FieldReader, FieldWriter } from "./protocol.ts";
@@ -13,14 +14,19 @@ import type { FieldReader, FieldWriter } from "./protocol.ts";
 export function writeFacts(writer: FieldWriter, facts: Facts | undefined): FieldWriter {
   writer.bool(facts !== undefined);
   if (facts === undefined) return writer;
-  writer.text(facts.name).text(facts.model).text(facts.serial).text(facts.transport).u32(facts.contents.length);
+  writer.text(facts.name).text(facts.model).text(facts.serial).text(facts.transport);
+  writer.u32(facts.sectorBytes).bool(facts.isPartition).u64(facts.links).text(facts.writer).bool(facts.isZero);
+  writer.u32(facts.atEnd.length);
+  for (const type of facts.atEnd) writer.text(type);
+  writer.u32(facts.contents.length);
   for (const { name, sizeBytes, signatures } of facts.contents) {
     writer
       .text(name)
       .u64(sizeBytes)
       .bool(signatures !== undefined);
     if (signatures !== undefined) writer.u32(signatures.length);
-    for (const { type, label, uuid, note } of signatures ?? []) writer.text(type).text(label).text(uuid).text(note);
+    for (const { type, label, uuid, note, sectorBytes } of signatures ?? [])
+      writer.text(type).text(label).text(uuid).text(note).u32(sectorBytes);
   }
   return writer;
 }
@@ -34,15 +40,21 @@ function list<Item>(reader: FieldReader, limit: number, read: () => Item): Item[
 }
 
 /** A text that will be shown on a terminal: what the far side should have left out is refused. */
-function shown(reader: FieldReader): string {
+function shown(reader: FieldReader, limit = MAX_FACT_LENGTH): string {
   const text = reader.text();
   if (/[\p{Cc}\p{Cf}]/u.test(text))
     throw new ProtocolError("Cannot read a message: control characters among the facts");
-  return text.slice(0, MAX_FACT_LENGTH);
+  return text.slice(0, limit);
 }
 
 function readSignature(reader: FieldReader): Signature {
-  return { type: shown(reader), label: shown(reader), uuid: shown(reader), note: shown(reader) };
+  return {
+    type: shown(reader),
+    label: shown(reader),
+    uuid: shown(reader),
+    note: shown(reader),
+    sectorBytes: reader.u32(),
+  };
 }
 
 function readContent(reader: FieldReader): Content {
@@ -60,6 +72,12 @@ export function readFacts(reader: FieldReader): Facts | undefined {
     model: shown(reader),
     serial: shown(reader),
     transport: shown(reader),
+    sectorBytes: reader.u32(),
+    isPartition: reader.bool(),
+    links: reader.u64(),
+    writer: shown(reader, MAX_WRITER_LENGTH),
+    isZero: reader.bool(),
+    atEnd: list(reader, MAX_SIGNATURES, () => shown(reader)),
     contents: list(reader, MAX_CONTENTS, () => readContent(reader)),
   };
 }

@@ -25,6 +25,7 @@ import {
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
+import { EXAMINATIONS, type Examination } from "../sync/facts.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
 import { printable } from "./printable.ts";
@@ -46,8 +47,8 @@ export interface OpenRequest {
   readonly seed: Uint8Array;
   /** Refusals that the user overrides. */
   readonly allowed: readonly Overridable[];
-  /** Look for file systems and partition tables. */
-  readonly examine: boolean;
+  /** How far to look for file systems and partition tables. */
+  readonly examine: Examination;
 }
 
 export interface ScanRequest {
@@ -113,7 +114,7 @@ export const encode = {
         .text(request.additionalHash)
         .bytes(request.seed)
         .text(request.allowed.map((name) => `${name}\n`).join(""))
-        .bool(request.examine),
+        .u8(EXAMINATIONS.indexOf(request.examine)),
     ),
   prepare: (sizeBytes: number, exact: boolean, dryRun: boolean) =>
     message(MessageType.prepare, new FieldWriter().u64(sizeBytes).bool(exact).bool(dryRun)),
@@ -227,7 +228,7 @@ export const decode = {
       additionalHash: reader.text(),
       seed: reader.bytes(),
       allowed: reader.text().split("\n").slice(0, -1).map(overridable),
-      examine: reader.bool(),
+      examine: pick(EXAMINATIONS, reader),
     }));
     if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
     return request;

@@ -44,7 +44,7 @@
  *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
  *                 compress bool, block size u32, path text, label text, hash text, additional hash text ("" for none),
  *                 seed bytes, allowed text (names of refusals, each ended by a line feed),
- *                 examine bool                                                             → opened
+ *                 examine u8 (0 nothing, 1 itself, 2 partitions)                           → opened
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → prepared
  *                 Once, before any request that names a block. After a dry run nothing may be written.
@@ -77,9 +77,10 @@
  *     done        –
  *     failed      kind text (a FailureKind), message text, hint text ("" for none)
  *
- * where `facts` is: known bool, and if so name text, model text, serial text, transport text, count u32 (at most
- * MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most MAX_SIGNATURES), that
- * many times: type text, label text, uuid text, note text;
+ * where `facts` is: known bool, and if so name text, model text, serial text, transport text, sector size u32, partition
+ * bool, links u64, writer text, zero bool, count u32 (at most MAX_SIGNATURES), that many times: type text; then count u32
+ * (at most MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most
+ * MAX_SIGNATURES), that many times: type text, label text, uuid text, note text, sector size u32;
  *
  * and `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that

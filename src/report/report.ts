@@ -104,9 +104,9 @@ export class Report {
     }
   }
 
-  /** Something worth knowing that stops nothing. */
-  notice(text: string): void {
-    this.#output.log.info(text);
+  /** Something worth knowing that stops nothing; `asked`: a question on the terminal has it. */
+  notice(text: string, { asked = false } = {}): void {
+    if (!asked) this.#output.log.info(text);
     this.#event("notice", { message: text });
   }
 
@@ -208,7 +208,7 @@ export class Report {
   }
 
   /** Closing words of a run that came to its end. */
-  completed(options: Pick<Finished, "task" | "sizes" | "next">): void {
+  completed(options: Pick<Finished, "task" | "sizes" | "isLonger" | "next">): void {
     if (this.#running === undefined) return;
     const { statistics, traffic } = this.#running;
     const lines = summaryLines({ statistics, traffic: traffic(), elapsedMs: this.elapsedMs, ...options });

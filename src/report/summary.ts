@@ -17,6 +17,8 @@ export interface Finished {
   readonly task: "sync" | "dry run" | "compare";
   /** What became of the destination's size, or a dry run would make of it; that compare's sizes differ. */
   readonly sizes: string | undefined;
+  /** The destination goes on beyond what was made equal. */
+  readonly isLonger?: boolean;
   /** What to do now, where something is left to do. */
   readonly next: string | undefined;
 }
@@ -41,7 +43,7 @@ export function summaryLines(finished: Finished): string[] {
 
 function resultText(finished: Finished): string {
   const { statistics, task, sizes } = finished;
-  if (task === "sync") return syncResult(statistics);
+  if (task === "sync") return syncResult(statistics, finished.isLonger === true);
   const { sizeBytes, sourceUnreadableBytes, blocksDiffering, blocksTotal } = statistics;
   const bad = sourceUnreadableBytes === 0 ? "" : `, ${sourceUnreadableBytes} bytes cannot be read`;
   const differ = `${blocksDiffering} of ${blocksTotal} blocks differ${bad}${sizes === undefined ? "" : `; ${sizes}`}`;
@@ -59,11 +61,13 @@ export function stoppedLine(
   return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done${written}`;
 }
 
-function syncResult(statistics: Statistics): string {
+function syncResult(statistics: Statistics, isLonger: boolean): string {
   const { sizeBytes, sourceUnreadableBytes, rescuedBytes, blocksDiffering, blocksTotal, bytesWritten } = statistics;
   const equal =
     sourceUnreadableBytes === 0
-      ? `${formatBytes(sizeBytes)} equal`
+      ? isLonger
+        ? `the destination is equal in its first ${formatBytes(sizeBytes)}`
+        : `${formatBytes(sizeBytes)} equal`
       : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
   const rescued =
     rescuedBytes === 0 ? "" : `, ${rescuedBytes} unreadable bytes of it as the map says they were rescued`;

@@ -3,6 +3,8 @@
 import { RefusedError, refusedDestination, tooSmall, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import type { Description } from "./endpoint.ts";
+import type { Signature } from "./facts.ts";
+import { noticesOf } from "./notices.ts";
 
 /**
  * Checks, before anything is written, that the pair makes sense. Returns notices for the user.
@@ -13,7 +15,6 @@ export function checkPair(
   destination: Description,
   options: { readonly exact: boolean },
 ): string[] {
-  const name = quote(destination.label);
   if (source.identity !== "" && source.identity === destination.identity) {
     throw refusedDestination(
       destination.label,
@@ -34,12 +35,26 @@ export function checkPair(
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
     throw tooSmall(destination.label, source.sizeBytes, destination.sizeBytes);
   }
-  const extra = destination.sizeBytes - source.sizeBytes;
-  if (extra <= 0) return [];
-  if (destination.kind === "device")
-    return [`${name} is ${extra} bytes larger than the source; what lies beyond is left alone`];
-  if (options.exact) return [];
-  return [`${name} is ${extra} bytes larger than the source and keeps its tail; --create-dest would cut it`];
+  return noticesOf(source, destination, options);
+}
+
+/** Whether two marks are of one thing: a copy has its original's identity, and a format without any only its type. */
+function isSame(a: Signature, b: Signature): boolean {
+  return a.type === b.type && (a.uuid + b.uuid === "" ? a.label === b.label : a.uuid === b.uuid);
+}
+
+/**
+ * Whether a destination file looks like something else than an earlier copy of the source: it carries what the source
+ * does not, or nothing that is known where the source does, or is larger and nothing says that it has grown.
+ */
+export function isAnother(source: Description, destination: Description): boolean {
+  const { kind, sizeBytes, blank, facts } = destination;
+  const there = facts?.contents[0]?.signatures;
+  if (kind !== "file" || sizeBytes === 0 || blank || there === undefined || facts?.isZero === true) return false;
+  const here = source.facts?.contents[0]?.signatures;
+  if (here === undefined) return false;
+  if (here.length === 0 && there.length === 0) return sizeBytes > source.sizeBytes;
+  return there.length === 0 || !there.every((one) => here.some((other) => isSame(one, other)));
 }
 
 /** Whether a dry run would find the size to be changed. */

@@ -33,7 +33,7 @@ function localOptions(path: string, options: OpenOptions): LocalOptions {
     dropCache: false,
     discard: false,
     allowed: [],
-    examine: false,
+    examine: "nothing",
     onNote: () => undefined,
     sharers: 1,
   };
