@@ -55,12 +55,31 @@ export function isText(name: string): boolean {
 
 /** What a terminal would obey or show as something else: controls, directions, line ends, and bytes that are no text. */
 const UNPRINTABLE = /["\\]|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/** The same without what only quotes need. */
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const SHORT: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 function escaped(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   if (code >= ESCAPE + 0x80 && code <= ESCAPE + 0xff) return `\\x${(code - ESCAPE).toString(16)}`;
   return SHORT[character] ?? `\\u${code > 0xffff ? `{${code.toString(16)}}` : code.toString(16).padStart(4, "0")}`;
+}
+
+function isPrintable(text: string): boolean {
+  return text.search(OBEYED) === -1;
+}
+
+/**
+ * Words of another machine or program as a terminal may get them, which must not obey them, nor show them in another
+ * order: what it would not print becomes U+FFFD.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(OBEYED, "\u{fffd}");
+}
+
+/** A name for where it stands by itself, such as in a picture: as it is if it can be printed, else as quote() has it. */
+export function shownName(name: string): string {
+  return isPrintable(name) ? name : quote(name);
 }
 
 /** A name, or other words from outside, as messages show it: in quotes, what cannot be printed escaped. */

@@ -32,6 +32,8 @@ function readSources(): SourceFile[] {
 }
 
 const SOURCES = readSources();
+/** What any room may know besides. */
+const NAMES = ["errors.ts", "name.ts", "paths.ts"];
 
 function inRoom(room: string): SourceFile[] {
   const files = SOURCES.filter((file) => file.room === room);
@@ -120,16 +122,20 @@ test("src has the five rooms and few files outside", () => {
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
     "errors.ts",
+    "given.ts",
     "main.ts",
     "name.ts",
+    "paths.ts",
     "version.ts",
   ]);
 });
 
-test("name.ts imports nothing, errors.ts only name.ts, version.ts only the manifest", () => {
+test("outside the rooms each file imports only those named before it, version.ts only the manifest", () => {
   const imports = (name: string) => SOURCES.find((file) => file.name === name)?.imports;
   expect(imports("name.ts")).toEqual([]);
   expect(imports("errors.ts")).toEqual(["name.ts"]);
+  expect(imports("paths.ts")).toEqual(["node:fs", "name.ts"]);
+  expect(imports("given.ts")).toEqual(["node:fs", "errors.ts", "name.ts", "paths.ts"]);
   expect(imports("version.ts")).toEqual(["../package.json"]);
 });
 
@@ -142,22 +148,20 @@ test("sync/ does not know where it runs: no process, no Bun, no node modules", (
 });
 
 test("local/ imports only local/, sync/, errors.ts, @node-rs/xxhash, bun:ffi and node modules", () => {
-  expect(
-    violations("local", ["local/", "sync/", "errors.ts", "name.ts", "@node-rs/xxhash", "bun:ffi", "node:"]),
-  ).toEqual([]);
+  expect(violations("local", ["local/", "sync/", ...NAMES, "@node-rs/xxhash", "bun:ffi", "node:"])).toEqual([]);
 });
 
 test("remote/ imports only remote/, sync/, errors.ts and node modules, and local/ from serve.ts alone", () => {
   const exceptions = { "remote/serve.ts": ["local/"] };
-  expect(violations("remote", ["remote/", "sync/", "errors.ts", "name.ts", "node:"], exceptions)).toEqual([]);
+  expect(violations("remote", ["remote/", "sync/", ...NAMES, "given.ts", "node:"], exceptions)).toEqual([]);
 });
 
 test("report/ imports only report/, sync/, errors.ts, consola and node modules", () => {
-  expect(violations("report", ["report/", "sync/", "errors.ts", "name.ts", "consola", "node:"])).toEqual([]);
+  expect(violations("report", ["report/", "sync/", ...NAMES, "consola", "node:"])).toEqual([]);
 });
 
 test("cli/ imports only the rooms, citty and node modules", () => {
-  const rooms = ["cli/", "local/", "remote/", "report/", "sync/", "errors.ts", "name.ts", "version.ts"];
+  const rooms = ["cli/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
   expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
 });
 
@@ -211,6 +215,62 @@ test("child processes are started in remote/process.ts only", () => {
   expect(mentioning(/\bBun\.spawn(Sync)?\b|\bchild_process\b|\bBun\.\$|\bspawn(Sync)?\(|\bexecFile\b/)).toEqual([
     "remote/process.ts",
   ]);
+});
+
+/** Calls that take a path, of node:fs and its promises. */
+const BY_NAME =
+  /\bfs(?:\.promises)?\.(access|appendFile|chmod|chown|copyFile|cp|createReadStream|createWriteStream|exists|lchown|link|lstat|lutimes|mkdir|mkdtemp|open|openAsBlob|opendir|readdir|readFile|readlink|realpath|rename|rm|rmdir|stat|statfs|symlink|truncate|unlink|utimes|watch|writeFile)(?:Sync)?\b(\.native)?([^,]*)/g;
+
+/** Calls whose path is neither bytes nor written there as text; each with the beginning of its arguments. */
+function textualCalls(text: string): string[] {
+  return (
+    [...text.matchAll(BY_NAME)]
+      .filter(([, , , rest = ""]) => !/^\((?:bytesOf\(|"\/(?:proc|sys|dev)\/|`\/(?:proc|sys)\/)/.test(rest))
+      // A descriptor.
+      .filter(([, name, , rest = ""]) => !(/File$/.test(name ?? "") && /^\((?:fd|file)\b/.test(rest)))
+      .filter(([call]) => !call.startsWith('fs.createReadStream(""'))
+      // A file inside the program, which only Bun knows, by its text.
+      .filter(([call]) => !call.startsWith("fs.readFileSync(innerPath)"))
+      .map(([call]) => call.slice(0, 40))
+  );
+}
+
+test("textualCalls() finds a path that is handed over as text, and that alone", () => {
+  const right = [
+    "fs.statSync(bytesOf(path), { bigint: true })",
+    'fs.readFileSync("/proc/self/status", "latin1")',
+    "fs.writeFileSync(file, text)",
+    "fs.fstatSync(fd)",
+    "fs.BigIntStats",
+  ];
+  expect(right.flatMap(textualCalls)).toEqual([]);
+  const wrong = [
+    "fs.statSync(path, { bigint: true })",
+    "fs.promises.readFile(path)",
+    "fs.existsSync",
+    "fs.open(`/tmp/x`)",
+    "fs.realpathSync.native(path)",
+  ];
+  expect(wrong.flatMap(textualCalls)).toEqual(wrong.map((call) => call.split(",")[0] ?? ""));
+});
+
+test("a path reaches the file system as bytes: fs.…(bytesOf(path))", () => {
+  const others = SOURCES.flatMap(({ name, text }) => textualCalls(text).map((call) => `${name}: ${call}`));
+  expect(others).toEqual([]);
+  // Bun's own take text alone.
+  expect(mentioning(/\bBun\.(file|write)\(|"node:fs\/promises"|import \{[^}]*\} from "node:fs"/)).toEqual([]);
+});
+
+test("names that the kernel tells come through paths.ts, and what the process was given through given.ts", () => {
+  expect(mentioning(/\bfs\.(promises\.)?(realpath|readlink|readdir|opendir)/)).toEqual(["paths.ts"]);
+  expect(mentioning(/\bprocess\.(cwd|chdir|execPath)\b|\bhomedir\(|\btmpdir\(/)).toEqual(["given.ts"]);
+  expect(mentioning(/\bprocess\.argv\b/)).toEqual(["main.ts"]);
+  // These ask process.cwd() about a path that is not absolute.
+  expect(
+    mentioning(/import \{[^}]*\b(resolve|relative)\b[^}]*\} from "node:path"|\bpath\.(resolve|relative)\(/),
+  ).toEqual([]);
+  // Values that hold a path.
+  expect(mentioning(/process\.env\["(HOME|TMPDIR|XDG_\w+|BLOCKSYNC_(?!DEBUG)\w+)"\]/)).toEqual([]);
 });
 
 test("no file imports itself by way of others", () => {

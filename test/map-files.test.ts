@@ -100,7 +100,7 @@ testWith("rsvg")("mapSvg() writes any name as text", async () => {
   rendered(svg);
   expect(svg).not.toContain("<script>");
   expect(svg).toContain(
-    "&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;ü&#39; \ufffd\ufffd\ufffd\ufffd ]]&gt;",
+    "&quot;&lt;/title&gt;&lt;script&gt;alert(\\&quot;1\\&quot;)&lt;/script&gt; &amp; &#39;ü&#39; \\u0000\\u0007\\u001b\\ud800 ]]&gt;&quot;",
   );
   // Whole in the title, shortened where it is drawn.
   expect(svg).toContain(`${"x".repeat(500)}</title>`);

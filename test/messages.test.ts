@@ -11,6 +11,7 @@ import {
   UsageError,
   VerificationError,
 } from "../src/errors.ts";
+import { nameOf } from "../src/name.ts";
 import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/messages.ts";
 import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
 import { BlockLayout, MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
@@ -373,11 +374,28 @@ test("decode.open() refuses a role that is none and flags that are neither 0 nor
   }
 });
 
+test("decode.open() gives back a path of any bytes, and a label with them", () => {
+  const name = nameOf(Buffer.from("d\xe4/k\xf6\n\x1b.img", "latin1"));
+  const open = { ...OPEN, path: name, label: `host:${name}` };
+  const message = encode.open(open);
+  expect(Buffer.from(message.head).includes(Buffer.from("d\xe4/k\xf6\n\x1b.img", "latin1"))).toBe(true);
+  expect(plain(decode.open(frameOf(message)))).toEqual(plain(open));
+});
+
 test("decode refuses texts that are not UTF-8", () => {
   const notUtf8 = "Cannot read a message: a text is not UTF-8";
   const bad = Uint8Array.of(0x41, 0xff);
-  const open = new FieldWriter().u8(0).bool(true).bool(true).bool(true).bool(true).bool(true).u32(4096).bytes(bad);
-  open.text("").text("").text("").bytes(NO_BYTES);
+  const open = new FieldWriter()
+    .u8(0)
+    .bool(true)
+    .bool(true)
+    .bool(true)
+    .bool(true)
+    .bool(true)
+    .u32(4096)
+    .name("")
+    .name("");
+  open.bytes(bad).text("").bytes(NO_BYTES);
   expect(refusal(() => decode.open(frame(MessageType.open, open)))).toBe(notUtf8);
   const opened = new FieldWriter().u8(0).u64(1).bytes(bad).bool(false).bytes(NO_BYTES);
   expect(refusal(() => decode.opened(frame(MessageType.opened, opened), "x"))).toBe(notUtf8);

@@ -1,7 +1,9 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
 import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { asFailure, ExitCode, IoError, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, UsageError } from "../errors.ts";
+import { checkFolder, wordsGiven } from "../given.ts";
+import { bytesOf } from "../name.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { BUILD, VERSION } from "../version.ts";
@@ -42,12 +44,12 @@ const COMMANDS = {
 } as const;
 
 /**
- * Runs one command line (without the program's name). Returns the exit code; failures are said here, with --json as
+ * Runs one command line (without the program's name, as Bun decoded it). Returns the exit code; failures are said here, with --json as
  * events too, the summary last.
  */
 export async function runCommandLine(words: readonly string[], signal: AbortSignal): Promise<number> {
   try {
-    return await runWords(words, signal);
+    return await runWords(wordsGiven(words), signal);
   } catch (error) {
     const failure = asFailure(error);
     const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), {
@@ -68,22 +70,10 @@ function isCommand(word: string | undefined): word is keyof typeof COMMANDS {
 
 /** A command behind options would be a source, and what follows it a host. @throws {UsageError} */
 function checkNoCommand(source: string | undefined): void {
-  if (!isCommand(source) || fs.existsSync(source)) return;
+  if (!isCommand(source) || fs.existsSync(bytesOf(source))) return;
   throw new UsageError(`The command ${source} stands behind options`, {
     hint: `it comes first: blocksync ${source} [OPTIONS] …; a file of that name is ./${source}`,
   });
-}
-
-/** A relative name would be looked for beside the program (path.resolve() of Bun, measured). @throws {IoError} */
-function checkFolder(): void {
-  try {
-    process.cwd();
-  } catch (cause) {
-    throw new IoError("Cannot use the current folder: it was deleted", {
-      cause,
-      hint: "cd to one that exists and run again",
-    });
-  }
 }
 
 /** @throws {Failure} */

@@ -1,4 +1,5 @@
 /** How this program reaches a host: the options of a connection that all commands share. */
+import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel.ts";
 import type { ConnectOptions } from "../remote/connect.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
@@ -42,14 +43,16 @@ export function hostConnection(
 /**
  * The environment of ssh and sudo: ours, without what changes how a Bun program runs, since the far end and the askpass are
  * such, perhaps as root (sudo hands on no LD_* itself); and with a password this very program as ssh's askpass (ssh(1),
- * SSH_ASKPASS_REQUIRE).
+ * SSH_ASKPASS_REQUIRE). undefined where ours can stay as it is, byte for byte.
  */
-function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("BUN_")));
+function childEnvironment(passwordVariable: string | undefined): Record<string, string | undefined> | undefined {
+  const changing = Object.keys(process.env).filter((name) => name.startsWith("BUN_"));
+  if (passwordVariable === undefined && changing.length === 0) return undefined;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !changing.includes(name)));
   if (passwordVariable === undefined) return env;
   return {
     ...env,
-    SSH_ASKPASS: process.execPath,
+    SSH_ASKPASS: programPath(),
     SSH_ASKPASS_REQUIRE: "force",
     DISPLAY: env["DISPLAY"] ?? ":0",
     [ASKPASS_VARIABLE]: passwordVariable,

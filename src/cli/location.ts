@@ -154,8 +154,8 @@ export function parseLocations(
       throw new UsageError(`${quote(second)} could be a host or a file`, {
         hint:
           second === "localhost"
-            ? `say "localhost ${source.path}" or a path for this machine, "./localhost" for a file of that name`
-            : `say "${second}:${source.path}" for the host, "./${second}" for a file of that name`,
+            ? `say ${quote(`localhost ${source.path}`)} or a path for this machine, "./localhost" for a file of that name`
+            : `say ${quote(`${second}:${source.path}`)} for the host, ${quote(`./${second}`)} for a file of that name`,
       });
     }
     return { source, destination: parseLocation(second, source.path) };

@@ -1,8 +1,9 @@
 /** The command line's values, converted and checked once; nothing behind this file sees strings. */
 
 import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
+import { variableGiven } from "../given.ts";
 import { HASH_NAMES, type HashName } from "../local/hash.ts";
-import { quote } from "../name.ts";
+import { isText, quote, shownName } from "../name.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/protocol.ts";
 import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
@@ -93,8 +94,17 @@ function flag(values: Values, name: string): boolean {
   return values[name] === true;
 }
 
+/** Passes on what will be among the words for another program. @throws {UsageError} for what Bun cannot hand on: bytes. */
+function wordFor(word: string | undefined, what: string): string | undefined {
+  if (word === undefined || isText(word)) return word;
+  throw new UsageError(`${what} is ${quote(word)}, which is not UTF-8: ssh would be given another name`, {
+    hint: "call it by a name that is UTF-8, such as that of a link to it (ln -s)",
+  });
+}
+
 /** Passes on what will be a word of a remote shell. @throws {UsageError} when no shell could be given it. */
-function shellWord(word: string | undefined, what: string): string | undefined {
+function shellWord(given: string | undefined, what: string): string | undefined {
+  const word = wordFor(given, what);
   if (word !== undefined && /[\0\r\n]/.test(word)) throw new UsageError(`${what} contains a line break or a NUL byte`);
   return word;
 }
@@ -114,7 +124,7 @@ export const CHOICES: Readonly<Record<string, readonly string[]>> = {
 };
 
 function words(values: Values, name: string): string[] | undefined {
-  const line = text(values, name);
+  const line = wordFor(text(values, name), `--${name}`);
   if (line === undefined) return undefined;
   try {
     return splitWords(line);
@@ -129,8 +139,8 @@ function shellOptions(values: Values): ShellOptions {
   const isDefault = rsh?.length === 1 && rsh[0] === "ssh";
   return {
     rsh: isDefault ? undefined : rsh,
-    identityFile: text(values, "id"),
-    cipher: text(values, "cipher"),
+    identityFile: wordFor(text(values, "id"), "--id"),
+    cipher: wordFor(text(values, "cipher"), "--cipher"),
     extraParameters: words(values, "extra-params") ?? [],
     password: text(values, "pass") !== undefined,
   };
@@ -154,11 +164,16 @@ export function hostOptions(values: Values): HostOptions {
       hint: "it takes the name of an exported variable that holds the password, never the password",
     });
   }
+  const password = passwordVariable === undefined ? undefined : variableGiven(passwordVariable);
+  if (password !== undefined && !isText(password))
+    throw new UsageError("The password of --pass is not UTF-8: ssh would be given another one", {
+      hint: "log in with a key (ssh-keygen), or without --pass, where ssh asks for the password itself",
+    });
   return {
     shell: shellOptions(values),
     passwordVariable,
     timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
-    remoteDirectory: shellWord(process.env["BLOCKSYNC_REMOTE_DIR"], "BLOCKSYNC_REMOTE_DIR") ?? "",
+    remoteDirectory: shellWord(variableGiven("BLOCKSYNC_REMOTE_DIR"), "BLOCKSYNC_REMOTE_DIR") ?? "",
     quiet,
     verbose: flag(values, "verbose"),
   };
@@ -205,7 +220,9 @@ export function commonOptions(values: Values): CommonOptions {
     json: flag(values, "json"),
     map: map === undefined ? undefined : parseMapChoice(map),
     notices:
-      interpreter === undefined ? [] : [`--interpreter ${interpreter} is ignored: blocksync needs no interpreter`],
+      interpreter === undefined
+        ? []
+        : [`--interpreter ${shownName(interpreter)} is ignored: blocksync needs no interpreter`],
   };
 }
 

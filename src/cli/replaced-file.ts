@@ -1,9 +1,9 @@
 /** A file of this machine that a run reads at most at its start and replaces as a whole at its end. */
 
 import fs from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
 import { IoError, reason, systemCode, UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
+import { basename, dirname, join, linkText, realPath } from "../paths.ts";
 import type { Location } from "./location.ts";
 
 /** A path of this machine that has another part in the run, and what that is: "the source or the destination". */
@@ -19,16 +19,21 @@ export function messagesHere(outputFile: string | undefined): Taken[] {
   return outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
 }
 
+/** What a link in `folder` says. */
+function linked(folder: string, text: string): string {
+  return text.startsWith("/") ? text : join(folder, text);
+}
+
 /** What a path leads to or would create, with all links followed. */
-function realPath(path: string): string {
+function targetOf(path: string): string {
   try {
-    return fs.realpathSync(path);
+    return realPath(path);
   } catch (error) {
     if (systemCode(error) !== "ENOENT") throw error;
   }
-  const folder = fs.realpathSync(dirname(path));
-  const dangles = fs.lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  return dangles ? realPath(resolve(folder, fs.readlinkSync(path))) : join(folder, basename(path));
+  const folder = realPath(dirname(path));
+  const dangles = fs.lstatSync(bytesOf(path), { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return dangles ? targetOf(linked(folder, linkText(path))) : join(folder, basename(path));
 }
 
 /** Bytes that are written together; a call for each of a million lines would take longer than all the rest. */
@@ -47,13 +52,13 @@ function* together(pieces: Iterable<string>): Generator<string> {
 
 /** Nothing stays of what could not be written as a whole. */
 function writeNew(path: string, pieces: Iterable<string>, mode: number | undefined): void {
-  const file = fs.openSync(path, "wx");
+  const file = fs.openSync(bytesOf(path), "wx");
   try {
     if (mode !== undefined) fs.fchmodSync(file, mode & 0o777);
     for (const text of together(pieces)) fs.writeFileSync(file, text);
     fs.fsyncSync(file);
   } catch (error) {
-    fs.rmSync(path, { force: true });
+    fs.rmSync(bytesOf(path), { force: true });
     throw error;
   } finally {
     fs.closeSync(file);
@@ -63,7 +68,7 @@ function writeNew(path: string, pieces: Iterable<string>, mode: number | undefin
 /** A folder that cannot be read, or a file system that knows no such thing, is no reason to fail. */
 function flushFolder(path: string): void {
   try {
-    const folder = fs.openSync(path, "r");
+    const folder = fs.openSync(bytesOf(path), "r");
     try {
       fs.fsyncSync(folder);
     } finally {
@@ -76,11 +81,11 @@ function flushFolder(path: string): void {
 
 /** @throws {UsageError} when the file `name`, which `what` calls, has another part in the run. */
 export function checkFree(name: string, what: string, taken: readonly Taken[]): void {
-  if (fs.existsSync(dirname(name))) refuseTaken(realPath(name), `${what} ${quote(name)}`, taken);
+  if (fs.existsSync(bytesOf(dirname(name)))) refuseTaken(targetOf(name), `${what} ${quote(name)}`, taken);
 }
 
 function refuseTaken(path: string, called: string, taken: readonly Taken[]): void {
-  const clash = taken.find(([other]) => fs.existsSync(dirname(other)) && realPath(other) === path);
+  const clash = taken.find(([other]) => fs.existsSync(bytesOf(dirname(other))) && targetOf(other) === path);
   if (clash !== undefined) throw new UsageError(`The ${called} is ${clash[1]} itself`, { hint: "name another file" });
 }
 
@@ -110,10 +115,10 @@ export class ReplacedFile {
   static open(name: string, what: string, taken: readonly Taken[]): ReplacedFile {
     const called = `${what} ${quote(name)}`;
     return using(called, () => {
-      const path = realPath(name);
+      const path = targetOf(name);
       refuseTaken(path, called, taken);
-      fs.accessSync(dirname(path), fs.constants.W_OK | fs.constants.X_OK);
-      const stat = fs.statSync(path, { throwIfNoEntry: false });
+      fs.accessSync(bytesOf(dirname(path)), fs.constants.W_OK | fs.constants.X_OK);
+      const stat = fs.statSync(bytesOf(path), { throwIfNoEntry: false });
       if (stat?.isFile() === false) throw new UsageError(`The ${called} is no regular file`);
       return new ReplacedFile(path, called);
     });
@@ -122,9 +127,9 @@ export class ReplacedFile {
   /** What is there now, "" for nothing. @throws {UsageError} for more than `most` bytes; {IoError}. */
   read(most: number): string {
     return using(this.#called, () => {
-      const size = fs.statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0;
+      const size = fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.size ?? 0;
       if (size > most) throw new UsageError(`The ${this.#called} has ${size} bytes, too many`);
-      return size === 0 ? "" : fs.readFileSync(this.#path, "utf8");
+      return size === 0 ? "" : fs.readFileSync(bytesOf(this.#path), "utf8");
     });
   }
 
@@ -138,12 +143,12 @@ export class ReplacedFile {
     const failure = (error: unknown, hint?: string) =>
       new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error, hint });
     try {
-      writeNew(temporary, pieces, fs.statSync(this.#path, { throwIfNoEntry: false })?.mode);
+      writeNew(temporary, pieces, fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.mode);
     } catch (error) {
       throw failure(error);
     }
     try {
-      fs.renameSync(temporary, this.#path);
+      fs.renameSync(bytesOf(temporary), bytesOf(this.#path));
     } catch (error) {
       throw failure(error, `it is complete in ${quote(temporary)}: move it by hand`);
     }

@@ -1,6 +1,7 @@
 /** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
 
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
+import { enterFolder, variableGiven } from "../given.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel.ts";
 import { checkOpenFiles } from "../local/limits.ts";
 import type { Permission } from "../local/permission.ts";
@@ -33,12 +34,12 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
  */
 export async function runServe(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${quote(words[0])}`);
-  const home = process.env["HOME"];
+  const home = variableGiven("HOME");
   const permission = permissionOf(values, home);
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did. As a forced
   // command we are there already, and the variable could only come from a client that wants to be elsewhere.
-  const directory = process.env["BLOCKSYNC_CWD"];
-  if (directory !== undefined && permission === undefined) process.chdir(directory);
+  const directory = variableGiven("BLOCKSYNC_CWD");
+  if (directory !== undefined && permission === undefined) enterFolder(directory);
   checkOpenFiles(1);
   setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);

@@ -2,6 +2,7 @@
 
 import fs from "node:fs";
 import { ExitCode } from "../errors.ts";
+import { bytesOf } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { areasWith, fitMap, mapAfter } from "../sync/mapfile.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
@@ -20,10 +21,14 @@ import { runPair } from "./run.ts";
 const AFTER_UNREADABLE =
   "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile keeps them for ddrescue";
 
+function exists(path: string): boolean {
+  return fs.existsSync(bytesOf(path));
+}
+
 /** Returns the exit code. @throws {UsageError} */
 export async function runSync(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = syncCommandOptions(values);
-  const { source, destination } = parseLocations(words, { exists: fs.existsSync, forHost: options.forHost });
+  const { source, destination } = parseLocations(words, { exists, forHost: options.forHost });
   const asks = !options.force && !options.dryRun;
   const taken = [...endsHere(source, destination), ...messagesHere(options.outputFile)];
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);

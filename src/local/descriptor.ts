@@ -4,6 +4,7 @@
  */
 import fs from "node:fs";
 import { systemCode } from "../errors.ts";
+import { bytesOf } from "../name.ts";
 import { directUnits, directView } from "./direct.ts";
 import { softLimit } from "./limits.ts";
 
@@ -22,7 +23,7 @@ export class Descriptor {
 
   static open(path: string, flags: number): Promise<Descriptor> {
     return new Promise((resolve, reject) => {
-      fs.open(path, flags, 0o666, (error, fd) => (error ? reject(error) : resolve(new Descriptor(fd))));
+      fs.open(bytesOf(path), flags, 0o666, (error, fd) => (error ? reject(error) : resolve(new Descriptor(fd))));
     });
   }
 

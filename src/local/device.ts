@@ -5,10 +5,10 @@
  */
 
 import fs from "node:fs";
-import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { cannot, Failure, IoError, isMediumError, ReadError, reason, remedy, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { dirname } from "../paths.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";

@@ -2,7 +2,7 @@
  * Model, serial number and transport of a disk, from udev's database where there is one and from sysfs, and what the disk
  * and its partitions carry.
  */
-import { join } from "node:path";
+import { join } from "../paths.ts";
 import { type Content, type Examination, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
 import type { Device } from "./device.ts";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";

@@ -1,9 +1,9 @@
 /** What may not be a destination, decided on the machine that owns it before anything is opened for writing. */
 
-import fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import type fs from "node:fs";
 import { cannot, refused, refusedDestination, systemCode } from "../errors.ts";
 import { quote } from "../name.ts";
+import { basename, dirname, join, linkText, realPath } from "../paths.ts";
 import { kindOf, statPath } from "./stat.ts";
 
 /**
@@ -46,7 +46,7 @@ function guardNew(path: string, label: string): void {
 
 function realTarget(path: string, label: string): string {
   try {
-    return join(fs.realpathSync(dirname(path)), basename(path));
+    return join(realPath(dirname(path)), basename(path));
   } catch (error) {
     const isMissing = systemCode(error) === "ENOENT";
     const hint = isMissing ? "make its directory first (mkdir -p), or correct the path" : undefined;
@@ -57,7 +57,7 @@ function realTarget(path: string, label: string): string {
 /** What a symbolic link says; undefined for anything else. */
 function linkedTo(path: string): string | undefined {
   try {
-    return fs.readlinkSync(path);
+    return linkText(path);
   } catch {
     return undefined;
   }

@@ -103,17 +103,17 @@ export function createPipe(): { readonly readEnd: number; readonly writeEnd: num
 }
 
 /**
- * What a library of functions for JavaScript (Node-API) exports that is inside the program, at `path`. Bun would unpack it to
- * a temporary directory and leave it there: 600 KB after a run, in a place that others may write to, that may be mounted
- * noexec, or that is not there at all. Here it is a file without a name, in memory, that is gone with the process.
+ * What a library of functions for JavaScript (Node-API) exports that is inside the program, at `innerPath`. Bun would unpack
+ * it to a temporary directory and leave it there: 600 KB after a run, in a place that others may write to, that may be
+ * mounted noexec, or that is not there at all. Here it is a file without a name, in memory, that is gone with the process.
  * @throws {Error} where it cannot be loaded, or the C library (glibc before 2.27) or the kernel has no files in memory.
  */
-export function loadInner(path: string): unknown {
+export function loadInner(innerPath: string): unknown {
   const { memfd_create } = dlopen(libraryName(), { memfd_create: { args: ["ptr", "int"], returns: "int" } }).symbols;
   const fd = memfd_create(Buffer.from("blocksync\0"), MFD_CLOEXEC);
   if (fd < 0) throw new Error(`a file in memory cannot be made (errno ${errno()})`);
   try {
-    fs.writeFileSync(fd, fs.readFileSync(path));
+    fs.writeFileSync(fd, fs.readFileSync(innerPath));
     const library: { exports: unknown } = { exports: {} };
     process.dlopen(library, `/proc/self/fd/${fd}`);
     return library.exports;

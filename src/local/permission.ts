@@ -3,10 +3,9 @@
  * the path of the permission, so no words of a peer ever reach the file system's open call.
  */
 
-import fs from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
 import { refused, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
+import { basename, dirname, join, realPath } from "../paths.ts";
 import type { LocalOptions } from "./endpoint.ts";
 
 export interface Permission {
@@ -22,15 +21,14 @@ export interface Permission {
  * Where not even that directory can be found, opening will fail, and the path stays as it is to be named then.
  */
 function targetOf(path: string): string {
-  const full = resolve(path);
-  for (const find of [() => fs.realpathSync(full), () => join(fs.realpathSync(dirname(full)), basename(full))]) {
+  for (const find of [() => realPath(path), () => join(realPath(dirname(path)), basename(path))]) {
     try {
       return find();
     } catch {
       // A file that is still to be created, or a link into nothing.
     }
   }
-  return full;
+  return path;
 }
 
 /**

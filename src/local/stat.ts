@@ -2,14 +2,14 @@
 
 import fs from "node:fs";
 import { cannot, IoError, systemCode } from "../errors.ts";
-import { quote } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
 
 export type DeviceKind = "file" | "device";
 
 /** What stat says of `path`, or undefined when nothing is there. */
 export function statPath(path: string, label: string): fs.BigIntStats | undefined {
   try {
-    return fs.statSync(path, { bigint: true });
+    return fs.statSync(bytesOf(path), { bigint: true });
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
     throw cannot("open", label, error);

@@ -24,8 +24,7 @@
  */
 
 import { ProtocolError, UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
-import { printable } from "./printable.ts";
+import { printable, quote } from "../name.ts";
 import type { Program } from "./program.ts";
 import { isPreamble } from "./protocol.ts";
 import { quoteWord } from "./quote.ts";

@@ -1,12 +1,12 @@
 /** Opens a connection to a far blocksync: starts the command, brings the program along, shakes hands. */
 
 import { UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { programPath } from "../given.ts";
+import { printable, quote } from "../name.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
-import { printable } from "./printable.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
 import { limitSink, limitSource, type RateLimit } from "./rate.ts";
@@ -29,7 +29,7 @@ export interface ConnectOptions {
   readonly script: string | undefined;
   /** Where to keep the copy, before the usual places; "" for none. */
   readonly directory: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: ChildOptions["env"];
   readonly own: Build;
   /** The name of the target that this program is for. */
   readonly target: string;
@@ -98,7 +98,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
 
 /** Runs blocksync on this machine through sudo, as a far end without a network. sudo asks on the terminal itself. */
 export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
-  const argv = ["sudo", "--", options.script ?? process.execPath, "serve"];
+  const argv = ["sudo", "--", options.script ?? programPath(), "serve"];
   options.onNote(`Running: ${argv.join(" ")}`, true);
   // sudo asks for as long as it likes, so the login lasts until the first line of blocksync itself.
   return await startOver(start(argv, { host: "localhost", byHand: "sudo true" }, options), () =>

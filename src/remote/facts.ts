@@ -1,5 +1,6 @@
 /** The facts of protocol.ts into and out of a message's head. Pure. */
 import { ProtocolError } from "../errors.ts";
+import { printable } from "../name.ts";
 import {
   type Content,
   type Facts,
@@ -42,8 +43,7 @@ function list<Item>(reader: FieldReader, limit: number, read: () => Item): Item[
 /** A text that will be shown on a terminal: what the far side should have left out is refused. */
 function shown(reader: FieldReader, limit = MAX_FACT_LENGTH): string {
   const text = reader.text();
-  if (/[\p{Cc}\p{Cf}]/u.test(text))
-    throw new ProtocolError("Cannot read a message: control characters among the facts");
+  if (text !== printable(text)) throw new ProtocolError("Cannot read a message: control characters among the facts");
   return text.slice(0, limit);
 }
 

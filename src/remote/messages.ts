@@ -8,7 +8,7 @@ import {
   type Overridable,
   ProtocolError,
 } from "../errors.ts";
-import { quote } from "../name.ts";
+import { printable, quote } from "../name.ts";
 import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
 import {
   type BlockData,
@@ -28,7 +28,6 @@ import {
 import { EXAMINATIONS, type Examination } from "../sync/facts.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
-import { printable } from "./printable.ts";
 import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
 
 export interface OpenRequest {
@@ -108,8 +107,8 @@ export const encode = {
         .bool(request.discard)
         .bool(request.compress)
         .u32(request.blockSize)
-        .text(request.path)
-        .text(request.label)
+        .name(request.path)
+        .name(request.label)
         .text(request.hash)
         .text(request.additionalHash)
         .bytes(request.seed)
@@ -222,8 +221,8 @@ export const decode = {
       discard: reader.bool(),
       compress: reader.bool(),
       blockSize: reader.u32(),
-      path: reader.text(),
-      label: reader.text(),
+      path: reader.name(),
+      label: reader.name(),
       hash: reader.text(),
       additionalHash: reader.text(),
       seed: reader.bytes(),

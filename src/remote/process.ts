@@ -2,9 +2,8 @@
 
 import fs from "node:fs";
 import { type Failure, reason, UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { printable, quote } from "../name.ts";
 import { descriptorSink, descriptorSource } from "./descriptors.ts";
-import { printable } from "./printable.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
 
 /** Lines of standard error that are kept for an error message. */
@@ -14,7 +13,8 @@ const KEPT_LINE_LENGTH = 400;
 const EXIT_WAIT_MS = 3000;
 
 export interface ChildOptions {
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** undefined for our own, byte for byte; of another one what is no UTF-8 would be replaced. */
+  readonly env: Readonly<Record<string, string | undefined>> | undefined;
   /** Makes a pipe whose two ends are closed by whoever has them. */
   readonly createPipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** Ends the process when aborted. */
@@ -43,7 +43,7 @@ const DEFAULT_PATH = "/usr/bin:/bin";
  */
 function fileOf(name: string, env: ChildOptions["env"]): string {
   if (name.includes("/")) return name;
-  const folders = (env["PATH"] ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
+  const folders = ((env ?? process.env)["PATH"] ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
   const found = Bun.which(name, { PATH: folders.join(":") });
   if (found === null) throw new Error("no such program in the folders of PATH");
   return found;
@@ -60,7 +60,7 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
       stdin: input.readEnd,
       stdout: output.writeEnd,
       stderr: "pipe",
-      env: { ...options.env },
+      ...(options.env === undefined ? {} : { env: { ...options.env } }),
     });
   } catch (cause) {
     for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);

@@ -5,21 +5,23 @@
  * it, and what the far end checks is not this note but the bytes, so a wrong one cannot make anything run.
  */
 import fs from "node:fs";
-import { dirname, join } from "node:path";
+import { bytesOf } from "../name.ts";
+import { dirname, join } from "../paths.ts";
 import { isPrivate } from "./ownership.ts";
 
 /** Of the file open as `path`, such as /proc/self/exe, noted under `name`; `home` is undefined for no note. */
 export async function programDigest(path: string, home: string | undefined, name = "program"): Promise<string> {
   const note = `${name}.checked`;
-  const { dev, ino, size, mtimeNs, ctimeNs } = fs.statSync(path, { bigint: true });
+  const { dev, ino, size, mtimeNs, ctimeNs } = fs.statSync(bytesOf(path), { bigint: true });
   const state = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
   // A home that is not there is not made.
-  const directory = home === undefined || !fs.existsSync(home) ? undefined : join(home, ".cache", "blocksync");
+  const directory = home === undefined || !fs.existsSync(bytesOf(home)) ? undefined : join(home, ".cache", "blocksync");
   const noted = directory === undefined ? undefined : readNote(join(directory, note), state);
   if (noted !== undefined) return noted;
   // In pieces: 110 MB are not to be held for a run that sends nothing of them.
   const hasher = new Bun.CryptoHasher("sha256");
-  for await (const piece of fs.createReadStream(path, { highWaterMark: 1 << 20 })) hasher.update(piece);
+  const stream = fs.createReadStream("", { fd: fs.openSync(bytesOf(path), "r"), highWaterMark: 1 << 20 });
+  for await (const piece of stream) hasher.update(piece);
   const digest = hasher.digest("hex");
   if (directory !== undefined) writeNote(join(directory, note), `${state} ${digest}\n`);
   return digest;
@@ -27,8 +29,8 @@ export async function programDigest(path: string, home: string | undefined, name
 
 function readNote(note: string, state: string): string | undefined {
   try {
-    if (!isPrivate(fs.lstatSync(dirname(note)))) return undefined;
-    const fd = fs.openSync(note, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    if (!isPrivate(fs.lstatSync(bytesOf(dirname(note))))) return undefined;
+    const fd = fs.openSync(bytesOf(note), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     try {
       const stat = fs.fstatSync(fd);
       if (!stat.isFile() || !isPrivate(stat) || stat.size > 1024) return undefined;
@@ -46,14 +48,14 @@ function readNote(note: string, state: string): string | undefined {
 function writeNote(note: string, text: string): void {
   const directory = dirname(note);
   try {
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (!isPrivate(fs.lstatSync(directory))) return;
+    fs.mkdirSync(bytesOf(directory), { recursive: true, mode: 0o700 });
+    if (!isPrivate(fs.lstatSync(bytesOf(directory)))) return;
     const part = `${note}.${process.pid}`;
     try {
-      fs.writeFileSync(part, text, { mode: 0o600, flag: "wx" });
-      fs.renameSync(part, note);
+      fs.writeFileSync(bytesOf(part), text, { mode: 0o600, flag: "wx" });
+      fs.renameSync(bytesOf(part), bytesOf(note));
     } finally {
-      fs.rmSync(part, { force: true });
+      fs.rmSync(bytesOf(part), { force: true });
     }
   } catch {
     // The next start computes it again.

@@ -2,6 +2,8 @@
 import fs from "node:fs";
 import { gzip } from "node:zlib";
 import { UnreachableError } from "../errors.ts";
+import { variableGiven } from "../given.ts";
+import { bytesOf } from "../name.ts";
 import { programDigest } from "./program-digest.ts";
 import { type Target, targetNamed } from "./target.ts";
 
@@ -23,9 +25,9 @@ export interface Program {
 export function programIn(path: string, target: Target, note: string): Program {
   return {
     target,
-    sha256: () => programDigest(path, process.env["HOME"], note),
+    sha256: () => programDigest(path, variableGiven("HOME"), note),
     async packed(codecs) {
-      const raw = await fs.promises.readFile(path);
+      const raw = await fs.promises.readFile(bytesOf(path));
       if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
       if (codecs.includes("gzip")) {
         const packed = await new Promise<Buffer>((resolve, reject) => {

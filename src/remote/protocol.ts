@@ -27,7 +27,7 @@
  * write and block may have a body longer than MAX_HASHES_LENGTH.
  *
  * FIELDS in a head follow each other without padding: u8; u32; u64 (at most 2^53 - 1); bytes (u32 length, then they);
- * text (bytes holding UTF-8); bool (u8, 0 or 1). A head with bytes left over is an error.
+ * text (bytes holding UTF-8); name (bytes, whatever a path may have); bool (u8, 0 or 1). A head with bytes left over is an error.
  *
  * EITHER WAY, with the id 0:
  *
@@ -42,7 +42,7 @@
  * together. A request that breaks these rules is answered by a last `failed`, and serve ends.
  *
  *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
- *                 compress bool, block size u32, path text, label text, hash text, additional hash text ("" for none),
+ *                 compress bool, block size u32, path name, label name, hash text, additional hash text ("" for none),
  *                 seed bytes, allowed text (names of refusals, each ended by a line feed),
  *                 examine u8 (0 nothing, 1 itself, 2 partitions)                           → opened
  *                 Once, first of all. The path is the only one serve ever touches.
@@ -87,6 +87,7 @@
  * expands to that length and says so in its header. Sector sets are like leaf sets, of sectors of 512 bytes.
  */
 import { ProtocolError } from "../errors.ts";
+import { bytesOf, nameOf } from "../name.ts";
 import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -271,6 +272,11 @@ export class FieldWriter {
     return this.bytes(new TextEncoder().encode(value));
   }
 
+  /** `value` as name.ts has it. */
+  name(value: string): this {
+    return this.bytes(bytesOf(value));
+  }
+
   finish(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -336,6 +342,10 @@ export class FieldReader {
       if (cause instanceof ProtocolError) throw cause;
       throw new ProtocolError("Cannot read a message: a text is not UTF-8", { cause });
     }
+  }
+
+  name(): string {
+    return nameOf(this.bytes());
   }
 
   end(): void {

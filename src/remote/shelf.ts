@@ -6,9 +6,10 @@
  */
 
 import fs from "node:fs";
-import { dirname, join } from "node:path";
 import { reason, systemCode, UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { ownPath, variableGiven } from "../given.ts";
+import { bytesOf, quote } from "../name.ts";
+import { dirname, join } from "../paths.ts";
 import { isPrivate } from "./ownership.ts";
 import { type Program, programIn } from "./program.ts";
 import { MARK_WITHIN, programMark, type Target } from "./target.ts";
@@ -18,12 +19,12 @@ const ELF_START = 20;
 
 /** Why the file cannot be used as the program for `target`; undefined when it can, or when there is none. */
 function flawOf(path: string, target: Target, build: string): string | undefined {
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const fd = fs.openSync(bytesOf(path), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   try {
     const stat = fs.fstatSync(fd);
     if (!stat.isFile()) return "is no file";
     // Also by putting another file in its place, between this look and the next.
-    if (![stat, fs.statSync(dirname(path))].every((one) => isPrivate(one, true)))
+    if (![stat, fs.statSync(bytesOf(dirname(path)))].every((one) => isPrivate(one, true)))
       return "could have been changed by another user";
     const start = Buffer.alloc(ELF_START);
     fs.readSync(fd, start, 0, ELF_START, 0);
@@ -40,10 +41,10 @@ function flawOf(path: string, target: Target, build: string): string | undefined
 }
 
 function directories(): string[] {
-  const home = process.env["HOME"] ?? "";
+  const home = variableGiven("HOME") ?? "";
   return [
-    dirname(process.execPath),
-    process.env["BLOCKSYNC_BINARIES"] ?? "",
+    dirname(ownPath()),
+    variableGiven("BLOCKSYNC_BINARIES") ?? "",
     home === "" ? "" : join(home, ".cache", "blocksync"),
   ].filter((one) => one !== "");
 }

@@ -1,8 +1,8 @@
 /** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
 
-import { basename } from "node:path";
 import { UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { isText, quote } from "../name.ts";
+import { basename } from "../paths.ts";
 import { quoteWord } from "./quote.ts";
 
 export interface RemoteHost {
@@ -41,6 +41,7 @@ export function checkHost(remote: RemoteHost): void {
   for (const word of [remote.host, remote.user ?? ""]) {
     if (word.startsWith("-"))
       throw new UsageError(`The host ${quote(word)} begins with "-", which ssh would take for an option`);
+    if (!isText(word)) throw new UsageError(`The host ${quote(word)} is not UTF-8: ssh would be given another one`);
     if (/[\s\0]/.test(word)) throw new UsageError(`The host ${quote(word)} contains white space`);
   }
 }

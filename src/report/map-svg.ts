@@ -1,4 +1,6 @@
 /** The change map as a picture (SVG 1.1) that needs nothing else: opened in a browser, each cell says what is in it. */
+
+import { shownName } from "../name.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
 import { formatBytes } from "./format.ts";
 import type { MapNames } from "./map-json.ts";
@@ -108,8 +110,9 @@ export function* mapSvg(changes: Changes, names: MapNames): Generator<string> {
   const rows = Math.ceil(cells.length / columns);
   const bottom = TOP + rows * ROW;
   const [total, height] = [MARGIN + WIDTH + 24, bottom + 72];
-  const title = `${names.source} → ${names.destination}`;
-  const shown = `${shortened(names.source)} → ${shortened(names.destination)}`;
+  const [source, destination] = [shownName(names.source), shownName(names.destination)];
+  const title = `${source} → ${destination}`;
+  const shown = `${shortened(source)} → ${shortened(destination)}`;
   yield `<?xml version="1.0" encoding="UTF-8"?>\n`;
   yield `<svg xmlns="http://www.w3.org/2000/svg" width="${total}" height="${height}" viewBox="0 0 ${total} ${height}">\n`;
   yield `<title>${escapeXml(`blocksync: ${title}`)}</title>\n<style>${STYLE}</style>\n`;

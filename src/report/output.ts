@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola";
 import { IoError, reason, systemCode } from "../errors.ts";
-import { quote } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
 import { canDraw } from "./display.ts";
 import { Screen } from "./screen.ts";
 
@@ -67,7 +67,7 @@ export function createOutput(options: OutputOptions): Output {
   if (options.file !== undefined) {
     try {
       // A pipe without a reader is refused, not waited for.
-      fd = fs.openSync(options.file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666);
+      fd = fs.openSync(bytesOf(options.file), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o666);
     } catch (error) {
       throw new IoError(`Cannot open ${quote(options.file)} for messages: ${reason(error)}`, {
         cause: error,

@@ -7,6 +7,7 @@ import type { ByteRange } from "../sync/ranges.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { wantsColour } from "./display.ts";
 import { formatBytes } from "./format.ts";
+import { jsonLine, nameFields } from "./json.ts";
 import { LiveBar, type Running, type Wait } from "./live.ts";
 import type { Output } from "./output.ts";
 import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
@@ -96,7 +97,7 @@ export class Report {
   #event(event: string, fields: Readonly<Record<string, unknown>>): void {
     if (!this.#options.json || this.#deaf) return;
     try {
-      this.#output.data(JSON.stringify({ event, time: new Date().toISOString(), ...fields }));
+      this.#output.data(jsonLine({ event, time: new Date().toISOString(), ...fields }));
     } catch (error) {
       // Whoever read the events is gone; the run and its exit code are worth more than they.
       this.#deaf = true;
@@ -133,8 +134,8 @@ export class Report {
     const { sizeBytes, blockSize, blocksTotal } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
     this.#event("start", {
-      source,
-      destination,
+      ...nameFields("source", source),
+      ...nameFields("destination", destination),
       sizeBytes,
       blockSizeBytes: blockSize,
       blocksTotal,
@@ -230,8 +231,8 @@ export class Report {
     const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
     this.#event("summary", {
       exitCode,
-      source,
-      destination,
+      ...nameFields("source", source),
+      ...nameFields("destination", destination),
       sizeBytes: statistics?.sizeBytes ?? 0,
       blockSizeBytes: statistics?.blockSize ?? 0,
       blocksTotal: statistics?.blocksTotal ?? 0,

@@ -3,7 +3,7 @@
  * device in its members, a loop device in its backing file, a file in the device of its file system.
  */
 import type fs from "node:fs";
-import { dirname } from "node:path";
+import { dirname } from "../../paths.ts";
 import { mounts } from "./mounts.ts";
 import { deviceNumber, look, readLine, SysDevice } from "./sysfs.ts";
 

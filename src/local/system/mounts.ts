@@ -1,4 +1,5 @@
 /** What the kernel says is mounted and swapped to: /proc/self/mountinfo and /proc/swaps (proc(5)). */
+import { bytesOf, nameOf } from "../../name.ts";
 import { deviceNumber, look, readLine } from "./sysfs.ts";
 
 export interface Mount {
@@ -11,7 +12,16 @@ export interface Mount {
 
 /** Blanks, tabs, line feeds and backslashes in these files are written in octal. */
 function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  const plain = (_: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 8));
+  // Byte by byte: several of them may be one character.
+  return nameOf(
+    Buffer.from(
+      bytesOf(text)
+        .toString("latin1")
+        .replace(/\\([0-3][0-7]{2})/g, plain),
+      "latin1",
+    ),
+  );
 }
 
 function blockNumber(path: string): string | undefined {

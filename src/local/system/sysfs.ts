@@ -4,7 +4,8 @@
  * between two looks.
  */
 import fs from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { bytesOf, nameOf } from "../../name.ts";
+import { basename, dirname, entryNames, join, realPath } from "../../paths.ts";
 
 /** "MAJOR:MINOR" of a device number, as sysfs writes it (gnu_dev_major(3)). */
 export function deviceNumber(rdev: bigint): string {
@@ -13,27 +14,32 @@ export function deviceNumber(rdev: bigint): string {
   return `${major}:${minor}`;
 }
 
-/** The text of a file, trimmed; undefined when it cannot be read. */
-export function readLine(path: string): string | undefined {
+/** The text of a file, as name.ts has it; undefined when it cannot be read. */
+function readText(path: string): string | undefined {
   try {
-    return fs.readFileSync(path, "utf8").trim();
+    return nameOf(fs.readFileSync(bytesOf(path)));
   } catch {
     return undefined;
   }
 }
 
+/** The text of a file, trimmed; undefined when it cannot be read. */
+export function readLine(path: string): string | undefined {
+  return readText(path)?.trim();
+}
+
 /** What a folder holds; nothing when it cannot be read. */
 export function namesIn(path: string): string[] {
   try {
-    return fs.readdirSync(path);
+    return entryNames(path);
   } catch {
     return [];
   }
 }
 
-function realPath(path: string): string | undefined {
+function realFolder(path: string): string | undefined {
   try {
-    return fs.realpathSync(path);
+    return realPath(path);
   } catch {
     return undefined;
   }
@@ -42,7 +48,7 @@ function realPath(path: string): string | undefined {
 /** What stat says of `path`; undefined when it says nothing. */
 export function look(path: string): fs.BigIntStats | undefined {
   try {
-    return fs.statSync(path, { bigint: true });
+    return fs.statSync(bytesOf(path), { bigint: true });
   } catch {
     return undefined;
   }
@@ -55,7 +61,7 @@ function known(values: readonly (string | undefined)[]): string[] {
 /** Where sysfs has a device: under its number, or, since podman and buildah hide /sys/dev, where it lists all. */
 function folderOf(number: string): string {
   const folder = `/sys/dev/block/${number}`;
-  if (fs.existsSync(folder)) return folder;
+  if (fs.existsSync(bytesOf(folder))) return folder;
   const name = namesIn("/sys/class/block").find((one) => readLine(`/sys/class/block/${one}/dev`) === number);
   return name === undefined ? folder : `/sys/class/block/${name}`;
 }
@@ -77,7 +83,7 @@ export class SysDevice {
 
   /** Where the kernel keeps it: the folder's real path. */
   get folder(): string | undefined {
-    return realPath(this.#folder);
+    return realFolder(this.#folder);
   }
 
   /** Whether sysfs tells of it at all: it does of every block device, where it is mounted. */
@@ -143,7 +149,8 @@ export class SysDevice {
 
   /** The path that a loop device was attached to. */
   get backingPath(): string | undefined {
-    return this.line("loop/backing_file");
+    // Blanks at its end are the name's.
+    return readText(join(this.#folder, "loop/backing_file"))?.replace(/\n$/, "");
   }
 
   /** The regular file that a loop device lies over. */

@@ -82,7 +82,11 @@ function usesOfDevice(stat: fs.BigIntStats): Use[] {
   for (const { number: one, words } of relatives) {
     const path = swapped.find((swap) => swap.stat?.isBlockDevice() && deviceNumber(swap.stat.rdev) === one)?.path;
     if (path === undefined) continue;
-    uses.push({ name: "swap", sentence: `${words} is used as swap space`, hint: `turn it off first: swapoff ${path}` });
+    uses.push({
+      name: "swap",
+      sentence: `${words} is used as swap space`,
+      hint: `turn it off first: swapoff ${quote(path)}`,
+    });
   }
   for (const { number: one, above } of relatives) {
     if (above) uses.push({ name: "held", sentence: `${new SysDevice(one).name} holds it`, hint: HOLDER_HINT });
@@ -97,7 +101,11 @@ function usesOfFile(stat: fs.BigIntStats): Use[] {
   for (const path of swaps()) {
     const swap = look(path);
     if (swap === undefined || identityOf(swap) !== identity) continue;
-    uses.push({ name: "swap", sentence: "it is used as swap space", hint: `turn it off first: swapoff ${path}` });
+    uses.push({
+      name: "swap",
+      sentence: "it is used as swap space",
+      hint: `turn it off first: swapoff ${quote(path)}`,
+    });
   }
   for (const loop of loopsOverIdentity(identity)) {
     const { name } = new SysDevice(loop);
