@@ -25,6 +25,7 @@ export type FailureKind =
   | "refused"
   | "io"
   | "read"
+  | "gone"
   | "unreachable"
   | "protocol"
   | "verification"
@@ -90,13 +91,31 @@ export function tooSmall(label: string, sourceBytes: number, deviceBytes: number
 
 /** Opening, reading, writing or flushing failed. */
 export class IoError extends Failure {
-  readonly kind: "io" | "read" = "io";
+  readonly kind: "io" | "read" | "gone" = "io";
   readonly exitCode = ExitCode.io;
 }
 
 /** The medium does not give its data back at some place, which says nothing about other places. */
 export class ReadError extends IoError {
   override readonly kind = "read";
+}
+
+/** What was opened is not there any more: what failed to be read last says nothing about those places. */
+export class GoneError extends IoError {
+  override readonly kind = "gone";
+}
+
+/** A failed read or write of the device `label` that is gone. */
+export function gone(action: "read" | "write", label: string, cause: unknown): GoneError {
+  const what = action === "read" ? "no place of it can be read" : reason(cause);
+  const next =
+    action === "read"
+      ? "the same command once more goes on, and with --on-read-error skip --mapfile FILE begins where it ended"
+      : "it is a mixture of old and new until a run succeeds";
+  return new GoneError(`Cannot ${action} ${quote(label)} any more: ${what}, it is gone`, {
+    cause,
+    hint: `look at its cable and at the kernel's messages (dmesg); ${next}`,
+  });
 }
 
 /** The far side could not be reached or started, or went away. */
@@ -155,6 +174,8 @@ export function failureOfKind(kind: FailureKind, message: string, hint: string |
       return new IoError(message, options);
     case "read":
       return new ReadError(message, options);
+    case "gone":
+      return new GoneError(message, options);
     case "unreachable":
       return new UnreachableError(message, options);
     case "protocol":
@@ -245,6 +266,29 @@ export function remedy(error: unknown): string | undefined {
 /** The system's error in doing `action` ("open") to `label`; `hint` where there is something better than the remedy. */
 export function cannot(action: string, label: string, cause: unknown, hint = remedy(cause)): IoError {
   return new IoError(`Cannot ${action} ${quote(label)}: ${reason(cause)}`, { cause, hint });
+}
+
+/** The system's error in reading or writing `length` bytes at `offset` of the device `label`. */
+export function transferFailed(
+  action: "read" | "write",
+  label: string,
+  length: number,
+  offset: number,
+  cause: unknown,
+): IoError {
+  const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(label)}: ${reason(cause)}`;
+  if (action === "write") {
+    const next = remedy(cause) ?? "mend the cause and run again";
+    return new IoError(text, {
+      cause,
+      hint: `the destination is a mixture of old and new until a run succeeds: ${next}`,
+    });
+  }
+  if (!isMediumError(cause)) return new IoError(text, { cause });
+  return new ReadError(text, {
+    cause,
+    hint: "a sync with --on-read-error skip --mapfile FILE copies what can be read around such places",
+  });
 }
 
 /** Turns any thrown value into a Failure; a value that is none is a bug in blocksync and says so. */

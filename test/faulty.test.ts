@@ -5,7 +5,16 @@ import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { meddle, watch } from "./helpers/meddle.ts";
-import { type Area, badDisk, failingDisk, flippingDisk, lyingDisk, mapOf, weakDisk } from "./helpers/nbd.ts";
+import {
+  type Area,
+  ailingDisk,
+  badDisk,
+  failingDisk,
+  flippingDisk,
+  lyingDisk,
+  mapOf,
+  weakDisk,
+} from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -453,14 +462,15 @@ describe("--on-read-error", () => {
   onFaulty("a sector that can be read again by the time of the verification is no false alarm", async () => {
     using dir = tempDir();
     const data = bytes(37, SIZE);
-    await using disk = await failingDisk(file(dir, "image", data), "read", "EIO");
-    // All of it fails at first, and heals once the copy is over.
+    await using disk = await ailingDisk(file(dir, "image", data), [{ offset: MIB, length: 65_536 }]);
+    // A part of it fails at first, and heals once the copy is over.
     disk.fail(true);
-    const words = ["--verify", "--on-read-error", "skip", "--json", disk.path, file(dir, "d", bytes(38, SIZE))];
+    const there = mixed(data, bytes(38, SIZE), [{ offset: MIB, length: 65_536 }]);
+    const words = ["--verify", "--on-read-error", "skip", "--json", disk.path, file(dir, "d", there)];
     const result = await watch(words, "Verifying: ", () => disk.fail(false));
-    expect(result.stderr).toContain(`Unreadable: ${SIZE} bytes at offset 0 of the source`);
+    expect(result.stderr).toContain(`Unreadable: 65536 bytes at offset ${MIB} of the source`);
     expect(result.exitCode).toBe(8);
-    expect(fs.readFileSync(dir.file("d")).equals(bytes(38, SIZE))).toBe(true);
+    expect(fs.readFileSync(dir.file("d")).equals(there)).toBe(true);
   });
 
   onFaulty("a map that calls areas rescued says nothing about a new destination", async () => {
@@ -508,7 +518,7 @@ describe("--on-read-error", () => {
 
   onFaulty("an interrupted run keeps what it found out", async () => {
     using dir = tempDir();
-    await using disk = await badDisk(file(dir, "image", bytes(41, SIZE)), [{ offset: 0, length: SIZE }]);
+    await using disk = await badDisk(file(dir, "image", bytes(41, SIZE)), [{ offset: MIB, length: SIZE - MIB }]);
     fs.writeFileSync(dir.file("map"), "");
     const words = ["--on-read-error", "skip", "--retries", "100", "-t", "0.05", "--mapfile", dir.file("map")];
     const child = Bun.spawn([BINARY, ...words, disk.path, file(dir, "d", bytes(42, SIZE))], {

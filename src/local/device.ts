@@ -6,7 +6,17 @@
 
 import fs from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import { cannot, Failure, IoError, isMediumError, ReadError, reason, remedy, VerificationError } from "../errors.ts";
+import {
+  cannot,
+  Failure,
+  gone,
+  IoError,
+  isMediumError,
+  reason,
+  remedy,
+  transferFailed,
+  VerificationError,
+} from "../errors.ts";
 import { quote } from "../name.ts";
 import { dirname } from "../paths.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
@@ -29,6 +39,7 @@ import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf } from "./state.ts";
 import { backingFilesOf, deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
+import { Vitals } from "./vitals.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
@@ -61,6 +72,7 @@ export class Device {
   readonly #opened: State;
   readonly #directory: string | undefined;
   readonly #writers: Window;
+  readonly #vitals: Vitals;
   #writingBack: Promise<void> | undefined;
   #writtenBackAt = 0;
   #writeBackFailure: IoError | undefined;
@@ -76,6 +88,7 @@ export class Device {
     directory: string | undefined,
   ) {
     this.#file = file;
+    this.#vitals = new Vitals(file, () => this.kind === "file" || this.resized() === undefined);
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
     this.#directory = directory;
     this.label = label;
@@ -163,10 +176,13 @@ export class Device {
 
   async #readSome(buffer: Buffer, start: number, offset: number): Promise<number> {
     try {
-      return await this.#file.read(buffer, start, offset);
+      const count = await this.#file.read(buffer, start, offset);
+      this.#vitals.read(offset);
+      return count;
     } catch (error) {
       const wanted = buffer.length - start;
-      if (!isMediumError(error) || wanted <= LEAF_SIZE) throw this.#failure("read", wanted, offset, error);
+      if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("read", this.label, error);
+      if (!isMediumError(error) || wanted <= LEAF_SIZE) throw transferFailed("read", this.label, wanted, offset, error);
     }
     // Page by page, so that the failure is about the place itself; the page cache gives up whole groups of pages.
     await this.openDirect();
@@ -186,7 +202,13 @@ export class Device {
       while (done < bytes.length) {
         const count = await this.#writeSome(bytes, done, offset + done);
         if (count === 0)
-          throw this.#failure("write", bytes.length - done, offset + done, new Error("the kernel took no byte"));
+          throw transferFailed(
+            "write",
+            this.label,
+            bytes.length - done,
+            offset + done,
+            new Error("the kernel took no byte"),
+          );
         done += count;
         this.bytesWritten += count;
       }
@@ -213,7 +235,8 @@ export class Device {
     try {
       return await this.#file.write(bytes, start, offset);
     } catch (error) {
-      throw this.#failure("write", bytes.length - start, offset, error);
+      if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("write", this.label, error);
+      throw transferFailed("write", this.label, bytes.length - start, offset, error);
     }
   }
 
@@ -368,16 +391,5 @@ export class Device {
   /** Closes after the operations under way. */
   async close(): Promise<void> {
     await this.#file.close();
-  }
-
-  #failure(action: "read" | "write", length: number, offset: number, cause: unknown): IoError {
-    const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(this.label)}: ${reason(cause)}`;
-    if (action === "read" && isMediumError(cause))
-      return new ReadError(text, {
-        cause,
-        hint: "a sync with --on-read-error skip copies what can be read around such places",
-      });
-    const hint = `the destination is a mixture of old and new until a run succeeds: ${remedy(cause) ?? "mend the cause and run again"}`;
-    return new IoError(text, action === "write" ? { cause, hint } : { cause });
   }
 }

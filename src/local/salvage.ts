@@ -1,5 +1,5 @@
 /** Reads around bad sectors, and writes what was read that way without touching what lies between. */
-import { IoError, notHeld, ReadError } from "../errors.ts";
+import { notHeld, ReadError } from "../errors.ts";
 import {
   addSectors,
   emptySectorSet,
@@ -41,7 +41,7 @@ export async function salvageBlock(
         addSectors(sectors, piece);
         return true;
       } catch (error) {
-        if (!(error instanceof IoError)) throw error;
+        if (!(error instanceof ReadError)) throw error;
       }
     }
     return false;

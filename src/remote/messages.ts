@@ -83,6 +83,7 @@ const FAILURE_KINDS: readonly FailureKind[] = [
   "refused",
   "io",
   "read",
+  "gone",
   "unreachable",
   "protocol",
   "verification",

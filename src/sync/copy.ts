@@ -69,6 +69,8 @@ export class Copier {
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #deferred: number[] = [];
   #failure: { readonly cause: unknown } | undefined;
+  /** Rejects at the first failure of any block. */
+  readonly #broken = Promise.withResolvers<never>();
 
   constructor(
     { source, destination }: Ends,
@@ -84,6 +86,7 @@ export class Copier {
     this.#skip = skip;
     this.#record = record;
     this.#changes = changes;
+    this.#broken.promise.catch(() => undefined);
   }
 
   /** The lowest block under way, or undefined; blocks are started in ascending order. */
@@ -103,6 +106,7 @@ export class Copier {
     const work = this.#copy(block)
       .catch((cause: unknown) => {
         this.#failure ??= { cause };
+        this.#broken.reject(cause);
         this.#gate.fail(cause);
       })
       .finally(() => {
@@ -120,8 +124,8 @@ export class Copier {
 
   /** Waits for every started block, then salvages those that were left. @throws the first failure of any block. */
   async finish(): Promise<void> {
-    await Promise.all(this.#inFlight.values());
-    this.check();
+    // The others may be thousands.
+    await Promise.race([Promise.all(this.#inFlight.values()), this.#broken.promise]);
     for (const index of this.#deferred.sort((a, b) => a - b)) await this.#salvage(index);
   }
 
@@ -138,6 +142,10 @@ export class Copier {
     const data = await this.#read(index, filter);
     if (data === undefined) {
       this.defer(index);
+      return;
+    }
+    if (this.#failure !== undefined) {
+      data.release();
       return;
     }
     const print = printOf(data.hash);

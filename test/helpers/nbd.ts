@@ -22,6 +22,12 @@ export interface SwitchableDisk extends FaultyDisk {
   fail(failing: boolean): void;
 }
 
+/** One that counts. */
+export interface CountingDisk extends SwitchableDisk {
+  /** What was asked of it and failed so far. */
+  failures(): number;
+}
+
 export interface Area {
   /** Bytes, multiples of 512. */
   readonly offset: number;
@@ -108,12 +114,14 @@ export async function failingDisk(
   image: string,
   action: "read" | "write",
   error: "EIO" | "ENOSPC",
-): Promise<SwitchableDisk> {
+): Promise<CountingDisk> {
   const file = `${image}.failing`;
+  const log = `${image}.log`;
   const requests = action === "read" ? ["pread"] : ["pwrite", "zero", "trim"];
   const rates = requests.map((request) => `error-${request}-rate=100%`);
-  const words = ["--filter=error", "file", image, `error=${error}`, ...rates, `error-file=${file}`];
-  return switchable(await serve(words, sizeOf(image)), file);
+  const words = ["--filter=log", "--filter=error", "file", image, `error=${error}`, ...rates, `error-file=${file}`];
+  const disk = switchable(await serve([...words, `logfile=${log}`], sizeOf(image)), file);
+  return { ...disk, failures: () => fs.readFileSync(log, "utf8").split("return=-1").length - 1 };
 }
 
 const READ = 'dd if="$IMAGE" iflag=skip_bytes,count_bytes skip="$4" count="$3" bs=64K status=none';
@@ -159,6 +167,19 @@ export async function flippingDisk(
     await serve(["eval", size, writable, flushable, write, flush, inTurn, read], sizeOf(image), env),
     file,
   );
+}
+
+/** A disk that cannot be read in these areas while it is told so. */
+export async function ailingDisk(image: string, areas: readonly Area[]): Promise<SwitchableDisk> {
+  const file = `${image}.ailing`;
+  const overlaps = areas.map(
+    ({ offset, length }) => `[ $(($4 + $3)) -gt ${offset} ] && [ "$4" -lt ${offset + length} ]`,
+  );
+  const fails = overlaps.map((condition) => `{ ${condition}; }`).join(" || ");
+  const read = `pread=if [ -e "$SWITCH" ] && { ${fails}; }; then echo EIO bad sector >&2; exit 1; fi; ${READ}`;
+  const { size, writable, flushable, write, flush } = SCRIPTS;
+  const env = { IMAGE: image, SWITCH: file };
+  return switchable(await serve(["eval", size, writable, flushable, write, flush, read], sizeOf(image), env), file);
 }
 
 /** A disk that cannot be read in these areas until they are written, as a drive that has sectors in reserve. */

@@ -1,0 +1,67 @@
+/**
+ * Tells a device that is gone (unplugged, detached, its far end dead) from one with bad sectors: both fail to read, often with
+ * the same EIO, but of a device with bad sectors other places can be read, and the kernel knows its size.
+ */
+import { systemCode } from "../errors.ts";
+import { SECTOR_SIZE } from "../sync/blocks.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { directBuffer } from "./direct.ts";
+
+/** Reads that fail one after the other before other places are asked: the sectors of two bad pages. */
+const FAILURES = 16;
+/** Places all over the device that are asked, besides the one that was read last. */
+const PLACES = 8;
+/** What a block device says that is not there any more (errno(3)). */
+const GONE: ReadonlySet<string> = new Set(["ENXIO", "ENODEV", "ENOMEDIUM"]);
+
+export class Vitals {
+  readonly #file: Descriptor;
+  readonly #hasItsSize: () => boolean;
+  #failures = 0;
+  #lastRead: number | undefined;
+  #asking: Promise<boolean> | undefined;
+
+  /** `hasItsSize` says whether the kernel still gives it the size it had. */
+  constructor(file: Descriptor, hasItsSize: () => boolean) {
+    this.#file = file;
+    this.#hasItsSize = hasItsSize;
+  }
+
+  /** Something was read there. */
+  read(offset: number): void {
+    this.#failures = 0;
+    this.#lastRead = offset;
+  }
+
+  /** Says, after a read or write that failed with `error`, whether the device is gone. Costs nothing most of the time. */
+  async isGone(error: unknown, sizeBytes: number): Promise<boolean> {
+    if (GONE.has(systemCode(error) ?? "") || !this.#hasItsSize()) return true;
+    this.#failures++;
+    if (this.#failures < FAILURES) return false;
+    this.#asking ??= this.#isSilent(sizeBytes).finally(() => {
+      this.#asking = undefined;
+    });
+    return await this.#asking;
+  }
+
+  async #isSilent(sizeBytes: number): Promise<boolean> {
+    // At no regular distance, as what is bad may be.
+    const spread = Array.from({ length: PLACES }, (_, i) => Math.floor((sizeBytes * (i + i / 37)) / PLACES));
+    for (const offset of this.#lastRead === undefined ? spread : [this.#lastRead, ...spread]) {
+      if (!(await this.#answersAt(offset))) continue;
+      this.#failures = 0;
+      return false;
+    }
+    return true;
+  }
+
+  /** Where the page cache cannot be gone around it may answer for the medium; then one that is gone is not found out. */
+  async #answersAt(offset: number): Promise<boolean> {
+    try {
+      await this.#file.read(directBuffer(SECTOR_SIZE), 0, offset - (offset % SECTOR_SIZE));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
