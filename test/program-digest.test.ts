@@ -66,3 +66,17 @@ test("programDigest() does without a home, and where none can be written", async
     expect(await programDigest(dir.file("program"), home)).toBe(sha256("one"));
   expect(fs.readdirSync(dir.path)).toEqual(["program"]);
 });
+
+test("programDigest() makes nothing in a home of somebody else, and none in a relative one", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("program"), "one");
+  const elsewhere = process.geteuid?.() === 0 ? dir.file("home") : "/";
+  if (elsewhere !== "/") {
+    fs.mkdirSync(elsewhere);
+    fs.chownSync(elsewhere, 65_534, 65_534);
+  }
+  for (const home of [elsewhere, "."]) {
+    expect(await programDigest(dir.file("program"), home)).toBe(sha256("one"));
+    expect(fs.existsSync(`${home}/.cache/blocksync/program.checked`)).toBe(false);
+  }
+});

@@ -40,6 +40,13 @@ const LAST_WORDS_MS = 1000;
 /** What is handed over at once of the program: at the default timeout a line of 1 KB/s still shows progress. */
 const UPLOAD_STEP = 64 << 10;
 
+/**
+ * What a script of ours does first: its tools are run where others may write (/tmp), so only folders of PATH named from the
+ * root count, and no library is looked for in a folder that an empty part of LD_LIBRARY_PATH stands for.
+ */
+export const FAR_BEGINNING =
+  "unset LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT; set -f; IFS=:; p=; for d in $PATH; do case $d in /*) p=$p:$d;; esac; done; unset IFS; set +f; PATH=${p:-:/usr/bin:/bin}; PATH=${PATH#:}; export PATH";
+
 /** Variables that would change what the program does, or run something else first. */
 const CLEAN =
   'unset BLOCKSYNC_ASKPASS; for v in $(env | cut -d = -f 1 | grep -E "^(BUN|LD)_[A-Za-z0-9_]+$"); do unset "$v"; done';
@@ -69,10 +76,17 @@ export const FAR_FUNCTIONS = [
 ] as const;
 /**
  * Words of the script: where copies may be, best first; $o is where the login began, $2 the directory to use first. A home
- * that is not there is not made: root's can be /nonexistent.
+ * that is not there is not made: root's can be /nonexistent. Nor is one that is somebody else's used (sudo -E, su without -).
  */
 export const FAR_DIRECTORIES =
-  '"$2" "$BLOCKSYNC_REMOTE_DIR" "$([ -d "$HOME" ] && echo "$HOME/.cache/blocksync")" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
+  '"$2" "$BLOCKSYNC_REMOTE_DIR" "$([ -O "$HOME" ] && echo "$HOME/.cache/blocksync")" "$XDG_RUNTIME_DIR" /var/tmp /dev/shm /tmp';
+
+/**
+ * Whether a directory may be made, or something in it: the next one above that is there is our own, root's, or one in which
+ * nobody can remove what is others' (/tmp). What is another user's, such as a home, stays as it is.
+ */
+const MAY_MAKE =
+  'may() { case $1 in /*) p=$1;; *) p=$PWD/$1;; esac; until [ -e "$p/." ]; do p=${p%/*}; done; [ -O "$p/." ] || [ -k "$p/." ] && return 0; set -- $(ls -ldn "$p/." 2>/dev/null); [ "$3" = 0 ]; }';
 
 /**
  * $1 marker, $2 a directory to use first, $3 SudoMode, $4 our own platform.
@@ -93,6 +107,7 @@ export const FAR_DIRECTORIES =
  * when it is a day old, since a younger one may still be growing.
  */
 const SCRIPT = [
+  FAR_BEGINNING,
   "m=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo",
   PROBE,
   'echo "$m probe $w $y$x"; read -r h || exit 1; [ "$w" = "$4" ] || read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
@@ -104,7 +119,8 @@ const SCRIPT = [
   'refuse() { echo "$m failed $1"; exit 1; }',
   ...FAR_FUNCTIONS,
   'prune() { p=; for f in $(ls -td blocksync-* 2>/dev/null); do [ "$f" = "$n" ] && continue; copy "$f" || continue; if [ -n "$p" ]; then rm -f "$f" "$f.checked"; fi; p=$f; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && [ -n "$(find "$f" -prune -mtime +0 2>/dev/null)" ] && rm -f "$f"; done; }',
-  'use() { [ -n "$1" ] || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); [ -h "$q" ] && return 1; mkdir "$q" 2>/dev/null; enter "$q"; }',
+  MAY_MAKE,
+  'use() { [ -n "$1" ] && may "$1" || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); [ -h "$q" ] && return 1; mkdir "$q" 2>/dev/null; enter "$q"; }',
   'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
   'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; [ "$s" = ask ] || sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
   `u=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done`,
@@ -124,7 +140,7 @@ export function bootstrapCommand(marker: string, directory: string, sudo: SudoMo
 
 /** The command for the far shell that runs the program already at `path` there. */
 export function scriptCommand(marker: string, path: string, sudo: SudoMode): string {
-  const script = `echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
+  const script = `${FAR_BEGINNING}; echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
   return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${quoteWord(sudo)}`;
 }
 

@@ -8,7 +8,7 @@
 
 import { ProtocolError, UnreachableError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
+import { FAR_BEGINNING, FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
 import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
 import { quoteWord } from "./quote.ts";
@@ -20,6 +20,7 @@ const MAX_REMOVED = 10_000;
 
 /** $1 marker, $2 a directory to look into first. A directory that only ever holds copies goes when it is empty. */
 const SCRIPT = [
+  FAR_BEGINNING,
   "m=$1; o=$PWD; echo",
   ...FAR_FUNCTIONS,
   'gone() { l=$(wc -c <"$1" | tr -d " "); rm -f "$1" && echo "$m removed $l $PWD/$1"; }',

@@ -14,8 +14,7 @@ export async function programDigest(path: string, home: string | undefined, name
   const note = `${name}.checked`;
   const { dev, ino, size, mtimeNs, ctimeNs } = fs.statSync(bytesOf(path), { bigint: true });
   const state = `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
-  // A home that is not there is not made.
-  const directory = home === undefined || !fs.existsSync(bytesOf(home)) ? undefined : join(home, ".cache", "blocksync");
+  const directory = home !== undefined && isOwn(home) ? join(home, ".cache", "blocksync") : undefined;
   const noted = directory === undefined ? undefined : readNote(join(directory, note), state);
   if (noted !== undefined) return noted;
   // In pieces: 110 MB are not to be held for a run that sends nothing of them.
@@ -25,6 +24,15 @@ export async function programDigest(path: string, home: string | undefined, name
   const digest = hasher.digest("hex");
   if (directory !== undefined) writeNote(join(directory, note), `${state} ${digest}\n`);
   return digest;
+}
+
+/** A home that is not there is not made, and in one of somebody else (sudo -E) nothing is. */
+function isOwn(home: string): boolean {
+  try {
+    return home.startsWith("/") && fs.statSync(bytesOf(home)).uid === process.geteuid?.();
+  } catch {
+    return false;
+  }
 }
 
 function readNote(note: string, state: string): string | undefined {

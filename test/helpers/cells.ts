@@ -112,6 +112,21 @@ function placeCells(): Cell[] {
     },
     {
       row: "D6.28",
+      name: "nothing is made in another user's home, whichever variables name it",
+      run: async (bench) => {
+        const home = `${bench.dir}/somebody`;
+        fs.mkdirSync(`${home}/run`, { recursive: true });
+        for (const one of [home, `${home}/run`]) fs.chownSync(one, 65_534, 65_534);
+        const setup = `cd /; ${MOUNT} none /var/tmp; export HOME=${home} BLOCKSYNC_REMOTE_DIR=${home}/bs/x XDG_RUNTIME_DIR=${home}/run`;
+        const env = { BLOCKSYNC_REMOTE_DIR: `${home}/sent` };
+        const said = await bench.works({ setup, env }, /into \/var\/tmp\n/);
+        const made = fs.readdirSync(home, { recursive: true }).join(" ");
+        if (made !== "run") throw new Error(`was made: ${made}`);
+        return said;
+      },
+    },
+    {
+      row: "D6.28",
       name: "a user whose home is missing",
       slow: true,
       run: (bench) =>
@@ -248,8 +263,42 @@ function plantCells(): Cell[] {
       run: (bench) => {
         bench.plant(`${bench.cache()}/${COPY}`);
         for (const one of [bench.cache(), `${bench.cache()}/${COPY}`]) fs.chownSync(one, 65534, 65534);
-        return bench.works({}, /into \S+\/blocksync\/blocksync-0\n/);
+        return bench.works({ setup: `${MOUNT} none /var/tmp` }, /into \/var\/tmp\n/);
       },
+    },
+    {
+      row: "D6.29",
+      name: "a PATH that begins with the current folder, and tools planted in it",
+      run: (bench) => {
+        for (const name of [
+          "id",
+          "ls",
+          "env",
+          "cut",
+          "mkdir",
+          "uname",
+          "rm",
+          "stat",
+          "tr",
+          "sha256sum",
+          "openssl",
+          "zstd",
+        ])
+          bench.plant(`${bench.cache()}/../../${name}`);
+        bench.prepare(bench.home);
+        return bench.works({ setup: "PATH=.::$PATH:; export PATH" });
+      },
+    },
+    {
+      row: "D6.29",
+      name: "a LD_LIBRARY_PATH with an empty part, and libraries planted where anybody may write",
+      run: (bench) =>
+        bench.works(
+          {
+            setup: `mount -t tmpfs -o mode=1777 none /var/tmp; for n in c selinux pthread; do echo junk >/var/tmp/lib$n.so.6; done; unset HOME; export LD_LIBRARY_PATH=:`,
+          },
+          /into \/var\/tmp\/blocksync-0\n/,
+        ),
     },
     directory(
       "a private directory that is another user's",
