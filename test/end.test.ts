@@ -1,11 +1,12 @@
 /** The end of a run says what is true: what is refused as empty, gone, changed, lost or not read. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { BINARY, fakeSsh, run } from "./helpers/binary.ts";
+import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
-import { command } from "./helpers/disk.ts";
+import { command, mounted } from "./helpers/disk.ts";
 import { attachLoop, changeMedium } from "./helpers/loop.ts";
 import { meddle, watch } from "./helpers/meddle.ts";
+import { failingDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -208,4 +209,185 @@ describe("a source that is not what it was at the end", () => {
     expect(result.stderr).not.toContain("changed");
     expect(result.exitCode).toBe(0);
   });
+});
+
+/** Makes an ext4 on the device or image, without a journal, whose writes would fail beside those of the data. */
+function makeExt4(path: string): void {
+  command("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", path);
+}
+
+/** Places for a destination of SIZE bytes above a disk; what is returned is undone in reverse. */
+const PLACES = {
+  "a device that others have open": (disk: string, _dir: TempDir, keep: <T extends Disposable>(thing: T) => T) => {
+    const fd = fs.openSync(disk, "r");
+    keep({ [Symbol.dispose]: () => fs.closeSync(fd) });
+    return disk;
+  },
+  "a file on a disk": (disk: string, dir: TempDir, keep: <T extends Disposable>(thing: T) => T) => {
+    makeExt4(disk);
+    keep(mounted(disk, dir.file("m")));
+    return file(dir, "m/d", Buffer.alloc(SIZE, "a"));
+  },
+  "a loop device over a file on a disk": (disk: string, dir: TempDir, keep: <T extends Disposable>(thing: T) => T) => {
+    makeExt4(disk);
+    keep(mounted(disk, dir.file("m")));
+    const { path } = keep(attachLoop(file(dir, "m/image", Buffer.alloc(SIZE, "a"))));
+    const fd = fs.openSync(path, "r");
+    keep({ [Symbol.dispose]: () => fs.closeSync(fd) });
+    return path;
+  },
+  "a file in an image on a disk": (disk: string, dir: TempDir, keep: <T extends Disposable>(thing: T) => T) => {
+    makeExt4(disk);
+    keep(mounted(disk, dir.file("m")));
+    const image = file(dir, "m/image", Buffer.alloc(2 * SIZE, "a"));
+    makeExt4(image);
+    keep(mounted(keep(attachLoop(image)).path, dir.file("m2")));
+    return file(dir, "m2/d", Buffer.alloc(SIZE, "a"));
+  },
+} as const;
+
+describe("what a failed write-back lost", () => {
+  const onFailing = testWith("nbd", "mkfs");
+  for (const [place, set] of Object.entries(PLACES)) {
+    const ways = ["is seen by the next run", "and was killed is seen by the next run"];
+    if (place === "a file on a disk") ways.push("is seen by the next run over a connection");
+    for (const how of ways) {
+      onFailing(`on ${place} ${how}`, async () => {
+        using dir = tempDir();
+        const image = file(dir, "disk", Buffer.alloc(0));
+        fs.truncateSync(image, 5 * SIZE);
+        await using disk = await failingDisk(image, "write", "EIO");
+        using stack = new DisposableStack();
+        const to = set(disk.path, dir, (thing) => stack.use(thing));
+        command("sync");
+        const data = bytes(10, SIZE);
+        const from = file(dir, "s", data);
+        const far = how.endsWith("connection");
+        const words = ["-f", "--json", ...(far ? farWords(dir) : []), from, `${far ? "host:" : ""}${to}`];
+        disk.fail(true);
+        if (how.startsWith("and was killed")) {
+          const child = Bun.spawn([BINARY, "-f", "-p", "150", "-t", "0.05", from, to], {
+            stdio: ["ignore", "ignore", "pipe"],
+          });
+          const decoder = new TextDecoder();
+          let said = "";
+          for await (const piece of child.stderr) {
+            said += decoder.decode(piece, { stream: true });
+            if (said.includes("diff: 3,")) child.kill(9);
+          }
+          expect(await child.exited).toBe(137);
+          // Neither of them is told of an error in a file, so nobody has been when the next run comes.
+          for (let i = 0; i < 2; i++) command("sync");
+        } else {
+          const first = await run(words);
+          expect(first.stderr).toContain("input/output error; some of what was written is lost\n");
+          expect(first.stderr).toContain(
+            "what is lost was dropped from the page cache too, so the next run finds it\n",
+          );
+          expect(first.exitCode).toBe(4);
+        }
+        disk.fail(false);
+        const second = summaryOf(await run(words));
+        if (second["exitCode"] !== 0) {
+          expect([how, second["exitCode"]]).toEqual(["and was killed is seen by the next run", 4]);
+          expect(summaryOf(await run(words))["exitCode"]).toBe(0);
+        } else expect(second["blocksDiffering"]).toBe(8);
+        fs.writeFileSync("/proc/sys/vm/drop_caches", "3");
+        const held = Buffer.alloc(SIZE);
+        const fd = fs.openSync(to, "r");
+        fs.readSync(fd, held, 0, SIZE, 0);
+        fs.closeSync(fd);
+        expect(held.equals(data)).toBe(true);
+      });
+    }
+  }
+
+  testWith("strace")("during the run is seen too, though the run ends for another reason", async () => {
+    using dir = tempDir();
+    const [from, to] = [file(dir, "s", bytes(11, 80 * MIB)), file(dir, "d", Buffer.alloc(80 * MIB))];
+    const trace = dir.file("trace");
+    const argv0 = [
+      "strace",
+      "-f",
+      "-o",
+      trace,
+      "-e",
+      "trace=fdatasync,fadvise64",
+      "-e",
+      "inject=fdatasync:error=EIO:when=1",
+    ];
+    const result = await run(["--fadvise", "0", from, to], { argv0 });
+    expect(result.exitCode).toBe(4);
+    const calls = fs.readFileSync(trace, "utf8").split("\n");
+    const failed = calls.findIndex((line) => line.includes("INJECTED"));
+    expect(calls.slice(failed).join("\n")).toContain("POSIX_FADV_DONTNEED");
+  });
+
+  onLoop("of a full disk below a file system is seen by the second run", async () => {
+    using dir = tempDir();
+    using _space = mounted("none", dir.file("t"), "-t", "tmpfs", "-o", "size=24M");
+    const image = file(dir, "t/image", Buffer.alloc(0));
+    fs.truncateSync(image, 5 * SIZE);
+    makeExt4(image);
+    using loop = attachLoop(image);
+    using _mount = mounted(loop.path, dir.file("m"));
+    const to = file(dir, "m/d", Buffer.alloc(SIZE, "a"));
+    command("sync");
+    // What is below the file is given back, and taken by another.
+    const piece = Buffer.alloc(65_536, "a");
+    const held = fs.readFileSync(image);
+    for (let at = 0; at < held.length; at += piece.length) {
+      if (!held.subarray(at, at + piece.length).equals(piece)) continue;
+      command("fallocate", "--punch-hole", "-o", String(at), "-l", String(piece.length), image);
+    }
+    const filler = fs.openSync(dir.file("t/filler"), "w");
+    try {
+      for (;;) fs.writeSync(filler, Buffer.alloc(4096));
+    } catch {
+      fs.closeSync(filler);
+    }
+    const from = file(dir, "s", bytes(12, SIZE));
+    for (let i = 0; i < 2; i++) {
+      const result = await run(["--json", "--fadvise", "0", from, to]);
+      expect(result.stderr).toContain("no space left on device; some of what was written is lost\n");
+      expect(summaryOf(result)).toMatchObject({ exitCode: 4, blocksDiffering: 8 });
+    }
+    fs.rmSync(dir.file("t/filler"));
+    expect((await run([from, to])).exitCode).toBe(0);
+    fs.writeFileSync("/proc/sys/vm/drop_caches", "3");
+    expect(fs.readFileSync(to).equals(fs.readFileSync(from))).toBe(true);
+  });
+});
+
+describe("closing", () => {
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    testWith("nbd", "strace")(`that fails is exit 4 ${where}, on a file system that tells so only then`, async () => {
+      using dir = tempDir();
+      const image = file(dir, "image", Buffer.alloc(SIZE));
+      await using disk = await failingDisk(image, "write", "EIO");
+      const from = file(dir, "s", bytes(13, SIZE));
+      // The file that the disk lies over is one of FUSE.
+      const to = disk.file;
+      const argv0 = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-P",
+        to,
+        "-e",
+        "trace=close",
+        "-e",
+        "inject=close:error=EDQUOT",
+      ];
+      const words = ["--allow", "held", ...(far ? farWords(dir) : []), from, `${far ? "host:" : ""}${to}`];
+      const result = await run(words, { argv0 });
+      expect(result.stderr).toContain("Cannot flush ");
+      expect(result.stderr).toContain(": disk quota exceeded; some of what was written is lost\n");
+      expect(result.exitCode).toBe(4);
+      expect((await run(words)).exitCode).toBe(0);
+      expect(fs.readFileSync(image).equals(bytes(13, SIZE))).toBe(true);
+    });
+  }
 });

@@ -22,11 +22,11 @@ import { dirname } from "../paths.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
+import { dropCaches, dropCachesOfStack } from "./cache.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
 import {
   diskSequence,
-  dropBuffers,
   dropCache,
   isReadOnlyDevice,
   nextData,
@@ -38,8 +38,9 @@ import {
 import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf } from "./state.ts";
-import { backingFilesOf, deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
+import { deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
 import { Vitals } from "./vitals.ts";
+import { WriteBack } from "./write-back.ts";
 
 /**
  * Writes to one file take turns in the kernel, and threads that wait for the inode's lock spin: with two in flight a tenth
@@ -52,8 +53,6 @@ const MIN_DEVICE_ZERO = 64 << 10;
 const ZERO_STEP = 1 << 20;
 /** What Bun's ftruncate() takes at most. */
 const MAX_FILE_SIZE = 2 ** 52 - 1;
-/** Written bytes after which a write-back is started. */
-const WRITE_BACK_LENGTH = 64 << 20;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
@@ -70,12 +69,9 @@ export class Device {
   #sizeBytes: number;
   /** When it was opened. */
   readonly #opened: State;
-  readonly #directory: string | undefined;
   readonly #writers: Window;
   readonly #vitals: Vitals;
-  #writingBack: Promise<void> | undefined;
-  #writtenBackAt = 0;
-  #writeBackFailure: IoError | undefined;
+  readonly #writeBack: WriteBack;
   bytesRead = 0;
   bytesWritten = 0;
 
@@ -90,7 +86,7 @@ export class Device {
     this.#file = file;
     this.#vitals = new Vitals(file, () => this.kind === "file" || this.resized() === undefined);
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
-    this.#directory = directory;
+    this.#writeBack = new WriteBack(file, label, directory);
     this.label = label;
     this.kind = kind;
     this.#sizeBytes = state.sizeBytes;
@@ -137,6 +133,7 @@ export class Device {
       if (kind === "device" && state.sizeBytes === 0) throw empty(label);
       if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
         throw sizeless(label);
+      if (mode === "write") await dropCachesOfStack(file);
       return new Device(file, label, kind, state, stat, directory);
     } catch (error) {
       await file.close();
@@ -197,7 +194,7 @@ export class Device {
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     await this.#writers.take();
     try {
-      if (this.#writeBackFailure !== undefined) throw this.#writeBackFailure;
+      this.#writeBack.check();
       let done = 0;
       while (done < bytes.length) {
         const count = await this.#writeSome(bytes, done, offset + done);
@@ -215,20 +212,7 @@ export class Device {
     } finally {
       this.#writers.give();
     }
-    if (this.bytesWritten - this.#writtenBackAt >= WRITE_BACK_LENGTH) this.#writeBack();
-  }
-
-  #writeBack(): void {
-    if (this.#writingBack !== undefined) return;
-    this.#writtenBackAt = this.bytesWritten;
-    this.#writingBack = this.#file
-      .flushData()
-      .catch((error: unknown) => {
-        this.#writeBackFailure = this.#flushFailure(error);
-      })
-      .finally(() => {
-        this.#writingBack = undefined;
-      });
+    this.#writeBack.begin(this.bytesWritten);
   }
 
   async #writeSome(bytes: Uint8Array, start: number, offset: number): Promise<number> {
@@ -285,13 +269,7 @@ export class Device {
    * written is flushed already. The caches of files below, behind a loop device, are emptied too.
    */
   async bypassCache(): Promise<CacheBypass> {
-    for (const path of backingFilesOf(this.#file.stat())) {
-      const below = await Descriptor.open(path, O_RDONLY).catch(() => undefined);
-      if (below !== undefined) dropCache(below.fd, 0, 0);
-      await below?.close();
-    }
-    if (this.kind === "device") dropBuffers(this.#file.fd);
-    dropCache(this.#file.fd, 0, 0);
+    await dropCaches(this.#file, { lost: false });
     return (await this.openDirect()) ? "direct" : "dropped";
   }
 
@@ -313,33 +291,7 @@ export class Device {
 
   /** Waits until all that was written is on stable storage. @throws {IoError}, which is final: data may be lost. */
   async flush(): Promise<void> {
-    // The kernel tells each open file of a failed write-back once: the one under way may be the one that is told.
-    await this.#writingBack;
-    try {
-      await this.#file.flush();
-      if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
-    } catch (error) {
-      throw this.#flushFailure(error);
-    }
-    if (this.#writeBackFailure !== undefined) throw this.#writeBackFailure;
-  }
-
-  #flushFailure(cause: unknown): IoError {
-    return new IoError(`Cannot flush ${quote(this.label)}: ${reason(cause)}; some of what was written is lost`, {
-      cause,
-      hint: "look at the kernel's messages (dmesg), then run again: it compares everything anew",
-    });
-  }
-
-  /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
-  async #flushDirectory(directory: string): Promise<void> {
-    // One may write to a directory without being allowed to read it; the file itself is safe.
-    const folder = await Descriptor.open(directory, O_RDONLY).catch(() => undefined);
-    try {
-      await folder?.flush();
-    } finally {
-      await folder?.close();
-    }
+    await this.#writeBack.flush();
   }
 
   /** For looks that are no part of a run (facts.ts). */
@@ -390,6 +342,7 @@ export class Device {
 
   /** Closes after the operations under way. */
   async close(): Promise<void> {
+    await this.#writeBack.end();
     await this.#file.close();
   }
 }

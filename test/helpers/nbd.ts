@@ -15,6 +15,8 @@ const SECTOR = 512;
 export interface FaultyDisk extends AsyncDisposable {
   /** The block device. */
   readonly path: string;
+  /** The file that it lies over, on a FUSE file system of its own. */
+  readonly file: string;
 }
 
 /** A disk whose fault is off until it is switched on. */
@@ -59,6 +61,7 @@ async function serve(words: readonly string[], sizeBytes: number, env: Record<st
     const loop = attachLoop(node, "--direct-io=on");
     return {
       path: loop.path,
+      file: node,
       async [Symbol.asyncDispose]() {
         loop[Symbol.dispose]();
         await stop();
@@ -78,6 +81,7 @@ function sizeOf(image: string): number {
 function switchable(disk: FaultyDisk, file: string): SwitchableDisk {
   return {
     path: disk.path,
+    file: disk.file,
     fail: (failing) => (failing ? fs.writeFileSync(file, "") : fs.rmSync(file, { force: true })),
     async [Symbol.asyncDispose]() {
       await disk[Symbol.asyncDispose]();

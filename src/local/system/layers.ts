@@ -45,10 +45,11 @@ export function backingIdentity({ backingNumber, backingFile }: SysDevice): stri
   return backingFile === undefined ? undefined : identityOf(backingFile);
 }
 
-/** Paths of the regular files behind a loop device, directly or below others. */
+/** Paths of the files and devices behind the loop devices that a file or device lies on, from above to below. */
 export function backingFilesOf(stat: fs.BigIntStats): string[] {
-  if (!stat.isBlockDevice()) return [];
-  const { numbers } = deviceLayers(deviceNumber(stat.rdev));
+  const start = stat.isBlockDevice() ? deviceNumber(stat.rdev) : fileSystemDevice(stat);
+  if (start === undefined) return [];
+  const { numbers } = deviceLayers(start);
   return numbers.map((number) => new SysDevice(number).backingPath).filter((path) => path !== undefined);
 }
 

@@ -1,0 +1,41 @@
+/** The page caches that lie between a file or device and its medium: its own, and those of the files below loop devices. */
+import fs from "node:fs";
+import { Descriptor } from "./descriptor.ts";
+import { dropBuffers, dropCache } from "./kernel.ts";
+import { backingFilesOf } from "./system/picture.ts";
+
+/**
+ * Drops what is clean in the caches of `file` and of all that lies below it, from above to below. With `lost`, after a failed
+ * write-back, what is left to be written is tried first: fsync() may return at an error while other pages are still on their
+ * way (file_write_and_wait_range() in mm/filemap.c), and what fails later would stay. Its result is nobody's success.
+ * Returns whether every cache was reached; a file below may be out of sight, in another mount namespace or removed.
+ */
+export async function dropCaches(file: Descriptor, { lost }: { readonly lost: boolean }): Promise<boolean> {
+  await dropOne(file, lost);
+  let all = true;
+  for (const path of backingFilesOf(file.stat())) {
+    const below = await Descriptor.open(path, fs.constants.O_RDONLY).catch(() => undefined);
+    if (below === undefined) {
+      all = false;
+      continue;
+    }
+    await dropOne(below, lost);
+    await below.close();
+  }
+  return all;
+}
+
+/**
+ * To be called before a destination is compared. What is lost in its own cache the next fsync() tells, also after whoever wrote
+ * it was killed: an error that nobody was told yet is told to who opens the file later (errseq_sample() in lib/errseq.c). What
+ * is lost in the cache of a file below a loop device is told to the loop device, which may have had nobody to tell it to.
+ */
+export async function dropCachesOfStack(file: Descriptor): Promise<void> {
+  if (backingFilesOf(file.stat()).length > 0) await dropCaches(file, { lost: true });
+}
+
+async function dropOne(file: Descriptor, lost: boolean): Promise<void> {
+  if (lost) await file.flushData().catch(() => undefined);
+  if (file.stat().isBlockDevice()) dropBuffers(file.fd);
+  dropCache(file.fd, 0, 0);
+}

@@ -1,0 +1,90 @@
+/**
+ * Gets what was written to a file or device onto stable storage, and sees to it that what did not get there is not taken for
+ * written later: after a failed write-back the kernel keeps the pages, marks them clean and tells the error once
+ * (https://wiki.postgresql.org/wiki/Fsync_Errors), so that a second run would find in the cache what no disk holds.
+ */
+import fs from "node:fs";
+import { IoError, reason } from "../errors.ts";
+import { quote } from "../name.ts";
+import { dropCaches } from "./cache.ts";
+import { Descriptor } from "./descriptor.ts";
+
+/** Written bytes after which a write-back is started. */
+const WRITE_BACK_LENGTH = 64 << 20;
+
+export class WriteBack {
+  readonly #file: Descriptor;
+  readonly #label: string;
+  /** What a file was created in, which is to be flushed too. */
+  readonly #directory: string | undefined;
+  #underWay: Promise<void> | undefined;
+  #begunAt = 0;
+  #failure: IoError | undefined;
+
+  constructor(file: Descriptor, label: string, directory: string | undefined) {
+    this.#file = file;
+    this.#label = label;
+    this.#directory = directory;
+  }
+
+  /** @throws {IoError} when an earlier write-back failed. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Starts writing back what the page cache holds, if `bytesWritten`, the bytes written in all, say that it is time. */
+  begin(bytesWritten: number): void {
+    if (this.#underWay !== undefined || bytesWritten - this.#begunAt < WRITE_BACK_LENGTH) return;
+    this.#begunAt = bytesWritten;
+    this.#underWay = this.#file
+      .flushData()
+      .catch(async (error: unknown) => {
+        // Set first: nothing more is to be written into the cache that is dropped.
+        this.#failure = this.#lost(error, true);
+        this.#failure = this.#lost(error, await dropCaches(this.#file, { lost: true }));
+      })
+      .finally(() => {
+        this.#underWay = undefined;
+      });
+  }
+
+  /** Waits until all that was written is on stable storage. @throws {IoError}, which is final: data may be lost. */
+  async flush(): Promise<void> {
+    // The kernel tells each open file of a failed write-back once: the one under way may be the one that is told.
+    await this.#underWay;
+    try {
+      await this.#file.flush();
+      if (this.#directory !== undefined) await flushDirectory(this.#directory);
+      this.check();
+    } catch (error) {
+      const whole = await dropCaches(this.#file, { lost: true });
+      this.#failure ??= this.#lost(error, whole);
+      throw this.#failure;
+    }
+  }
+
+  /** To be called before the file is closed: drops what was written after a write-back had failed, and lost with it. */
+  async end(): Promise<void> {
+    await this.#underWay;
+    if (this.#failure !== undefined) await dropCaches(this.#file, { lost: true });
+  }
+
+  #lost(cause: unknown, dropped: boolean): IoError {
+    const next = dropped
+      ? "mend the cause and run again: what is lost was dropped from the page cache too, so the next run finds it"
+      : "mend the cause, empty the page cache, which may still show what is lost (echo 3 >/proc/sys/vm/drop_caches), and run again";
+    const text = `Cannot flush ${quote(this.#label)}: ${reason(cause)}; some of what was written is lost`;
+    return new IoError(text, { cause, hint: `look at the kernel's messages (dmesg), ${next}` });
+  }
+}
+
+/** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
+async function flushDirectory(directory: string): Promise<void> {
+  // One may write to a directory without being allowed to read it; the file itself is safe.
+  const folder = await Descriptor.open(directory, fs.constants.O_RDONLY).catch(() => undefined);
+  try {
+    await folder?.flush();
+  } finally {
+    await folder?.close();
+  }
+}
