@@ -19,6 +19,7 @@ const FALLOC_FL_KEEP_SIZE = 1; // linux/falloc.h
 const FALLOC_FL_PUNCH_HOLE = 2;
 const O_CLOEXEC = 0o2000000; // asm-generic/fcntl.h
 const MFD_CLOEXEC = 1; // linux/memfd.h
+const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
 const EAGAIN = 11;
@@ -51,6 +52,7 @@ function openLibrary() {
       fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
       pipe2: { args: ["ptr", "int"], returns: "int" },
       fcntl: { args: ["int", "int", "int"], returns: "int" },
+      close: { args: ["int"], returns: "int" },
       flock: { args: ["int", "int"], returns: "int" },
       __errno_location: { args: [], returns: "ptr" },
     }).symbols;
@@ -91,6 +93,12 @@ const PIPE_SIZE = 1 << 20;
 /** Makes the pipe behind `fd` large, so that fewer and larger reads empty it. Sockets and files are left alone. */
 export function enlargePipe(fd: number): void {
   libc().fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+}
+
+/** Closes a copy of the descriptor; returns the number of the error that close() gave, 0 for none. It may wait. */
+export function closeCopyOf(fd: number): number {
+  const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 || libc().close(copy) !== 0 ? errno() : 0;
 }
 
 /** A new large pipe; both ends close on exec. @throws {Error} */

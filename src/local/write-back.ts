@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { IoError, reason } from "../errors.ts";
 import { quote } from "../name.ts";
 import { dropCaches } from "./cache.ts";
+import { closeCopy } from "./close.ts";
 import { Descriptor } from "./descriptor.ts";
 
 /** Written bytes after which a write-back is started. */
@@ -54,6 +55,7 @@ export class WriteBack {
     await this.#underWay;
     try {
       await this.#file.flush();
+      await closeCopy(this.#file.fd);
       if (this.#directory !== undefined) await flushDirectory(this.#directory);
       this.check();
     } catch (error) {
