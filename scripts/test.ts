@@ -14,6 +14,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "/usr/sbin/sshd": "openssh-server",
   ssh: "openssh-client",
   "mkfs.ext4": "e2fsprogs",
+  "mkfs.btrfs": "btrfs-progs",
+  "ntfs-3g": "ntfs-3g",
   strace: "strace",
   losetup: "mount",
   nbdkit: "nbdkit",

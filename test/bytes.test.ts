@@ -206,7 +206,7 @@ test("a word whose bytes cannot be found out is refused", () => {
 
 test("a mount point and a swap file are the bytes that the kernel writes in octal", () => {
   const line = (point: string) => `27 1 254:0 / ${point} rw shared:1 - ext4 /dev/vda rw`;
-  const [mount] = parseMounts(line("/m\udcf6\\040\\134\\303\\244"), () => undefined);
+  const [mount] = parseMounts(line("/m\udcf6\\040\\134\\303\\244"));
   expect(mount?.point).toBe("/m\udcf6 \\\u00e4");
 });
 

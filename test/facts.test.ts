@@ -17,21 +17,27 @@ import { answering } from "./helpers/terminal.ts";
 
 const MIB = 1 << 20;
 
-test("parseMounts() reads places with blanks, optional fields, and the device of a file system that has its own numbers", () => {
+test("parseMounts() reads places and sources with blanks, optional fields, and options", () => {
   const text = [
     "27 1 254:0 / / rw,relatime - ext4 /dev/root rw",
     "30 27 8:17 / /mnt/a\\040b\\134 rw shared:1 master:2 - ext4 /dev/sdb1 rw",
-    "31 27 0:40 / /pool rw - btrfs /dev/sdc rw",
-    "32 27 0:41 / /tmp rw - tmpfs tmpfs rw",
+    "32 27 0:41 / /o rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c\\040d",
+    "33 27 0:42 / /f rw - fuse.ext4 an\\040image rw",
     "nonsense",
     "",
   ].join("\n");
-  const numberOf = (path: string) => (path === "/dev/sdc" ? "8:32" : undefined);
-  expect(parseMounts(text, numberOf)).toEqual([
-    { device: "254:0", number: "254:0", point: "/" },
-    { device: "8:17", number: "8:17", point: "/mnt/a b\\" },
-    { device: "8:32", number: "0:40", point: "/pool" },
-    { device: undefined, number: "0:41", point: "/tmp" },
+  expect(parseMounts(text)).toEqual([
+    { id: "27", number: "254:0", point: "/", type: "ext4", source: "/dev/root", options: "rw" },
+    { id: "30", number: "8:17", point: "/mnt/a b\\", type: "ext4", source: "/dev/sdb1", options: "rw" },
+    {
+      id: "32",
+      number: "0:41",
+      point: "/o",
+      type: "overlay",
+      source: "overlay",
+      options: "rw,lowerdir=/a:/b,upperdir=/c d",
+    },
+    { id: "33", number: "0:42", point: "/f", type: "fuse.ext4", source: "an image", options: "rw" },
   ]);
 });
 

@@ -162,7 +162,7 @@ describe("synchronize()", () => {
     await synchronize(laneOf(source, endpoint), OPTIONS, statistics, noLane);
     expect(wire.toServer.count()).toBeLessThan(600);
     // 64 hashes of 16 bytes, each in a frame of 24 and a head of 17.
-    expect(wire.toClient.count()).toBeLessThan(64 * (16 + 24 + 17) + 400);
+    expect(wire.toClient.count()).toBeLessThan(64 * (16 + 24 + 17) + 500);
     await source.close();
     await endpoint.close();
   });

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { Descriptor } from "./descriptor.ts";
 import { dropBuffers, dropCache } from "./kernel.ts";
-import { backingFilesOf } from "./system/picture.ts";
+import { nodeOf, Picture } from "./system/picture.ts";
 
 /**
  * Drops what is clean in the caches of `file` and of all that lies below it, from above to below. With `lost`, after a failed
@@ -13,8 +13,9 @@ import { backingFilesOf } from "./system/picture.ts";
 export async function dropCaches(file: Descriptor, { lost }: { readonly lost: boolean }): Promise<boolean> {
   await dropOne(file, lost);
   let all = true;
-  for (const path of backingFilesOf(file.stat())) {
-    const below = await Descriptor.open(path, fs.constants.O_RDONLY).catch(() => undefined);
+  for (const path of backingsOf(file)) {
+    const below =
+      path === undefined ? undefined : await Descriptor.open(path, fs.constants.O_RDONLY).catch(() => undefined);
     if (below === undefined) {
       all = false;
       continue;
@@ -31,7 +32,11 @@ export async function dropCaches(file: Descriptor, { lost }: { readonly lost: bo
  * is lost in the cache of a file below a loop device is told to the loop device, which may have had nobody to tell it to.
  */
 export async function dropCachesOfStack(file: Descriptor): Promise<void> {
-  if (backingFilesOf(file.stat()).length > 0) await dropCaches(file, { lost: true });
+  if (backingsOf(file).length > 0) await dropCaches(file, { lost: true });
+}
+
+function backingsOf(file: Descriptor): (string | undefined)[] {
+  return new Picture().backings(nodeOf(file.fd, file.stat(), undefined));
 }
 
 async function dropOne(file: Descriptor, lost: boolean): Promise<void> {

@@ -11,7 +11,8 @@ import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
 import { statPath } from "./stat.ts";
-import { deviceNumber, identityOf, look, SysDevice, usesOf } from "./system/picture.ts";
+import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
+import { usesOf } from "./uses.ts";
 
 /** udev holds the lock while it looks at a disk, which is over in much less. */
 const LOCK_WAIT_MS = 3000;
@@ -30,6 +31,8 @@ export interface Claim {
   readonly device: Device | undefined;
   /** The whole disk, open for its lock; closed after the device. */
   readonly lock: Device | undefined;
+  /** This machine as it was looked at for the claim. */
+  readonly picture: Picture;
 }
 
 export interface OpenOptions extends ClaimOptions {
@@ -45,17 +48,20 @@ export interface OpenOptions extends ClaimOptions {
  */
 export async function openClaimed(options: OpenOptions): Promise<Claim> {
   const { path, label, role, readOnly, joins } = options;
-  if (role === "source") return { device: await Device.open(path, label, "read"), lock: undefined };
+  const free = { lock: undefined, picture: new Picture() };
+  if (role === "source") return { ...free, device: await Device.open(path, label, "read") };
   const stat = guardDestination(path, label);
-  if (stat === undefined) return { device: undefined, lock: undefined };
-  if (readOnly || joins) return { device: await Device.open(path, label, readOnly ? "read" : "join"), lock: undefined };
-  return await claim(stat, options);
+  if (stat === undefined) return { ...free, device: undefined };
+  if (readOnly || joins) return { ...free, device: await Device.open(path, label, readOnly ? "read" : "join") };
+  return await claim(stat, options, free.picture);
 }
 
-async function claim(stat: fs.BigIntStats, options: ClaimOptions): Promise<Claim> {
+async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Picture): Promise<Claim> {
   const { path, label, allowed } = options;
   if (!isSeen(stat) && !allowed.includes("unseen")) throw unseen(label);
-  const uses = usesOf(stat);
+  const node = nodeAt(path);
+  if (node?.identity !== identityOf(stat)) throw changed(label);
+  const uses = usesOf(picture, node);
   const reason = uses.find(({ name }) => !allowed.some((one) => one === name));
   if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
   // What is used with the user's consent cannot be claimed.
@@ -63,7 +69,7 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions): Promise<Claim
   const device = await Device.open(path, label, shares ? "join" : "write");
   try {
     if (device.identity !== identityOf(stat)) throw changed(label);
-    return { device, lock: await lockForRun(device, options) };
+    return { device, lock: await lockForRun(device, options), picture };
   } catch (error) {
     await device.close();
     throw error;
@@ -148,10 +154,8 @@ async function lockForRun(device: Device, options: ClaimOptions): Promise<Device
 /** The node that others look for the lock at, where this machine has it and lets us. */
 async function wholeDisk(device: Device): Promise<Device | undefined> {
   if (device.number === undefined) return undefined;
-  const number = new SysDevice(device.number).disk ?? device.number;
-  const node = `/dev/${new SysDevice(number).kernelName}`;
-  const stat = look(node);
-  if (stat?.isBlockDevice() !== true || deviceNumber(stat.rdev) !== number) return undefined;
+  const { node } = new SysDevice(new SysDevice(device.number).disk ?? device.number);
+  if (node === undefined) return undefined;
   try {
     return await Device.open(node, node, "read");
   } catch (error) {

@@ -38,7 +38,7 @@ import {
 import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf } from "./state.ts";
-import { deviceNumber, identityOf, layersOf, SysDevice } from "./system/picture.ts";
+import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "./system/picture.ts";
 import { Vitals } from "./vitals.ts";
 import { WriteBack } from "./write-back.ts";
 
@@ -61,8 +61,8 @@ export class Device {
   readonly kind: DeviceKind;
   /** See Description.identity. */
   readonly identity: string;
-  /** See Description.within. */
-  readonly within: readonly string[];
+  /** What it is in the picture of this machine. */
+  readonly node: Node;
   /** "MAJOR:MINOR" of a block device. */
   readonly number: string | undefined;
   readonly #file: Descriptor;
@@ -81,6 +81,7 @@ export class Device {
     kind: DeviceKind,
     state: State,
     stat: fs.BigIntStats,
+    path: string,
     directory: string | undefined,
   ) {
     this.#file = file;
@@ -92,7 +93,7 @@ export class Device {
     this.#sizeBytes = state.sizeBytes;
     this.#opened = state;
     this.identity = identityOf(stat);
-    this.within = layersOf(stat);
+    this.node = nodeOf(file.fd, stat, path);
     this.number = kind === "device" ? deviceNumber(stat.rdev) : undefined;
   }
 
@@ -134,7 +135,7 @@ export class Device {
       if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
         throw sizeless(label);
       if (mode === "write") await dropCachesOfStack(file);
-      return new Device(file, label, kind, state, stat, directory);
+      return new Device(file, label, kind, state, stat, path, directory);
     } catch (error) {
       await file.close();
       throw error instanceof Failure ? error : cannot("open", label, error);

@@ -28,7 +28,6 @@ import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
-import { layersOfNew } from "./system/picture.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
 export const READ_LENGTH = 1 << 20;
@@ -94,7 +93,12 @@ export class LocalEndpoint implements Endpoint {
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
 
-  private constructor(options: LocalOptions, hasher: Hasher, { device, lock }: Claim, facts: Facts | undefined) {
+  private constructor(
+    options: LocalOptions,
+    hasher: Hasher,
+    { device, lock, picture }: Claim,
+    facts: Facts | undefined,
+  ) {
     this.#options = options;
     this.#hasher = hasher;
     this.#device = device;
@@ -110,7 +114,7 @@ export class LocalEndpoint implements Endpoint {
       kind: device?.kind ?? "missing",
       sizeBytes,
       identity: device?.identity ?? "",
-      within: device?.within ?? layersOfNew(options.path),
+      within: device === undefined ? picture.withinNew(options.path) : picture.within(device.node),
       blank: device === undefined || device.nextData(0) === undefined,
       zeroHash: hasher.zeroHash(options.blockSize),
       facts,

@@ -26,6 +26,10 @@ const EAGAIN = 11;
 const EBUSY = 16;
 const LOCK_EX = 2; // linux/fcntl.h
 const LOCK_NB = 4;
+const LOOP_GET_STATUS64 = 0x4c05n; // linux/loop.h
+const LOOP_INFO64_SIZE = 232;
+const BTRFS_IOC_FS_INFO = 0x8400941fn; // linux/btrfs.h
+const BTRFS_FS_INFO_SIZE = 1024;
 
 /** The C library of the program's platform: a text that scripts/compile.ts puts into it. */
 declare const BLOCKSYNC_LIBRARY: string | undefined;
@@ -193,4 +197,31 @@ export function tryLock(fd: number): boolean {
 export function rereadPartitions(fd: number): "done" | "busy" | "impossible" {
   if (libc().ioctl(fd, BLKRRPART, null) === 0) return "done";
   return errno() === EBUSY ? "busy" : "impossible";
+}
+
+/** What lies under a loop device. */
+export interface LoopStatus {
+  /** As st_dev, st_ino and st_rdev tell it of the file or node that was attached; st_rdev is 0 for a regular file. */
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly rdev: bigint;
+  /** The part of it that the device shows: from here on, so many bytes or, with 0, all. */
+  readonly offset: number;
+  readonly sizeLimit: number;
+}
+
+/** Of the loop device behind `fd`; undefined for any other, and for one with nothing attached (struct loop_info64). */
+export function loopStatus(fd: number): LoopStatus | undefined {
+  const info = Buffer.alloc(LOOP_INFO64_SIZE);
+  if (libc().ioctl(fd, LOOP_GET_STATUS64, info) !== 0) return undefined;
+  const [dev, ino, rdev] = [0, 8, 16].map((offset) => info.readBigUInt64LE(offset));
+  if (dev === undefined || ino === undefined || rdev === undefined) return undefined;
+  return { dev, ino, rdev, offset: Number(info.readBigUInt64LE(24)), sizeLimit: Number(info.readBigUInt64LE(32)) };
+}
+
+/** The UUID by which /sys/fs/btrfs knows the file system of the file behind `fd`; undefined for any other one. */
+export function btrfsUuid(fd: number): string | undefined {
+  const info = Buffer.alloc(BTRFS_FS_INFO_SIZE);
+  if (libc().ioctl(fd, BTRFS_IOC_FS_INFO, info) !== 0) return undefined;
+  return info.toString("hex", 16, 32).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -25,6 +25,7 @@ import {
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
+import { type Extent, extentsText, parseExtents } from "../sync/extents.ts";
 import { EXAMINATIONS, type Examination } from "../sync/facts.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
@@ -158,7 +159,7 @@ export const encode = {
           .u8(KINDS.indexOf(description.kind))
           .u64(description.sizeBytes)
           .text(description.identity)
-          .text(description.within.map((identity) => `${identity}\n`).join(""))
+          .text(extentsText(description.within))
           .bool(description.blank)
           .bytes(description.zeroHash),
         description.facts,
@@ -204,6 +205,12 @@ function noBody(frame: Frame): void {
 }
 
 /** Its length is that of every hash of the run. */
+function readExtents(reader: FieldReader): Extent[] {
+  const extents = parseExtents(reader.text());
+  if (extents === undefined) throw new ProtocolError("Cannot read a message: places that are none");
+  return extents;
+}
+
 function readZeroHash(reader: FieldReader): Uint8Array {
   const hash = reader.bytes();
   if (hash.length < MIN_HASH_SIZE)
@@ -297,7 +304,7 @@ export const decode = {
       kind: pick(KINDS, reader),
       sizeBytes: reader.u64(),
       identity: reader.text(),
-      within: reader.text().split("\n").slice(0, -1),
+      within: readExtents(reader),
       blank: reader.bool(),
       zeroHash: readZeroHash(reader),
       facts: readFacts(reader),

@@ -63,8 +63,8 @@
  *
  * REPLIES, serve to controller:
  *
- *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (identities, each
- *                 ended by a line feed), blank bool, zero hash bytes (at least 16), facts
+ *     opened      kind u8 (0 file, 1 device, 2 missing), size u64, identity text, within text (at most 96 lines
+ *                 "START END = IDENTITY", see sync/extents.ts), blank bool, zero hash bytes (at least 16), facts
  *     prepared    identity text ("" for what does not exist yet)
  *     run         kind u8 (0 hashed, 1 hole, 2 data, 3 unreadable), first u64, count u64, body: `count` hashes when hashed
  *     leaves      body: the hashes

@@ -7,6 +7,7 @@
  * have any number of calls pending; calls that need memory wait for it in the order they were made.
  */
 import type { BlockRange, LeafSet, SectorSet } from "./blocks.ts";
+import type { Extent } from "./extents.ts";
 import type { Facts } from "./facts.ts";
 
 export type EndpointRole = "source" | "destination";
@@ -20,8 +21,8 @@ export interface Description {
   readonly sizeBytes: number;
   /** Equal for two endpoints exactly when they are the same file or device on the same running system; "" if missing. */
   readonly identity: string;
-  /** Identities of what this lies within: a partition's disk, a loop device's file, a file's disk, the members of a mapped device. */
-  readonly within: readonly string[];
+  /** What this lies within: a partition's disk, a loop device's file, a file's disk, the members of a mapped device. */
+  readonly within: readonly Extent[];
   /** No data at all: missing, empty, or one hole. */
   readonly blank: boolean;
   /** Digest of a zero block of full length under this run's hash; differs where two ends do not hash alike. */

@@ -3,6 +3,7 @@
 import { RefusedError, refusedDestination, tooSmall, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import type { Description } from "./endpoint.ts";
+import { type Extent, shareBytes, wholeOf } from "./extents.ts";
 import type { Signature } from "./facts.ts";
 import { noticesOf } from "./notices.ts";
 
@@ -23,13 +24,17 @@ export function checkPair(
       "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
     );
   }
-  if (source.within.includes(destination.identity) || destination.within.includes(source.identity)) {
-    const relation = source.within.includes(destination.identity) ? "contains" : "lies within";
+  if (shareBytes(placesOf(source), placesOf(destination))) {
+    const relation = liesIn(source, destination)
+      ? "contains"
+      : liesIn(destination, source)
+        ? "lies within"
+        : "has bytes of";
     throw refusedDestination(
       destination.label,
       "overlap",
       `it ${relation} the source ${quote(source.label)}`,
-      "a partition and its disk, or a loop device and its file, are the same bytes",
+      "a partition and its disk, or a loop device and its file, are the same bytes (lsblk, losetup --list)",
     );
   }
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
@@ -55,6 +60,15 @@ export function isAnother(source: Description, destination: Description): boolea
   if (here === undefined) return false;
   if (here.length === 0 && there.length === 0) return sizeBytes > source.sizeBytes;
   return there.length === 0 || !there.every((one) => here.some((other) => isSame(one, other)));
+}
+
+/** Where an end's bytes are, itself among it. */
+function placesOf({ identity, within }: Description): Extent[] {
+  return identity === "" ? [...within] : [wholeOf(identity), ...within];
+}
+
+function liesIn(one: Description, other: Description): boolean {
+  return one.within.some(({ identity }) => identity === other.identity);
 }
 
 /** Whether a dry run would find the size to be changed. */

@@ -55,6 +55,13 @@ export const NEEDS = {
       ? "this kernel has no loop devices"
       : undefined,
   mkfs: has("mkfs.ext4") || fs.existsSync("/usr/sbin/mkfs.ext4") ? undefined : "mkfs.ext4 is not installed (e2fsprogs)",
+  btrfs:
+    has("mkfs.btrfs") || fs.existsSync("/sbin/mkfs.btrfs") ? undefined : "mkfs.btrfs is not installed (btrfs-progs)",
+  fuse: !has("ntfs-3g")
+    ? "ntfs-3g is not installed"
+    : fs.existsSync("/dev/fuse")
+      ? undefined
+      : "this kernel has no FUSE",
   nbd: !root
     ? "faulty block devices need root"
     : !has("nbdkit") || !has("nbdfuse")

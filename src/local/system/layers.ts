@@ -1,81 +1,151 @@
 /**
- * What a file or block device is called system-wide, and what it lies within: a partition in its disk, a mapped or RAID
- * device in its members, a loop device in its backing file, a file in the device of its file system.
+ * What lies in what, one step at a time: downwards a partition in its disk, a loop device in its file, a file in the device
+ * of its file system; upwards the same the other way round. One look at the machine, taken when first asked and kept.
  */
-import type fs from "node:fs";
-import { dirname } from "../../paths.ts";
-import { mounts } from "./mounts.ts";
-import { deviceNumber, look, readLine, SysDevice } from "./sysfs.ts";
+import { UNBOUNDED } from "../../sync/extents.ts";
+import { type Loop, loopOf, loops } from "./loops.ts";
+import { type Mount, mounts } from "./mounts.ts";
+import { deviceNode, type FileNode, type Node, nodeAt } from "./nodes.ts";
+import { overlaid, storeOf } from "./stores.ts";
+import { devicesNamed, SysDevice } from "./sysfs.ts";
 
-/** The boot, so that equal numbers mean the same thing only on the same running system. */
-function bootId(): string {
-  return readLine("/proc/sys/kernel/random/boot_id") ?? "";
+/** How one lies in another: as bytes [start, end) of it, or (not exact) somewhere among these. */
+export interface Step {
+  /** The other end of the step. */
+  readonly node: Node;
+  readonly start: number;
+  readonly end: number;
+  readonly exact: boolean;
+  /** "file": kept by a file system, so that others have places of their own beside it. */
+  readonly by: "partition" | "loop" | "alias" | "member" | "file";
 }
 
-/** The identity of a block device by its number. */
-export function deviceIdentity(number: string): string {
-  return `${bootId()} block ${number}`;
+function all(node: Node, by: Step["by"], exact: boolean): Step {
+  return { node, start: 0, end: UNBOUNDED, exact, by };
 }
 
-/** Equal for two names exactly when they mean the same file or device on the same running system. */
-export function identityOf(stat: fs.BigIntStats): string {
-  if (stat.isBlockDevice()) return deviceIdentity(deviceNumber(stat.rdev));
-  return `${bootId()} file ${stat.dev} ${stat.ino}`;
-}
+export class Layers {
+  #mounts: readonly Mount[] | undefined;
+  #loops: readonly Loop[] | undefined;
+  #stores: ReadonlyMap<Mount, readonly Node[]> | undefined;
+  #zrams: ReadonlyMap<string, string> | undefined;
+  readonly #devices = new Map<string, SysDevice>();
 
-/** The device number of the file system that a file is in; undefined where it is in none of a block device. */
-export function fileSystemDevice(stat: fs.BigIntStats): string | undefined {
-  const number = deviceNumber(stat.dev);
-  if (!number.startsWith("0:")) return number;
-  return mounts().find((mount) => mount.number === number)?.device;
-}
-
-/** The device numbers right below one, and the identity of a file right below it. */
-function below(number: string): { numbers: string[]; file: string | undefined } {
-  const device = new SysDevice(number);
-  const { members, disk, backingNumber, backingFile } = device;
-  const holding = backingFile === undefined ? undefined : fileSystemDevice(backingFile);
-  const numbers = [...members, disk, backingNumber, holding].filter((one) => one !== undefined);
-  return { numbers, file: backingFile === undefined ? undefined : identityOf(backingFile) };
-}
-
-/** The identity of the file or device that a loop device lies over. */
-export function backingIdentity({ backingNumber, backingFile }: SysDevice): string | undefined {
-  if (backingNumber !== undefined) return deviceIdentity(backingNumber);
-  return backingFile === undefined ? undefined : identityOf(backingFile);
-}
-
-/** Paths of the files and devices behind the loop devices that a file or device lies on, from above to below. */
-export function backingFilesOf(stat: fs.BigIntStats): string[] {
-  const start = stat.isBlockDevice() ? deviceNumber(stat.rdev) : fileSystemDevice(stat);
-  if (start === undefined) return [];
-  const { numbers } = deviceLayers(start);
-  return numbers.map((number) => new SysDevice(number).backingPath).filter((path) => path !== undefined);
-}
-
-/** The numbers of a device and of all devices it lies within, and the identities of files on the way down. */
-export function deviceLayers(number: string): { numbers: string[]; files: string[] } {
-  const numbers = [number];
-  const files: string[] = [];
-  for (const next of numbers) {
-    const found = below(next);
-    if (found.file !== undefined) files.push(found.file);
-    numbers.push(...found.numbers.filter((one) => !numbers.includes(one)));
+  device(number: string): SysDevice {
+    const device = this.#devices.get(number) ?? new SysDevice(number);
+    this.#devices.set(number, device);
+    return device;
   }
-  return { numbers, files };
-}
 
-/** Identities of everything that a file or block device lies within. */
-export function layersOf(stat: fs.BigIntStats): string[] {
-  const own = stat.isBlockDevice() ? deviceNumber(stat.rdev) : undefined;
-  const start = own ?? fileSystemDevice(stat);
-  if (start === undefined) return [];
-  const { numbers, files } = deviceLayers(start);
-  return [...files, ...numbers.filter((one) => one !== own).map(deviceIdentity)];
-}
+  /** In the order of mounting. */
+  get mounts(): readonly Mount[] {
+    this.#mounts ??= mounts();
+    return this.#mounts;
+  }
 
-/** Identities of everything that a file to be created at `path` will lie within. */
-export function layersOfNew(path: string): string[] {
-  const folder = look(dirname(path));
-  return folder === undefined ? [] : layersOf(folder);
+  get #attached(): readonly Loop[] {
+    this.#loops ??= loops();
+    return this.#loops;
+  }
+
+  /** What each mount is of. */
+  get #kept(): ReadonlyMap<Mount, readonly Node[]> {
+    if (this.#stores === undefined) {
+      const byNumber = new Map<string, readonly Node[]>();
+      const nodesOf = (mount: Mount) => {
+        const known = byNumber.get(mount.number) ?? storeOf(mount);
+        byNumber.set(mount.number, known);
+        return known;
+      };
+      this.#stores = new Map(this.mounts.map((mount) => [mount, nodesOf(mount)]));
+    }
+    return this.#stores;
+  }
+
+  /** Numbers of the devices in memory by the identity of the device that they put things away to. */
+  get #putAway(): ReadonlyMap<string, string> {
+    this.#zrams ??= new Map(
+      devicesNamed("zram").flatMap(({ number, storePath }) => {
+        const store = storePath === undefined ? undefined : nodeAt(storePath);
+        return store === undefined ? [] : [[store.identity, number] as const];
+      }),
+    );
+    return this.#zrams;
+  }
+
+  /** What a file or device lies in. */
+  below(node: Node): Step[] {
+    return node.kind === "file" ? this.#belowFile(node) : this.#belowDevice(node.number);
+  }
+
+  #belowDevice(number: string): Step[] {
+    const device = this.device(number);
+    const steps: Step[] = [];
+    const { disk, storePath } = device;
+    if (disk !== undefined) steps.push({ node: deviceNode(disk), ...device.place, exact: true, by: "partition" });
+    const loop = loopOf(device);
+    if (loop?.backing !== undefined) {
+      steps.push({ node: loop.backing, start: loop.start, end: loop.end ?? UNBOUNDED, exact: true, by: "loop" });
+    }
+    const [by, exact] = device.isAlias ? (["alias", true] as const) : (["member", false] as const);
+    steps.push(...device.members.map((member) => all(deviceNode(member), by, exact)));
+    const store = storePath === undefined ? undefined : nodeAt(storePath);
+    if (store !== undefined) steps.push(all(store, "member", false));
+    return steps;
+  }
+
+  #belowFile(node: FileNode): Step[] {
+    const { number, mountId } = node;
+    const found = this.mounts.find(({ id }) => id === mountId) ?? this.mounts.find((mount) => mount.number === number);
+    const steps = number.startsWith("0:") ? [] : [all(deviceNode(number), "file", false)];
+    if (found?.type === "overlay") {
+      const real = overlaid(node, found);
+      if (real !== undefined) steps.push(all(real, "alias", true));
+    } else if (found !== undefined && steps.length === 0) {
+      steps.push(...storeOf(found).map((store) => all(store, "file", false)));
+    }
+    return steps;
+  }
+
+  /** What lies in a file or device, as the place that it has there. Files in file systems are not told, only mounts (on()). */
+  above(node: Node): Step[] {
+    const steps: Step[] = this.#attached
+      .filter(({ backing }) => backing?.identity === node.identity)
+      .map(({ number, start, end = UNBOUNDED }) => ({
+        node: deviceNode(number),
+        start,
+        end,
+        exact: true,
+        by: "loop",
+      }));
+    if (node.kind === "file") return steps;
+    const device = this.device(node.number);
+    for (const number of device.partitions) {
+      steps.push({ node: deviceNode(number), ...this.device(number).place, exact: true, by: "partition" });
+    }
+    for (const number of device.holders) {
+      const [by, exact] = this.device(number).isAlias ? (["alias", true] as const) : (["member", false] as const);
+      steps.push(all(deviceNode(number), by, exact));
+    }
+    const zram = this.#putAway.get(node.identity);
+    if (zram !== undefined) steps.push(all(deviceNode(zram), "member", false));
+    // Over a file in a file system that is on it, which is mounted somewhere, if not here.
+    for (const { number, backing } of this.#attached) {
+      if (backing?.kind === "file" && backing.number === node.number)
+        steps.push(all(deviceNode(number), "file", false));
+    }
+    return steps;
+  }
+
+  /** The mounts of a file system that keeps its files in this very file or device. */
+  on(node: Node): Mount[] {
+    const kept = [...this.#kept].filter(([, nodes]) => nodes.some(({ identity }) => identity === node.identity));
+    return kept.map(([mount]) => mount);
+  }
+
+  /** What the file system at "/" keeps its files in. */
+  get root(): readonly Node[] {
+    const mount = this.mounts.findLast(({ point }) => point === "/");
+    return (mount === undefined ? undefined : this.#kept.get(mount)) ?? [];
+  }
 }

@@ -1,13 +1,19 @@
 /** What the kernel says is mounted and swapped to: /proc/self/mountinfo and /proc/swaps (proc(5)). */
 import { bytesOf, nameOf } from "../../name.ts";
-import { deviceNumber, look, readLine } from "./sysfs.ts";
+import { readLine } from "./sysfs.ts";
 
 export interface Mount {
-  /** "MAJOR:MINOR" of the block device it is of; undefined where there is none (tmpfs, a network). */
-  readonly device: string | undefined;
-  /** As stat tells it of the files in it; for some file systems (btrfs, overlay) a number of no block device. */
+  /** As /proc/PID/fdinfo tells it of an open file. */
+  readonly id: string;
+  /** "MAJOR:MINOR" of the file system; with major 0 it is of no block device, and stat may tell another one (btrfs). */
   readonly number: string;
   readonly point: string;
+  /** "ext4", "fuse.sshfs", … */
+  readonly type: string;
+  /** What was mounted, as whoever mounted it called it: a path, also one of elsewhere or relative, or any other words. */
+  readonly source: string;
+  /** Of the file system, as "lowerdir=/a:/b,upperdir=/c". */
+  readonly options: string;
 }
 
 /** Blanks, tabs, line feeds and backslashes in these files are written in octal. */
@@ -24,28 +30,27 @@ function unescapeOctal(text: string): string {
   );
 }
 
-function blockNumber(path: string): string | undefined {
-  const stat = path.startsWith("/") ? look(path) : undefined;
-  return stat?.isBlockDevice() === true ? deviceNumber(stat.rdev) : undefined;
-}
-
-/**
- * Reads lines like "27 1 254:0 / /mnt rw,relatime shared:1 - ext4 /dev/vda rw", in the order of mounting. `numberOf` tells
- * the number of the block device at a path; file systems without one of their own (major 0) may still name one as source.
- */
-export function parseMounts(text: string, numberOf: (path: string) => string | undefined): Mount[] {
+/** Reads lines like "27 1 254:0 / /mnt rw,relatime shared:1 - ext4 /dev/vda rw", in the order of mounting. */
+export function parseMounts(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
-    const [, , number, , point] = fields;
-    const source = fields[fields.indexOf("-", 6) + 2];
-    if (number === undefined || point === undefined || source === undefined) return [];
-    const device = number.startsWith("0:") ? numberOf(unescapeOctal(source)) : number;
-    return [{ device, number, point: unescapeOctal(point) }];
+    const [id, , number, , point] = fields;
+    const separator = fields.indexOf("-", 6);
+    const [type, source, options = ""] = fields.slice(separator + 1);
+    if (id === undefined || number === undefined || point === undefined || separator === -1) return [];
+    if (type === undefined || source === undefined) return [];
+    const words = { point: unescapeOctal(point), source: unescapeOctal(source), options: unescapeOctal(options) };
+    return [{ id, number, type, ...words }];
   });
 }
 
 export function mounts(): Mount[] {
-  return parseMounts(readLine("/proc/self/mountinfo") ?? "", blockNumber);
+  return parseMounts(readLine("/proc/self/mountinfo") ?? "");
+}
+
+/** The id of the mount by which the file behind `fd` was opened (proc(5), "fdinfo"); undefined without /proc. */
+export function mountIdOf(fd: number): string | undefined {
+  return /^mnt_id:\s*(\d+)$/m.exec(readLine(`/proc/self/fdinfo/${fd}`) ?? "")?.[1];
 }
 
 /** The paths of active swap space from lines like "/dev/sda2   partition   1048572   0   -2" below a heading. */

@@ -5,7 +5,7 @@
  */
 import fs from "node:fs";
 import { bytesOf, nameOf } from "../../name.ts";
-import { basename, dirname, entryNames, join, realPath } from "../../paths.ts";
+import { basename, entryNames, join, realPath } from "../../paths.ts";
 
 /** "MAJOR:MINOR" of a device number, as sysfs writes it (gnu_dev_major(3)). */
 export function deviceNumber(rdev: bigint): string {
@@ -53,6 +53,9 @@ export function look(path: string): fs.BigIntStats | undefined {
     return undefined;
   }
 }
+
+/** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
+const SECTOR = 512;
 
 function known(values: readonly (string | undefined)[]): string[] {
   return values.filter((value) => value !== undefined);
@@ -147,32 +150,46 @@ export class SysDevice {
     return text === undefined ? undefined : BigInt(text);
   }
 
-  /** The path that a loop device was attached to. */
+  /** First byte and byte after the last of a partition in its disk. */
+  get place(): { readonly start: number; readonly end: number } {
+    const [start = 0, size = 0] = ["start", "size"].map((name) => Number(this.line(name) ?? 0) * SECTOR);
+    return { start, end: start + size };
+  }
+
+  /** It has the bytes of each of its members, as one of several ways to a disk (device mapper's "multipath"). */
+  get isAlias(): boolean {
+    return this.line("dm/uuid")?.startsWith("mpath-") === true;
+  }
+
+  /** The path that a loop device was attached to, as the kernel sees it now; undefined for one that is not attached. */
   get backingPath(): string | undefined {
     // Blanks at its end are the name's.
     return readText(join(this.#folder, "loop/backing_file"))?.replace(/\n$/, "");
   }
 
-  /** The regular file that a loop device lies over. */
-  get backingFile(): fs.BigIntStats | undefined {
-    const stat = this.backingPath === undefined ? undefined : look(this.backingPath);
-    return stat?.isFile() === true ? stat : undefined;
+  /** What sysfs says of the part that a loop device shows of what it lies over; see LoopStatus. */
+  get backingPart(): { readonly offset: number; readonly sizeLimit: number } {
+    return { offset: Number(this.line("loop/offset") ?? 0), sizeLimit: Number(this.line("loop/sizelimit") ?? 0) };
   }
 
-  /** Number of the device that a loop device lies over. Its name is the kernel's, which in a container can be another's. */
-  get backingNumber(): string | undefined {
-    const path = this.backingPath;
-    if (path === undefined) return undefined;
-    const told = dirname(path) === "/dev" ? readLine(`/sys/class/block/${basename(path)}/dev`) : undefined;
+  /** The path of the device that a compressed one in memory puts away to what it does not compress (zram). */
+  get storePath(): string | undefined {
+    const path = this.line("backing_dev");
+    return path === undefined || path === "none" ? undefined : path;
+  }
+
+  /** The path below /dev of its node, where that is its node on this machine. */
+  get node(): string | undefined {
+    const path = `/dev/${this.kernelName}`;
     const stat = look(path);
-    return told ?? (stat?.isBlockDevice() === true ? deviceNumber(stat.rdev) : undefined);
+    return stat?.isBlockDevice() === true && deviceNumber(stat.rdev) === this.number ? path : undefined;
   }
 }
 
-/** All loop devices, attached or not. */
-export function loopDevices(): SysDevice[] {
+/** All block devices whose name begins so. */
+export function devicesNamed(beginning: string): SysDevice[] {
   const numbers = namesIn("/sys/block")
-    .filter((name) => name.startsWith("loop"))
+    .filter((name) => name.startsWith(beginning))
     .map((name) => readLine(`/sys/block/${name}/dev`));
   return known(numbers).map((number) => new SysDevice(number));
 }
