@@ -52,6 +52,49 @@ onSshd("a wrong password of --pass is tried once, and exits 5", async () => {
   expect(sshd.log().match(/Failed password/g)?.length).toBe(1);
 });
 
+/** ssh hands -F on to the ssh of a jump without quotes, so it must be a path without spaces. */
+function config(): string {
+  const path = `${user.home}/config`;
+  fs.copyFileSync(sshd.configFile, path);
+  return path;
+}
+
+for (const [way, option] of [
+  ["ProxyJump", () => `-J ${user.name}@127.0.0.1`],
+  ["ProxyCommand", () => `-o "ProxyCommand=sh -c 'exec ssh -F ${config()} -W %h:%p ${user.name}@127.0.0.1'"`],
+] as const) {
+  onSshd(`--pass tells no host on the way (${way}) the password of the host behind it`, async () => {
+    const before = sshd.log().length;
+    const to = `${user.name}@127.0.0.1:${user.home}/never`;
+    const words = ["-q", "-x", `-F ${config()} ${option()}`, "-P", "TEST_SECRET", dir.file("s"), to];
+    const result = await run(words, { env: { TEST_SECRET: SECRET } });
+    expect(result.stderr).toContain(
+      `blocksync: --pass is for the host itself, and no answer to "${user.name}@127.0.0.1's password: " of a host on the way`,
+    );
+    expect(result.stderr).toContain("\nblocksync: hint: use a key or an agent for the host on the way");
+    expect(result.exitCode).toBe(5);
+    expect(sshd.log().slice(before)).not.toContain("Accepted password");
+    expect(fs.existsSync(`${user.home}/never`)).toBe(false);
+  });
+}
+
+onSshd("--pass answers behind a host on the way that has a key, and behind a wrapper of ssh", async () => {
+  fs.writeFileSync(dir.file("wrapper"), '#!/bin/sh\nssh "$@"\nexit $?\n', { mode: 0o755 });
+  const to = `${user.name}@127.0.0.1:${user.home}/behind`;
+  for (const more of [
+    ["-x", `-F ${config()} -J ${sshd.user}@127.0.0.1`],
+    ["-e", JSON.stringify(dir.file("wrapper")), "-x", `-F ${config()} -o NumberOfPasswordPrompts=1`],
+  ]) {
+    const result = await run(["-q", ...more, "-P", "TEST_SECRET", dir.file("s"), to], { env: { TEST_SECRET: SECRET } });
+    expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({
+      exitCode: 0,
+      stderr: expect.stringMatching(/^(Copying .*\n)?$/),
+    });
+    expect(fs.readFileSync(`${user.home}/behind`, "utf8")).toBe("contents");
+    fs.rmSync(`${user.home}/behind`);
+  }
+});
+
 onSshd("--pass opens a key file with a passphrase; a wrong one exits 5", async () => {
   const key = dir.file("id");
   const plain = `${dirname(sshd.configFile)}/id`;

@@ -8,6 +8,8 @@ import { hasTerminal } from "./terminal.ts";
 
 /** The variable by which this program, started by ssh to ask for a password, knows which one holds it. */
 export const ASKPASS_VARIABLE = "BLOCKSYNC_ASKPASS";
+/** And the process id of the one that started ssh. */
+export const ASKPASS_FOR_VARIABLE = "BLOCKSYNC_ASKPASS_FOR";
 
 /**
  * How long a login may say nothing where there is no terminal: sshd itself waits 2 minutes for one (LoginGraceTime), and
@@ -56,5 +58,6 @@ function childEnvironment(passwordVariable: string | undefined): Record<string, 
     SSH_ASKPASS_REQUIRE: "force",
     DISPLAY: env["DISPLAY"] ?? ":0",
     [ASKPASS_VARIABLE]: passwordVariable,
+    [ASKPASS_FOR_VARIABLE]: String(process.pid),
   };
 }

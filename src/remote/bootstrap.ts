@@ -49,7 +49,7 @@ export const FAR_BEGINNING =
 
 /** Variables that would change what the program does, or run something else first. */
 const CLEAN =
-  'unset BLOCKSYNC_ASKPASS; for v in $(env | cut -d = -f 1 | grep -E "^(BUN|LD)_[A-Za-z0-9_]+$"); do unset "$v"; done';
+  'unset BLOCKSYNC_ASKPASS BLOCKSYNC_ASKPASS_FOR; for v in $(env | cut -d = -f 1 | grep -E "^(BUN|LD)_[A-Za-z0-9_]+$"); do unset "$v"; done';
 
 /** How the far end is to become root: not at all, by a sudo that asks nothing, or by one that may ask us. */
 export type SudoMode = "" | "sudo" | "ask";

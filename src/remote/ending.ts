@@ -68,17 +68,19 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
   return status === undefined ? undefined : known[status];
 }
 
-/** How a blocksync that ends there says what to do (report/output.ts). */
-const FAR_HINT = "blocksync: hint: ";
+/** How a blocksync says what happened and what to do, the one at the far end as well as the askpass (report/output.ts). */
+const OWN = "blocksync: ";
+const FAR_HINT = `${OWN}hint: `;
 
 /** Waits for the end of the command and explains it. */
 export async function notStarted({ child, host, command, byHand, options }: Attempt): Promise<UnreachableError> {
   const { status, text } = await child.ending();
   const lines = child.lastLines.filter((line) => !NOISE.test(line)).map((line) => line.trim());
-  const said = lines
-    .filter((line) => !line.startsWith(FAR_HINT))
-    .slice(-SAID_LINES)
-    .join(" | ");
+  const plain = lines.filter((line) => !line.startsWith(FAR_HINT));
+  // What ssh has to say of the same comes later, and is no reason.
+  const own = plain.findLast((line) => line.startsWith(OWN));
+  const others = plain.filter((line) => line !== own);
+  const said = (own === undefined ? others.slice(-SAID_LINES) : [own, ...others.slice(1 - SAID_LINES)]).join(" | ");
   const hint =
     lines.findLast((line) => line.startsWith(FAR_HINT))?.slice(FAR_HINT.length) ??
     ADVICE.find(([pattern]) => pattern.test(said))?.[1] ??
