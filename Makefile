@@ -66,7 +66,7 @@ fuzz: node_modules/.installed
 kill: dist/blocksync
 	@RUNS=$(RUNS) SEED=$(SEED) $(BUN) scripts/kill.ts
 
-# Shows what rsync and blocksync do about four faults of disks, side by side. As root, with rsync, nbdkit and nbdfuse.
+# Shows what rsync and blocksync do about eight faults, side by side. As root, with rsync, nbdkit, nbdfuse and QEMU.
 faults: dist/blocksync
 	@$(BUN) scripts/faults.ts
 

@@ -1,11 +1,12 @@
 /**
- * `make faults`: what rsync and blocksync do about four faults of disks, side by side in one table: what they say (the
- * exit code), and what they leave behind, counted in bytes. As root, with rsync, nbdkit, nbdfuse and mkfs.ext4. Ends with
+ * `make faults`: what rsync and blocksync do about eight faults, of disks and around them, side by side in one table: what they say (the
+ * exit code), and what they leave behind, counted in bytes. As root, with rsync, nbdkit, nbdfuse, mkfs.ext4 and QEMU. Ends with
  * 1 when blocksync calls a destination done that is not equal, or leaves one worse than it was.
  */
 import fs from "node:fs";
 import { BINARY } from "../test/helpers/binary.ts";
 import { bytes, changeLeaves } from "../test/helpers/bytes.ts";
+import { mounted } from "../test/helpers/disk.ts";
 import { attachLoop } from "../test/helpers/loop.ts";
 import { badDisk, failingDisk, lyingDisk } from "../test/helpers/nbd.ts";
 import { type TempDir, tempDir } from "../test/helpers/temp.ts";
@@ -22,8 +23,8 @@ const BAD_SECTOR = { offset: LENGTH / 2, length: 512 };
 const TOOLS = ["rsync", "blocksync"] as const;
 type Tool = (typeof TOOLS)[number];
 
-/** The command of either tool for one pair of source and destination. */
-type Commands = Readonly<Record<Tool, readonly string[]>>;
+/** The command of either tool for one pair of source and destination; a name that is no text as its bytes. */
+type Commands = Readonly<Record<Tool, readonly (string | Buffer)[]>>;
 
 interface Ending {
   readonly exitCode: number;
@@ -115,10 +116,8 @@ const FAULTS: readonly Fault[] = [
       fs.writeFileSync(dir.file("disk"), Buffer.alloc(LENGTH));
       using disk = attachLoop(dir.file("disk"));
       quiet("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", disk.path);
-      fs.mkdirSync(dir.file("mounted"));
       // Read-only, so that the file system itself writes nothing that could be taken for the tool's doing.
-      quiet("mount", "-o", "ro", disk.path, dir.file("mounted"));
-      using _mounted = { [Symbol.dispose]: () => quiet("umount", dir.file("mounted")) };
+      using _mounted = mounted(disk.path, dir.file("mounted"), "-o", "ro");
       const before = fs.readFileSync(disk.path);
       const ending = await run({
         rsync: ["-I", "--inplace", "--write-devices", dir.file("source"), disk.path],
@@ -127,16 +126,127 @@ const FAULTS: readonly Fault[] = [
       return outcome(ending, before, before, fs.readFileSync(disk.path));
     },
   },
+  {
+    name: "a full disk below the destination's file system, at the second run",
+    async play(dir, run) {
+      fs.writeFileSync(dir.file("source"), SOURCE);
+      for (const name of ["full", "mounted"]) fs.mkdirSync(dir.file(name));
+      quiet("mount", "-t", "tmpfs", "-o", `size=${LENGTH / 2}`, "tmpfs", dir.file("full"));
+      // A loop device lets go of its file a little later.
+      using _full = { [Symbol.dispose]: () => quiet("umount", "--lazy", dir.file("full")) };
+      fs.writeFileSync(dir.file("full/disk"), "");
+      fs.truncateSync(dir.file("full/disk"), 4 * LENGTH);
+      using disk = attachLoop(dir.file("full/disk"));
+      quiet("mkfs.ext4", "-q", "-O", "^has_journal", disk.path);
+      using _mounted = mounted(disk.path, dir.file("mounted"));
+      const destination = dir.file("mounted/destination");
+      fs.writeFileSync(destination, "");
+      fs.truncateSync(destination, LENGTH);
+      const commands = {
+        rsync: ["-I", "--inplace", "--no-whole-file", dir.file("source"), destination],
+        blocksync: [dir.file("source"), destination],
+      };
+      await run(commands);
+      const ending = await run(commands);
+      Bun.spawnSync(["sync", "--file-system", destination]);
+      // What is on the disk is asked for, not what the kernel remembers of it.
+      quiet("dd", `if=${destination}`, "iflag=nocache", "count=0", "status=none");
+      return outcome(ending, SOURCE, Buffer.alloc(LENGTH), readable(destination));
+    },
+  },
+  {
+    name: "an image that a virtual machine has open (right is what it has)",
+    async play(dir, run) {
+      fs.writeFileSync(dir.file("source"), SOURCE);
+      fs.writeFileSync(dir.file("image"), CHANGED);
+      const drive = `file=${dir.file("image")},format=raw,if=virtio`;
+      const words = ["-S", "-display", "none", "-nodefaults", "-monitor", "stdio", "-drive", drive];
+      const machine = Bun.spawn(["qemu-system-x86_64", ...words], { stdio: ["pipe", "pipe", "ignore"] });
+      try {
+        // It says so when all is open and locked.
+        for await (const text of machine.stdout) if (Buffer.from(text).includes("(qemu)")) break;
+        const ending = await run({
+          rsync: ["-I", "--inplace", dir.file("source"), dir.file("image")],
+          blocksync: ["-f", dir.file("source"), dir.file("image")],
+        });
+        return outcome(ending, CHANGED, CHANGED, fs.readFileSync(dir.file("image")));
+      } finally {
+        machine.kill("SIGKILL");
+        await machine.exited;
+      }
+    },
+  },
+  {
+    name: "a loop device whose file another one has mounted (right is what is there)",
+    async play(dir, run) {
+      fs.writeFileSync(dir.file("source"), SOURCE);
+      fs.writeFileSync(dir.file("disk"), Buffer.alloc(LENGTH));
+      using disk = attachLoop(dir.file("disk"));
+      quiet("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", disk.path);
+      using _mounted = mounted(disk.path, dir.file("mounted"), "-o", "ro");
+      using sibling = attachLoop(dir.file("disk"));
+      const before = fs.readFileSync(sibling.path);
+      const ending = await run({
+        rsync: ["-I", "--inplace", "--write-devices", dir.file("source"), sibling.path],
+        blocksync: ["-f", dir.file("source"), sibling.path],
+      });
+      return outcome(ending, before, before, fs.readFileSync(sibling.path));
+    },
+  },
+  {
+    name: "a destination whose name is not UTF-8, beside one that differs in that byte only",
+    async play(dir, run) {
+      const [wanted, other] = ["\xf6", "\xe4"].map((byte) =>
+        Buffer.concat([Buffer.from(dir.file("k")), Buffer.from(byte, "latin1")]),
+      );
+      if (wanted === undefined || other === undefined) throw new RangeError("Two names");
+      fs.writeFileSync(dir.file("source"), SOURCE);
+      fs.writeFileSync(wanted, CHANGED);
+      fs.writeFileSync(other, CHANGED);
+      const ending = await run({
+        rsync: ["-I", "--inplace", dir.file("source"), wanted],
+        blocksync: [dir.file("source"), wanted],
+      });
+      const [before, right] = [Buffer.concat([CHANGED, CHANGED]), Buffer.concat([SOURCE, CHANGED])];
+      return outcome(ending, right, before, Buffer.concat([fs.readFileSync(wanted), fs.readFileSync(other)]));
+    },
+  },
 ];
+
+/** A file as far as it can be read; the rest of LENGTH bytes is zero. */
+function readable(path: string): Buffer {
+  const found = Buffer.alloc(LENGTH);
+  const file = fs.openSync(path, "r");
+  try {
+    for (let at = 0; at < LENGTH; at += 4096) {
+      try {
+        fs.readSync(file, found, at, 4096, at);
+      } catch {
+        // Then it is not what it should be.
+      }
+    }
+  } finally {
+    fs.closeSync(file);
+  }
+  return found;
+}
 
 const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interrupt.abort(new Error(`ended by ${signal}`)));
 }
 
+/** As a shell has it: Bun.spawn() hands on no bytes that are no text. */
+function shellWord(word: string | Buffer): string {
+  if (typeof word === "string") return `'${word.replaceAll("'", "'\\''")}'`;
+  const octal = [...word].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+  return `"$(printf '${octal}')"`;
+}
+
 async function runTool(tool: Tool, commands: Commands): Promise<Ending> {
   interrupt.signal.throwIfAborted();
-  const child = Bun.spawn([tool === "blocksync" ? BINARY : tool, ...commands[tool]], {
+  const words = [tool === "blocksync" ? BINARY : tool, ...commands[tool]];
+  const child = Bun.spawn(["sh", "-c", `exec ${words.map(shellWord).join(" ")}`], {
     stdio: ["ignore", "ignore", "pipe"],
     signal: interrupt.signal,
   });
@@ -160,7 +270,7 @@ function printTable(rows: readonly (readonly string[])[]): void {
 }
 
 function missing(): string[] {
-  const programs = ["rsync", "nbdkit", "nbdfuse", "losetup", "mkfs.ext4", "blockdev"];
+  const programs = ["rsync", "nbdkit", "nbdfuse", "losetup", "mkfs.ext4", "blockdev", "qemu-system-x86_64"];
   const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
   return programs.filter((program) => Bun.which(program, { PATH: path }) === null);
 }
@@ -171,7 +281,7 @@ async function main(): Promise<number> {
   process.env["PATH"] = `${process.env["PATH"]}:/usr/sbin:/sbin`;
   const version = Bun.spawnSync(["rsync", "--version"]).stdout.toString().split(/\s+/)[2];
   process.stdout.write(
-    `rsync ${version} and blocksync, four faults, ${LENGTH >> 20} MiB each; bytes that are wrong\n\n`,
+    `rsync ${version} and blocksync, eight faults, ${LENGTH >> 20} MiB each; bytes that are wrong\n\n`,
   );
   const rows: string[][] = [["fault", "tool", "exit", "wrong before", "after", "worse", "it says"]];
   let safe = true;
