@@ -498,8 +498,8 @@ describe("--on-read-error", () => {
       [dir.file("folder"), 2, "is no regular file"],
       [dir.file("pipe"), 2, "is no regular file"],
       ["/dev/null", 2, "is no regular file"],
-      [from, 2, "is the source or the destination itself"],
-      [dir.file("d"), 2, "is the source or the destination itself"],
+      [from, 2, "is the source itself"],
+      [dir.file("d"), 2, "is the destination itself"],
       [dir.file("none/map"), 4, "no such file or directory"],
     ] as const) {
       const result = await run(["--on-read-error", "skip", "--mapfile", map, from, dir.file("d")]);

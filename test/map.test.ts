@@ -345,9 +345,9 @@ describe("--map refuses", () => {
     fs.symlinkSync("d.json", dir.file("link.json"));
     fs.symlinkSync("log.json", dir.file("log link.json"));
     for (const [map, exitCode, text] of [
-      [source, 2, "is the source or the destination itself"],
-      [destination, 2, "is the source or the destination itself"],
-      [dir.file("link.json"), 2, "is the source or the destination itself"],
+      [source, 2, "is the source itself"],
+      [destination, 2, "is the destination itself"],
+      [dir.file("link.json"), 2, "is the destination itself"],
       [rescue, 2, "is the map of --mapfile itself"],
       [dir.file("log link.json"), 2, "is the file of --output itself"],
       [dir.file("folder.svg"), 2, "is no regular file"],

@@ -100,7 +100,7 @@ const USAGE: readonly Mistake[] = [
     name: "messages into the source",
     words: ["-o", "DIR/s", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: 'The file of --output "DIR/s" is the source or the destination itself',
+    says: 'The file of --output "DIR/s" is the source itself',
     hint: "name another file",
   },
   {

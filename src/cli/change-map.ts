@@ -10,7 +10,8 @@ import { mapSvg } from "../report/map-svg.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import type { Report } from "../report/report.ts";
 import { Changes } from "../sync/changes.ts";
-import { ReplacedFile, type Taken } from "./replaced-file.ts";
+import { ReplacedFile } from "./replaced-file.ts";
+import type { Taken } from "./taken.ts";
 
 /** What --map asks for: the terminal (or wherever messages go), or a file in a format. */
 export type MapChoice = "terminal" | { readonly path: string; readonly format: "svg" | "json" };

@@ -12,8 +12,8 @@ import { countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
 import { parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
-import { endsHere, messagesHere } from "./replaced-file.ts";
 import { runPair } from "./run.ts";
+import { checkStreams, endsHere, filesOf } from "./taken.ts";
 
 /** Returns the exit code. @throws {UsageError} */
 export async function runCompare(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
@@ -28,7 +28,11 @@ export async function runCompare(values: Values, words: readonly string[], signa
     });
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
-  const changeMap = new ChangeMap(options, [...endsHere(a, b), ...messagesHere(options.outputFile)]);
+  const ends = endsHere(a, b, ["A of compare", "B of compare"]);
+  checkStreams(ends);
+  const { outputFile, shell } = options;
+  const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
+  const changeMap = new ChangeMap(options, taken);
   return await runPair(
     a,
     b,

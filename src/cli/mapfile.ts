@@ -1,7 +1,8 @@
 /** The file of --mapfile on this machine. */
 import { formatMap, type MapArea, parseMap } from "../sync/mapfile.ts";
 import { VERSION } from "../version.ts";
-import { ReplacedFile, type Taken } from "./replaced-file.ts";
+import { ReplacedFile } from "./replaced-file.ts";
+import type { Taken } from "./taken.ts";
 
 /** A map of a disk with a million bad areas has 50 MB. */
 const MAX_BYTES = 256 << 20;

@@ -1,40 +1,10 @@
 /** A file of this machine that a run reads at most at its start and replaces as a whole at its end. */
 
 import fs from "node:fs";
-import { IoError, reason, systemCode, UsageError } from "../errors.ts";
+import { IoError, reason, UsageError } from "../errors.ts";
 import { bytesOf, quote } from "../name.ts";
-import { basename, dirname, join, linkText, realPath } from "../paths.ts";
-import type { Location } from "./location.ts";
-
-/** A path of this machine that has another part in the run, and what that is: "the source or the destination". */
-export type Taken = readonly [path: string, role: string];
-
-/** What of the two sides is on this machine. */
-export function endsHere(...sides: readonly Location[]): Taken[] {
-  return sides.flatMap(({ remote, path }) => (remote === undefined ? [[path, "the source or the destination"]] : []));
-}
-
-/** The file of --output, where there is one. */
-export function messagesHere(outputFile: string | undefined): Taken[] {
-  return outputFile === undefined ? [] : [[outputFile, "the file of --output"]];
-}
-
-/** What a link in `folder` says. */
-function linked(folder: string, text: string): string {
-  return text.startsWith("/") ? text : join(folder, text);
-}
-
-/** What a path leads to or would create, with all links followed. */
-function targetOf(path: string): string {
-  try {
-    return realPath(path);
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw error;
-  }
-  const folder = realPath(dirname(path));
-  const dangles = fs.lstatSync(bytesOf(path), { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  return dangles ? targetOf(linked(folder, linkText(path))) : join(folder, basename(path));
-}
+import { dirname } from "../paths.ts";
+import { checkFree, type Taken, targetOf, using } from "./taken.ts";
 
 /** Bytes that are written together; a call for each of a million lines would take longer than all the rest. */
 const WRITE_LENGTH = 1 << 16;
@@ -79,26 +49,6 @@ function flushFolder(path: string): void {
   }
 }
 
-/** @throws {UsageError} when the file `name`, which `what` calls, has another part in the run. */
-export function checkFree(name: string, what: string, taken: readonly Taken[]): void {
-  if (fs.existsSync(bytesOf(dirname(name)))) refuseTaken(targetOf(name), `${what} ${quote(name)}`, taken);
-}
-
-function refuseTaken(path: string, called: string, taken: readonly Taken[]): void {
-  const clash = taken.find(([other]) => fs.existsSync(bytesOf(dirname(other))) && targetOf(other) === path);
-  if (clash !== undefined) throw new UsageError(`The ${called} is ${clash[1]} itself`, { hint: "name another file" });
-}
-
-/** What `work` does with a file; what the system says against it names the file. @throws {IoError} */
-function using<T>(called: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error });
-  }
-}
-
 export class ReplacedFile {
   readonly #path: string;
   readonly #called: string;
@@ -116,7 +66,7 @@ export class ReplacedFile {
     const called = `${what} ${quote(name)}`;
     return using(called, () => {
       const path = targetOf(name);
-      refuseTaken(path, called, taken);
+      checkFree(name, called, taken);
       fs.accessSync(bytesOf(dirname(path)), fs.constants.W_OK | fs.constants.X_OK);
       const stat = fs.statSync(bytesOf(path), { throwIfNoEntry: false });
       if (stat?.isFile() === false) throw new UsageError(`The ${called} is no regular file`);

@@ -8,7 +8,7 @@ import { Report } from "../report/report.ts";
 import type { Lane } from "../sync/sync.ts";
 import { type LaneOptions, Lanes } from "./lanes.ts";
 import type { Location } from "./location.ts";
-import { checkFree, endsHere } from "./replaced-file.ts";
+import { checkMessages, endsHere, filesOf } from "./taken.ts";
 
 export interface RunContext {
   readonly report: Report;
@@ -50,7 +50,10 @@ export async function runPair(
   work: (context: RunContext) => Promise<number>,
 ): Promise<number> {
   if (options.outputFile !== undefined)
-    checkFree(options.outputFile, "file of --output", endsHere(source, destination));
+    checkMessages(options.outputFile, [
+      ...endsHere(source, destination),
+      ...filesOf({ "the key of --id": options.shell.identityFile }),
+    ]);
   const output = createOutput({
     file: options.outputFile,
     quiet: options.quiet,

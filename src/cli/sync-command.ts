@@ -15,8 +15,8 @@ import { checkExpected } from "./expect.ts";
 import { noticesOfName, parseLocations } from "./location.ts";
 import { MapFile } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
-import { endsHere, messagesHere, type Taken } from "./replaced-file.ts";
 import { runPair } from "./run.ts";
+import { checkStreams, endsHere, filesOf } from "./taken.ts";
 
 const AFTER_UNREADABLE =
   "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile keeps them for ddrescue";
@@ -30,10 +30,12 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, { exists, forHost: options.forHost });
   const asks = !options.force && !options.dryRun;
-  const taken = [...endsHere(source, destination), ...messagesHere(options.outputFile)];
+  const ends = endsHere(source, destination);
+  checkStreams(ends);
+  const { outputFile, shell } = options;
+  const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);
-  const mapped: Taken[] = options.mapFile === undefined ? [] : [[options.mapFile, "the map of --mapfile"]];
-  const changeMap = new ChangeMap(options, [...taken, ...mapped]);
+  const changeMap = new ChangeMap(options, [...taken, ...filesOf({ "the map of --mapfile": options.mapFile })]);
   return await runPair(
     source,
     destination,

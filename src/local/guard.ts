@@ -29,7 +29,7 @@ export function guardDestination(path: string, label: string): fs.BigIntStats | 
 /** What may not be created, at a path where nothing is found. */
 function guardNew(path: string, label: string): void {
   const real = realTarget(path, label);
-  if ((real === "/dev" || real.startsWith("/dev/")) && !real.startsWith("/dev/shm/")) {
+  if (isAmongDevices(real)) {
     const hint = "nothing is ever created under /dev; lsblk lists the block devices";
     throw refused("create", label, "missing-device", "there is no such device", hint);
   }
@@ -42,6 +42,11 @@ function guardNew(path: string, label: string): void {
     const hint = "leave the slash at its end out to create a file of that name";
     throw refused("create", label, "not-a-disk", "it is named as a directory", hint);
   }
+}
+
+/** Whether a path without links is where device nodes are; /dev/shm is meant for files. */
+export function isAmongDevices(real: string): boolean {
+  return (real === "/dev" || real.startsWith("/dev/")) && !real.startsWith("/dev/shm/");
 }
 
 function realTarget(path: string, label: string): string {
