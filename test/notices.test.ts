@@ -7,7 +7,7 @@ import { noticesOf } from "../src/sync/notices.ts";
 import { isAnother } from "../src/sync/pair.ts";
 import { BINARY, fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
-import { addPartitions, command, writeTable } from "./helpers/disk.ts";
+import { addPartitions, command, mounted, writeTable } from "./helpers/disk.ts";
 import { NO_FACTS } from "./helpers/facts.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
@@ -317,6 +317,32 @@ describe("the program tells, here and over a connection,", () => {
       ]);
     },
   );
+
+  testWith("loop", "mkfs")("of a source that is mounted for writing, itself, on a partition or as a file", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("disk"), Buffer.alloc(16 * MIB));
+    command("mkfs.ext4", "-q", "-F", dir.file("disk"));
+    using loop = attachLoop(dir.file("disk"));
+    using other = attachLoop(dir.file("disk"));
+    const told = async (source: string) => {
+      const notices = await eachWay(dir, source, dir.file("copy"), "-n");
+      return notices.map((notice) => notice.replaceAll(dir.path, "D").replaceAll(loop.path.slice(5), "L"));
+    };
+    const mixture = "may change while it is read, and the copy be a mixture";
+    const end = 'mounted on "D/m"; copy a snapshot, or stop that first';
+    for (const source of [loop.path, other.path, dir.file("disk")]) expect(await told(source)).toEqual([]);
+    {
+      using _mount = mounted(loop.path, dir.file("m"), "-o", "ro");
+      for (const source of [loop.path, dir.file("disk")]) expect(await told(source)).toEqual([]);
+    }
+    using _mount = mounted(loop.path, dir.file("m"));
+    expect(await told(loop.path)).toEqual([`"/dev/L" ${mixture}: it is ${end}`]);
+    expect(await told(other.path)).toEqual([`"${other.path}" ${mixture}: L, which has the same bytes, is ${end}`]);
+    expect(await told(dir.file("disk"))).toEqual([`"D/disk" ${mixture}: L above it is ${end}`]);
+    // A file in it is another thing than the disk below it.
+    fs.writeFileSync(dir.file("m/file"), bytes(8, MIB));
+    expect(await told(dir.file("m/file"))).toEqual([]);
+  });
 
   test("of further names of the file that is written", async () => {
     using dir = tempDir();

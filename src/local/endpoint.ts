@@ -28,6 +28,7 @@ import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
+import { writersOf } from "./uses.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
 export const READ_LENGTH = 1 << 20;
@@ -127,8 +128,7 @@ export class LocalEndpoint implements Endpoint {
     const hasher = await Hasher.create(hash, (text) => onNote(`Where ${quote(label)} is, ${text}`));
     const claim = await openClaimed(options);
     try {
-      const facts =
-        claim.device === undefined || options.joins ? undefined : await factsOf(claim.device, options.examine);
+      const facts = claim.device === undefined || options.joins ? undefined : await look(claim.device, claim, options);
       return new LocalEndpoint(options, hasher, claim, facts);
     } catch (error) {
       await claim.device?.close();
@@ -386,4 +386,10 @@ export class LocalEndpoint implements Endpoint {
     await this.#device?.close();
     await this.#lock?.close();
   }
+}
+
+/** Of a source also who may write to it; of a destination that is refused. */
+async function look(device: Device, { picture }: Claim, { role, examine }: LocalOptions): Promise<Facts> {
+  const writer = role === "source" && examine !== "nothing" ? writersOf(picture, device.node) : "";
+  return await factsOf(device, examine, writer);
 }

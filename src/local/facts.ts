@@ -3,7 +3,14 @@
  * and its partitions carry.
  */
 import { join } from "../paths.ts";
-import { type Content, type Examination, type Facts, MAX_CONTENTS, MAX_SIGNATURES } from "../sync/facts.ts";
+import {
+  type Content,
+  type Examination,
+  type Facts,
+  MAX_CONTENTS,
+  MAX_SIGNATURES,
+  MAX_WRITER_LENGTH,
+} from "../sync/facts.ts";
 import type { Device } from "./device.ts";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";
 import { signaturesOf, typesAtEnd } from "./signatures.ts";
@@ -116,8 +123,8 @@ function linksOf({ kind, file }: Device): number {
   }
 }
 
-/** What is known of an open device or file, `examine` telling how far it is read for that. */
-export async function factsOf(device: Device, examine: Examination): Promise<Facts> {
+/** What is known of an open device or file, `examine` telling how far it is read for that; `writer` as Facts has it. */
+export async function factsOf(device: Device, examine: Examination, writer = ""): Promise<Facts> {
   const system = device.number === undefined ? undefined : new SysDevice(device.number);
   const hardware = system === undefined ? { model: "", serial: "", transport: "" } : hardwareOf(system);
   const ends = examine === "nothing" ? undefined : await endsOf(device, 0, device.sizeBytes);
@@ -128,7 +135,7 @@ export async function factsOf(device: Device, examine: Examination): Promise<Fac
     sectorBytes: system === undefined ? 0 : sectorBytesOf(system),
     isPartition: system?.isPartition ?? false,
     links: linksOf(device),
-    writer: "",
+    writer: writer.slice(0, MAX_WRITER_LENGTH),
     isZero: ends?.isZero ?? false,
     atEnd: ends === undefined ? [] : typesAtEnd(ends).slice(0, MAX_SIGNATURES),
     contents:

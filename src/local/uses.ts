@@ -32,6 +32,32 @@ function words(picture: Picture, { node, relation }: Relative): string {
   }
 }
 
+/** Sentences about writers that are told; the others are counted. */
+const TOLD = 2;
+
+/**
+ * Who may write to `node` while it is only read: file systems that are mounted for writing, swap. "it is mounted on /srv";
+ * "" where nobody is known to.
+ */
+export function writersOf(picture: Picture, node: Node): string {
+  const found = picture.relatives(node).flatMap((relative) => {
+    const points = picture.writablePoints(relative.node).map(quote);
+    const mounted = points.length === 0 ? [] : [`${words(picture, relative)} is mounted on ${points.join(", ")}`];
+    const swapped = swapAt(relative.node) === undefined ? [] : [`${words(picture, relative)} is used as swap space`];
+    return [...mounted, ...swapped];
+  });
+  const more = found.length > TOLD ? [`${found.length - TOLD} more of the kind`] : [];
+  return [...found.slice(0, TOLD), ...more].join(", ");
+}
+
+/** The path by which `node` is swapped to; undefined where it is not. */
+function swapAt({ identity }: Node): string | undefined {
+  return swaps().find((path) => {
+    const stat = look(path);
+    return stat !== undefined && identityOf(stat) === identity;
+  });
+}
+
 function heldBy(picture: Picture, own: Node, { node, relation }: Relative): Use {
   const name = picture.nameOf(node);
   if (own.kind === "file" && relation === "above" && name.startsWith("loop")) {
@@ -59,10 +85,8 @@ export function usesOf(picture: Picture, node: Node): Use[] {
     const sentence = `${words(picture, relative)} is mounted on ${points.join(", ")}`;
     uses.push({ name: "mounted", sentence, hint: `unmount it first: umount ${points.join(" ")}` });
   }
-  const swapped = swaps().map((path) => ({ path, stat: look(path) }));
   for (const relative of relatives) {
-    const { identity } = relative.node;
-    const path = swapped.find(({ stat }) => stat !== undefined && identityOf(stat) === identity)?.path;
+    const path = swapAt(relative.node);
     if (path === undefined) continue;
     const sentence = `${words(picture, relative)} is used as swap space`;
     uses.push({ name: "swap", sentence, hint: `turn it off first: swapoff ${quote(path)}` });

@@ -148,6 +148,12 @@ export class Picture {
     return this.#layers.on(node).map(({ point }) => point);
   }
 
+  /** The same, of file systems that are mounted for writing: the first word of what /proc tells of them (proc(5)). */
+  writablePoints(node: Node): string[] {
+    const mounts = this.#layers.on(node).filter(({ options }) => options.split(",")[0] !== "ro");
+    return mounts.map(({ point }) => point);
+  }
+
   /** Whether bytes of it are the running system's: of what its root is kept in. */
   isUnderRoot(node: Node): boolean {
     const exact = [wholeOf(node.identity), ...this.within(node).filter((extent) => extent.exact)];
