@@ -37,6 +37,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "qemu-aarch64-static": "qemu-user-static",
   "/usr/aarch64-linux-gnu/lib/libc.so.6": "libc6-arm64-cross",
   "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1": "libgcc-s1-arm64-cross",
+  fincore: "util-linux-extra",
   jq: "jq",
   "ansible-playbook": "ansible-core",
   "systemd-analyze": "systemd",

@@ -27,6 +27,26 @@ describe("a run", () => {
     expect(result.exitCode).toBe(4);
   });
 
+  testWith("strace")("makes a new file durable with its folder, after its last write", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(4, 3 * MIB));
+    fs.mkdirSync(dir.file("folder"));
+    const trace = dir.file("trace");
+    const argv0 = ["strace", "-f", "-y", "-o", trace, "-e", "trace=pwrite64,fsync"];
+    expect((await run([dir.file("s"), dir.file("folder/d")], { argv0 })).exitCode).toBe(0);
+    const calls = fs.readFileSync(trace, "utf8").split("\n");
+    const last = (name: string, path: string) =>
+      calls.findLastIndex((line) => line.includes(`${name}(`) && line.includes(`<${path}>`));
+    const [written, file, folder] = [
+      last("pwrite64", dir.file("folder/d")),
+      last("fsync", dir.file("folder/d")),
+      last("fsync", dir.file("folder")),
+    ];
+    expect(written).toBeGreaterThanOrEqual(0);
+    expect(file).toBeGreaterThan(written);
+    expect(folder).toBeGreaterThan(file);
+  });
+
   testWith("strace")("stops reading soon after a write has failed", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(2, 100 * MIB));

@@ -55,6 +55,18 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       await source.close();
     });
 
+    test("a scan that tolerates what cannot be read tolerates no source that became shorter", async () => {
+      using dir = tempDir();
+      const source = await opened(dir, "source", bytes(509, 3 * BLOCK));
+      fs.truncateSync(dir.file("image"), BLOCK + 10);
+      const scan = async () => {
+        for await (const run of source.scan({ first: 0, count: 3 }, { hashed: true, tolerant: true, ahead: 3 }))
+          expect(run.kind).not.toBe("unreadable");
+      };
+      await expect(scan()).rejects.toBeInstanceOf(VerificationError);
+      await source.close();
+    });
+
     test("a scan that is left early keeps no memory", async () => {
       using dir = tempDir();
       const data = bytes(502, 40 * BLOCK);

@@ -13,6 +13,9 @@ import { tempDir } from "./helpers/temp.ts";
 import { describeLending, describeMuch } from "./lending-suite.ts";
 
 const BLOCK = 64 << 10;
+const MIB = 1 << 20;
+/** linux/magic.h */
+const TMPFS_MAGIC = 0x01021994;
 const PREPARE = { exact: false, dryRun: false };
 
 describeEndpoint("LocalEndpoint", openLocal);
@@ -109,6 +112,40 @@ describe("LocalEndpoint lets go", () => {
     expect(["opened in time", 'Cannot open "s": it was replaced while it was opened']).toContain(String(outcome));
     expect(openOf(dir.path)).toEqual([]);
   });
+});
+
+describe("LocalEndpoint.advance()", () => {
+  for (const [size, dropCache] of [
+    [20 * MIB, true],
+    [70 * MIB + 5, true],
+    [40 * MIB, false],
+  ] as const) {
+    testWith("fincore")(`of ${size} bytes ${dropCache ? "drops what was read, all of it" : "keeps it"}`, async () => {
+      using dir = tempDir();
+      const path = dir.file("s");
+      const fd = fs.openSync(path, "w");
+      fs.writeSync(fd, bytes(519, size));
+      fs.fsyncSync(fd);
+      fs.closeSync(fd);
+      const cached = () =>
+        Number(Bun.spawnSync(["fincore", "--bytes", "--noheadings", "--output", "RES", path]).stdout.toString());
+      expect(cached()).toBe(Math.ceil(size / 4096) * 4096);
+      const source = await openLocal(path, { role: "source", blockSize: MIB, dropCache });
+      await source.prepare(size, PREPARE);
+      const most: number[] = [];
+      const count = Math.ceil(size / MIB);
+      for await (const run of source.scan({ first: 0, count }, { hashed: true, tolerant: false, ahead: 4 })) {
+        source.advance(run.first + run.count);
+        // Steps of 32 MiB, and what is read ahead.
+        if (run.first === 45) most.push(cached());
+      }
+      await source.close();
+      // Pages of a file in memory stay.
+      const inMemory = fs.statfsSync(path).type === TMPFS_MAGIC;
+      expect(cached()).toBe(!dropCache || inMemory ? Math.ceil(size / 4096) * 4096 : 0);
+      if (!inMemory) expect(most.every((one) => one < size - 31 * MIB)).toBe(true);
+    });
+  }
 });
 
 describe("LocalEndpoint.bypassCache()", () => {

@@ -17,6 +17,7 @@ export interface OpenOptions {
   readonly blockSize?: number;
   readonly readOnly?: boolean;
   readonly joins?: boolean;
+  readonly dropCache?: boolean;
 }
 
 export type OpenEndpoint = (path: string, options: OpenOptions) => Promise<Endpoint>;
@@ -30,7 +31,7 @@ function localOptions(path: string, options: OpenOptions): LocalOptions {
     blockSize: options.blockSize ?? DEFAULT_BLOCK_SIZE,
     hash: { name: "xxh3-xxh64", additional: undefined, seed: SEED },
     joins: options.joins ?? false,
-    dropCache: false,
+    dropCache: options.dropCache ?? false,
     discard: false,
     allowed: [],
     examine: "nothing",
@@ -69,7 +70,7 @@ export async function openServed(
     role: local.role,
     readOnly: local.readOnly,
     joins: local.joins,
-    dropCache: false,
+    dropCache: local.dropCache,
     discard: false,
     compress: true,
     blockSize: local.blockSize,

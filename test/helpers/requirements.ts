@@ -84,6 +84,7 @@ export const NEEDS = {
     ? undefined
     : "zsh, fish, tcsh, busybox or dropbear is not installed",
   strace: has("strace") ? undefined : "strace is not installed",
+  fincore: has("fincore") ? undefined : "fincore is not installed (util-linux-extra or util-linux)",
   groff: has("groff") ? undefined : "groff is not installed (groff-base)",
   man: has("man") ? undefined : "man is not installed (man-db)",
   bash: has("bash") ? undefined : "bash is not installed",
