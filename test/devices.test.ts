@@ -259,7 +259,7 @@ describe("block devices", () => {
     });
   }
 
-  testWith("strace")("D1.4 short writes are continued", async () => {
+  testWith("strace")("D1.4 a write that a signal interrupted is done again", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(89, 3 * MIB));
     const argv0 = [

@@ -27,6 +27,16 @@ function file(dir: TempDir, name: string, data: Buffer): string {
   return dir.file(name);
 }
 
+/** Whether the file system of this machine that tests write to reads around its page cache (open(2): O_DIRECT). */
+function readsDirectly(path: string): boolean {
+  try {
+    fs.closeSync(fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECT));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The words that make a path the far end of a connection. */
 function farWords(dir: TempDir): string[] {
   return [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
@@ -56,9 +66,8 @@ describe("--verify", () => {
       ];
       const first = await run(words);
       expect(first.stderr).toContain("Verifying: reading both sides again");
-      expect(first.stderr).toMatch(
-        /^ {2}verified {5}both sides read again, (the destination around the page cache|after the page cache was emptied)$/m,
-      );
+      const how = readsDirectly(from) ? "the destination around the page cache" : "after the page cache was emptied";
+      expect(first.stderr).toContain(`\n  verified     both sides read again, ${how}\n`);
       expect(summaryOf(first)).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 7 });
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [5, 1000]));
       const again = summaryOf(await run([...words, "-w", "3", "-l", "0"]));
@@ -267,15 +276,19 @@ describe("destinations that fail", () => {
     expect(fs.readFileSync(image).equals(data)).toBe(true);
   });
 
-  testWith("loop")("D1.5 a file system that is full is exit 4 and says so", async () => {
+  testWith("mounts")("D1.5 a file system that is full is exit 4 and says so", async () => {
     using dir = tempDir();
     const from = file(dir, "s", bytes(32, SIZE));
     fs.mkdirSync(dir.file("small"));
-    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3M", "tmpfs", dir.file("small")]).exitCode).toBe(0);
+    expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3000K", "tmpfs", dir.file("small")]).exitCode).toBe(0);
     try {
       const result = await run(["-b", "64K", from, dir.file("small/d")]);
       expect(result.exitCode).toBe(4);
-      expect(result.stderr).toMatch(/Cannot write \d+ bytes at offset \d+ of ".*": no space left on device/);
+      const [, length, offset] =
+        /Cannot write (\d+) bytes at offset (\d+) of ".*": no space left on device/.exec(result.stderr) ?? [];
+      // Some of the block found its place: a short write is gone on with, and what is left of it fails.
+      expect(Number(length)).toBeLessThan(65_536);
+      expect((Number(offset) + Number(length)) % 65_536).toBe(0);
       expect(result.stderr).toContain("hint: ");
     } finally {
       Bun.spawnSync(["umount", dir.file("small")]);
