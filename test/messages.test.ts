@@ -582,7 +582,7 @@ test("decode.opened() refuses more facts than there may be, and takes that many 
 });
 
 test("decode.opened() refuses control characters in facts, which go to a terminal", () => {
-  for (const text of ["\u001b[2J", "a\nb", "\u202e", "\u0000"]) {
+  for (const text of ["\u001b[2J", "a\nb", "\u202e", "\u2028", "\u0000"]) {
     for (const facts of [{ model: text }, { writer: text }, { atEnd: [text] }]) {
       expect(refusal(() => decode.opened(frameOf(openedWith({ ...FACTS, ...facts })), ""))).toBe(
         "Cannot read a message: control characters among the facts",

@@ -1,7 +1,7 @@
 /** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
 
 import { UsageError } from "../errors.ts";
-import { isText, quote } from "../name.ts";
+import { isText, printable, quote } from "../name.ts";
 import { basename } from "../paths.ts";
 import { quoteWord } from "./quote.ts";
 
@@ -43,6 +43,7 @@ export function checkHost(remote: RemoteHost): void {
       throw new UsageError(`The host ${quote(word)} begins with "-", which ssh would take for an option`);
     if (!isText(word)) throw new UsageError(`The host ${quote(word)} is not UTF-8: ssh would be given another one`);
     if (/[\s\0]/.test(word)) throw new UsageError(`The host ${quote(word)} contains white space`);
+    if (word !== printable(word)) throw new UsageError(`The host ${quote(word)} contains what cannot be printed`);
   }
 }
 

@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola";
 import { IoError, reason, systemCode } from "../errors.ts";
-import { bytesOf, quote } from "../name.ts";
+import { bytesOf, printable, quote } from "../name.ts";
 import { canDraw } from "./display.ts";
 import { Screen } from "./screen.ts";
 
@@ -61,6 +61,11 @@ function say(fd: number, text: string): void {
   }
 }
 
+/** The last look at a message, whatever it was put together from: of what a terminal obeys only line breaks stay. */
+function shown(message: string): string {
+  return message.split("\n").map(printable).join("\n");
+}
+
 /** @throws {IoError} when the output file cannot be opened. */
 export function createOutput(options: OutputOptions): Output {
   let fd = 2;
@@ -88,7 +93,7 @@ export function createOutput(options: OutputOptions): Output {
     reporters: [
       {
         log: ({ type, args }) =>
-          write(`${PREFIX[type] ?? ""}${args.map(String).join(" ")}\n`, type === "error" || type === "fatal"),
+          write(`${PREFIX[type] ?? ""}${shown(args.map(String).join(" "))}\n`, type === "error" || type === "fatal"),
       },
     ],
   });
