@@ -73,10 +73,10 @@ test("a path that clean is told of, and a host, are shown likewise", async () =>
   expect(cleaned.stderr).toContain('Removed "[\ufffd[2J');
   expect(cleaned.exitCode).toBe(0);
   expect(printable(cleaned.stderr.replaceAll("\n", ""))).toBe(cleaned.stderr.replaceAll("\n", ""));
-  const host = await run([...far, dir.file("s"), "h\u001b[2J\u202e:x"]);
+  const host = await run([...far, dir.file("s"), "h\u0007\u202e:x"]);
   expect(host).toEqual({
     exitCode: 2,
     stdout: "",
-    stderr: 'blocksync: The host "h\\u001b[2J\\u202e" contains what cannot be printed\n',
+    stderr: 'blocksync: The host "h\\u0007\\u202e" contains what cannot be printed\n',
   });
 });
