@@ -329,7 +329,7 @@ const LOGIN: readonly Mistake[] = [
     words: ["-x", STRANGER, "-i", "DIR/other", "DIR/s", "ssh://127.0.0.1:LISTENED/DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "127.0.0.1": ssh ended with exit status 255: ACCOUNT@127.0.0.1: Permission denied (publickey).',
-    hint: "no key or password was accepted for this user: --id names a key, USER@HOST another user, --pass a password's variable",
+    hint: "no key or password was accepted for this user, or sshd there refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass a password's variable",
   },
   {
     name: "a host whose key has changed",

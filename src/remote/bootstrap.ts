@@ -34,6 +34,9 @@ import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
 /** What login files and banners may print before the marker. */
 const NOISE_LIMIT = 4 << 20;
 const LINE_LIMIT = 8 << 10;
+/** How much of that may stand in a message. */
+const SKIPPED_LENGTH = 400;
+const SKIPPED_LINES = 3;
 const NEWLINE = 10;
 /** How long a far side that takes no more of the program is listened to for the reason. */
 const LAST_WORDS_MS = 1000;
@@ -162,9 +165,14 @@ export class MarkedLines {
     this.#marker = marker;
   }
 
-  /** What was skipped, at most its last 200 characters. */
-  get noise(): string {
-    return this.#noise;
+  /** The last lines that were skipped, oldest first, while there was nothing else: of an account that runs no commands. */
+  get skipped(): readonly string[] {
+    if (this.#started) return [];
+    return this.#noise
+      .split(/\r?\n/)
+      .map((line) => printable(line.trim()))
+      .filter((line) => line !== "")
+      .slice(-SKIPPED_LINES);
   }
 
   /**
@@ -192,7 +200,7 @@ export class MarkedLines {
       }
       if (this.#started)
         throw new ProtocolError(`Cannot start blocksync at the far side: it says ${quote(line.slice(0, 200))}`);
-      this.#noise = (this.#noise + line).slice(-200);
+      this.#noise = (this.#noise + line).slice(-SKIPPED_LENGTH);
       skipped += bytes.length;
       if (skipped > NOISE_LIMIT)
         throw new UnreachableError("Cannot start blocksync at the far side: it prints without end");
@@ -218,8 +226,8 @@ export interface BootstrapListener {
 }
 
 /** Waits for the "ready" of scriptCommand(), or of a forced command. Returns false when the stream ended instead. */
-export async function awaitReady(reader: ByteReader, marker: string): Promise<boolean> {
-  return (await new MarkedLines(reader, marker).next()) === "ready";
+export async function awaitReady(lines: MarkedLines): Promise<boolean> {
+  return (await lines.next()) === "ready";
 }
 
 /**
@@ -228,18 +236,17 @@ export async function awaitReady(reader: ByteReader, marker: string): Promise<bo
  * @throws {UnreachableError} when the far side says why it cannot, or there is no program for its platform.
  */
 export async function bootstrap(
-  reader: ByteReader,
+  lines: MarkedLines,
   sink: ByteSink,
-  marker: string,
   host: string,
   own: Program,
   programFor: (target: Target) => Program,
   listener: BootstrapListener,
 ): Promise<BootstrapResult | undefined> {
-  const lines = new MarkedLines(reader, marker);
   const name = quote(host);
   // Not only after the probe has come, which would be a round trip later; the script reads it when it gets there.
-  await sendLine(sink, await own.sha256());
+  // An account that runs no commands may be gone by then, after a word of why.
+  await sendLine(sink, await own.sha256()).catch(() => undefined);
   const probe = await lines.next();
   if (probe === undefined) return undefined;
   listener.onBegun();

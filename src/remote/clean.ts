@@ -47,7 +47,7 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
     const removed: Removed[] = [];
     for (;;) {
       const line = await lines.next();
-      if (line === undefined) throw await notStarted(started);
+      if (line === undefined) throw await notStarted(started, lines.skipped);
       patience.start();
       if (line === "cleaned") return removed;
       if (line === "ready")

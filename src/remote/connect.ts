@@ -3,7 +3,7 @@
 import { UnreachableError } from "../errors.ts";
 import { programPath } from "../given.ts";
 import { printable, quote } from "../name.ts";
-import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, scriptCommand } from "./bootstrap.ts";
+import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, MarkedLines, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
 import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
@@ -73,8 +73,9 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
   const started = start(argv, farOf(remote, options), options, sudo === "ask" ? marker : undefined);
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
+    const lines = new MarkedLines(reader, marker);
     if (program === undefined) {
-      if (!(await awaitReady(reader, marker))) return undefined;
+      if (!(await awaitReady(lines))) return { skipped: lines.skipped };
       options.onStage?.();
       patience.start();
       return { bytesBootstrapped: 0 };
@@ -83,7 +84,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       options.onNote(`${remote.host} is another platform: ${platformOf(target)}`, true);
       return programFor(target, options.own.build, remote.host);
     };
-    return await bootstrap(reader, child.sink, marker, remote.host, program, other, {
+    const begun = await bootstrap(lines, child.sink, remote.host, program, other, {
       onBegun: () => {
         options.onStage?.();
         patience.start();
@@ -93,6 +94,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       onUploaded: (elapsedMs) => patience.start(elapsedMs),
       onReady: () => patience.start(),
     });
+    return begun ?? { skipped: lines.skipped };
   });
 }
 
@@ -198,15 +200,15 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
   return { child: { ...watched, sink, source }, ...far, command, options, patience };
 }
 
-async function startOver(
-  started: Started,
-  begin: (reader: ByteReader) => Promise<{ readonly bytesBootstrapped: number } | undefined>,
-): Promise<Connection> {
+/** How a beginning came out: with the program running, or with the end and what was printed before it. */
+type Begun = { readonly bytesBootstrapped: number } | { readonly skipped: readonly string[] };
+
+async function startOver(started: Started, begin: (reader: ByteReader) => Promise<Begun>): Promise<Connection> {
   const { child, host, options, patience } = started;
   const reader = new ByteReader(child.source);
   try {
     const begun = await begin(reader);
-    if (begun === undefined) throw await notStarted(started);
+    if ("skipped" in begun) throw await notStarted(started, begun.skipped);
     await sendPreamble(child.sink, options.own);
     const channel = new Channel(reader, child.sink);
     // The first request goes out before the peer's line is in, which spares a round trip.

@@ -37,7 +37,28 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   [/Too many authentication failures/, 'too many keys were offered: --id FILE -x "-o IdentitiesOnly=yes" offers one'],
   [
     /Permission denied \(/,
-    "no key or password was accepted for this user: --id names a key, USER@HOST another user, --pass a password's variable",
+    "no key or password was accepted for this user, or sshd there refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass a password's variable",
+  ],
+  [
+    /\b(kex|ssh)_exchange_identification: /,
+    "sshd there takes few logins at a time (MaxStartups, 10 by default), or none from here for a while (fail2ban, PerSourcePenalties): fewer --workers, a longer --splay, or wait",
+  ],
+  [
+    /service allows sftp connections only/i,
+    "this account may use sftp only: blocksync needs one that may run commands, or serve --only as its forced command",
+  ],
+  [
+    /account is (currently )?not available/i,
+    "its login shell lets nobody in (nologin): blocksync needs an account that may run commands",
+  ],
+  [
+    /password has expired|change your password|password change required/i,
+    "log in by hand and give this account a new password first",
+  ],
+  [/[Aa]ccount has expired/, "this account has ended there (chage -l): use another, or have it prolonged"],
+  [
+    /open failed: (connect failed|administratively prohibited)/,
+    "sshd there lets this account run nothing (MaxSessions, ForceCommand, PermitOpen): see its sshd_config, or use another",
   ],
   [
     /Bad configuration option|Bad owner or permissions|Can't open user config|bad configuration|usage: ssh/i,
@@ -55,6 +76,9 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   ],
 ];
 
+const NO_COMMANDS =
+  "this account seems to run no commands (sftp only, a login shell such as /bin/false, or a forced command): use another one";
+
 function adviceByStatus(status: number | undefined, script: string | undefined): string | undefined {
   const missing =
     script === undefined
@@ -62,6 +86,8 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
       : "there is no such program there, or a library is missing: without --script blocksync brings its own copy along";
   const known: Readonly<Record<number, string>> = {
     126: "the program cannot be executed there (another platform, or a noexec mount)",
+    // sftp-server's own for a first word that is none of its protocol (sftp-server.c).
+    11: NO_COMMANDS,
     127: missing,
     132: "the program needs a newer processor (SSE4.2)",
   };
@@ -72,21 +98,26 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
 const OWN = "blocksync: ";
 const FAR_HINT = `${OWN}hint: `;
 
-/** Waits for the end of the command and explains it. */
-export async function notStarted({ child, host, command, byHand, options }: Attempt): Promise<UnreachableError> {
+/** Waits for the end of the command and explains it; `skipped` is what it printed where an answer was to come. */
+export async function notStarted(
+  { child, host, command, byHand, options }: Attempt,
+  skipped: readonly string[] = [],
+): Promise<UnreachableError> {
   const { status, text } = await child.ending();
   const lines = child.lastLines.filter((line) => !NOISE.test(line)).map((line) => line.trim());
   const plain = lines.filter((line) => !line.startsWith(FAR_HINT));
   // What ssh has to say of the same comes later, and is no reason.
   const own = plain.findLast((line) => line.startsWith(OWN));
   const others = plain.filter((line) => line !== own);
-  const said = (own === undefined ? others.slice(-SAID_LINES) : [own, ...others.slice(1 - SAID_LINES)]).join(" | ");
+  const spoken = own === undefined ? others.slice(-SAID_LINES) : [own, ...others.slice(1 - SAID_LINES)];
+  const said = (spoken.length > 0 ? spoken : skipped).join(" | ");
   const hint =
     lines.findLast((line) => line.startsWith(FAR_HINT))?.slice(FAR_HINT.length) ??
     ADVICE.find(([pattern]) => pattern.test(said))?.[1] ??
     (/Host key verification failed/.test(said)
       ? `this host's key is not known here yet: log in once by hand and compare it: ${byHand}`
       : adviceByStatus(status, options.script)) ??
+    (said === "" && (status === 0 || status === 1) ? NO_COMMANDS : undefined) ??
     `try the same by hand: ${byHand}; -v shows the command and all it says`;
   return new UnreachableError(
     `Cannot start blocksync on ${quote(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
