@@ -1,22 +1,17 @@
 /**
  * Opens a destination for a run and keeps others off it until the end: the reasons not to write to it are looked for,
- * a device is claimed with O_EXCL, and the advisory lock is taken by which programs that only look (udev, above all)
- * leave a disk alone (https://systemd.io/BLOCK_DEVICE_LOCKING/): that of the whole disk's node, or of the file itself.
+ * a device is claimed with O_EXCL, and the locks are taken by which programs agree (run-lock.ts).
  */
 import type fs from "node:fs";
-import { setTimeout } from "node:timers/promises";
-import { IoError, type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
+import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
+import { RunLock } from "./run-lock.ts";
 import { statPath } from "./stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
 import { usesOf } from "./uses.ts";
-
-/** udev holds the lock while it looks at a disk, which is over in much less. */
-const LOCK_WAIT_MS = 3000;
-const LOCK_POLL_MS = 50;
 
 export interface ClaimOptions {
   readonly path: string;
@@ -29,8 +24,8 @@ export interface ClaimOptions {
 export interface Claim {
   /** undefined: there is nothing at the path yet. */
   readonly device: Device | undefined;
-  /** The whole disk, open for its lock; closed after the device. */
-  readonly lock: Device | undefined;
+  /** To be closed after the device. */
+  readonly lock: RunLock | undefined;
   /** This machine as it was looked at for the claim. */
   readonly picture: Picture;
 }
@@ -69,7 +64,7 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Pictu
   const device = await Device.open(path, label, shares ? "join" : "write");
   try {
     if (device.identity !== identityOf(stat)) throw changed(label);
-    return { device, lock: await lockForRun(device, options), picture };
+    return { device, lock: await RunLock.take(device, picture, options), picture };
   } catch (error) {
     await device.close();
     throw error;
@@ -127,56 +122,13 @@ function elsewhere(label: string, how: string): VerificationError {
 }
 
 /** Creates a destination that was not there when it was claimed, and locks it. @throws {RefusedError} {IoError} */
-export async function createDestination(options: ClaimOptions): Promise<Device> {
+export async function createDestination(options: ClaimOptions): Promise<{ device: Device; lock: RunLock }> {
   if (statPath(options.path, options.label) !== undefined) throw changed(options.label);
   const device = await Device.open(options.path, options.label, "create");
   try {
-    await takeLock(device, options);
-    return device;
+    return { device, lock: await RunLock.take(device, new Picture(), options) };
   } catch (error) {
     await device.close();
     throw error;
-  }
-}
-
-/** Locks; returns what has to stay open for that besides the device. */
-async function lockForRun(device: Device, options: ClaimOptions): Promise<Device | undefined> {
-  const disk = await wholeDisk(device);
-  try {
-    await takeLock(disk ?? device, options);
-    return disk;
-  } catch (error) {
-    await disk?.close();
-    throw error;
-  }
-}
-
-/** The node that others look for the lock at, where this machine has it and lets us. */
-async function wholeDisk(device: Device): Promise<Device | undefined> {
-  if (device.number === undefined) return undefined;
-  const { node } = new SysDevice(new SysDevice(device.number).disk ?? device.number);
-  if (node === undefined) return undefined;
-  try {
-    return await Device.open(node, node, "read");
-  } catch (error) {
-    if (error instanceof IoError) return undefined;
-    throw error;
-  }
-}
-
-async function takeLock(target: Device, { label, allowed }: ClaimOptions): Promise<void> {
-  const insists = !allowed.includes("locked");
-  const deadline = performance.now() + LOCK_WAIT_MS;
-  while (!target.tryLock()) {
-    if (!insists) return;
-    if (performance.now() > deadline) {
-      throw refusedDestination(
-        label,
-        "locked",
-        `another program has locked ${target.kind === "file" ? "it" : `the disk ${target.label}`}`,
-        "another blocksync or a partitioning tool is at work there: wait for it, then run again",
-      );
-    }
-    await setTimeout(LOCK_POLL_MS);
   }
 }

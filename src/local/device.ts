@@ -32,7 +32,6 @@ import {
   nextData,
   punchHole,
   rereadPartitions,
-  tryLock,
   zeroDevice,
 } from "./kernel.ts";
 import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.ts";
@@ -302,11 +301,6 @@ export class Device {
 
   get isWholeDisk(): boolean {
     return this.number !== undefined && !new SysDevice(this.number).isPartition;
-  }
-
-  /** Takes the advisory lock without waiting; false when another has it. It ends with close(). */
-  tryLock(): boolean {
-    return tryLock(this.#file.fd);
   }
 
   /** As rereadPartitions() of kernel.ts. */

@@ -24,8 +24,10 @@ import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
+import { writerOf } from "./lock.ts";
 import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { BufferPool } from "./pool.ts";
+import type { RunLock } from "./run-lock.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
 import { writersOf } from "./uses.ts";
@@ -84,7 +86,7 @@ export class LocalEndpoint implements Endpoint {
   readonly #pool: BufferPool;
   readonly #depth: number;
   #device: Device | undefined;
-  readonly #lock: Device | undefined;
+  #lock: RunLock | undefined;
   #layout: BlockLayout;
   /** Settles when prepare() has fitted a destination. */
   #fitted: Promise<void> = Promise.resolve();
@@ -184,7 +186,8 @@ export class LocalEndpoint implements Endpoint {
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
     if (this.#options.readOnly)
       throw new IoError(`Cannot write to ${quote(this.#options.label)}: it is open for reading`);
-    if (this.#device === undefined) this.#device = await createDestination(this.#options);
+    if (this.#device === undefined)
+      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#options));
     else checkStillThere(this.#device, this.#options);
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
@@ -390,6 +393,7 @@ export class LocalEndpoint implements Endpoint {
 
 /** Of a source also who may write to it; of a destination that is refused. */
 async function look(device: Device, { picture }: Claim, { role, examine }: LocalOptions): Promise<Facts> {
-  const writer = role === "source" && examine !== "nothing" ? writersOf(picture, device.node) : "";
+  const writer =
+    role === "source" && examine !== "nothing" ? writersOf(picture, device.node) || writerOf(device.file.fd) : "";
   return await factsOf(device, examine, writer);
 }

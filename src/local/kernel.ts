@@ -2,7 +2,7 @@
  * The one file that calls libc. Everything here is Linux; numbers are those of the kernel headers named beside them.
  * Calls run on the JavaScript thread, so only quick ones belong here.
  */
-import { dlopen, FFIType, read } from "bun:ffi";
+import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import fs from "node:fs";
 import { cannotCall } from "./executable-memory.ts";
 
@@ -24,7 +24,15 @@ const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
 const EAGAIN = 11;
 const EBUSY = 16;
+const EACCES = 13;
+const F_RDLCK = 0; // asm-generic/fcntl.h
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const FLOCK_SIZE = 32;
 const LOCK_EX = 2; // linux/fcntl.h
+const LOCK_UN = 8;
 const LOCK_NB = 4;
 const LOOP_GET_STATUS64 = 0x4c05n; // linux/loop.h
 const LOOP_INFO64_SIZE = 232;
@@ -55,7 +63,7 @@ function openLibrary() {
       posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
       fallocate: { args: ["int", "int", "i64", "i64"], returns: "int" },
       pipe2: { args: ["ptr", "int"], returns: "int" },
-      fcntl: { args: ["int", "int", "int"], returns: "int" },
+      fcntl: { args: ["int", "int", "u64"], returns: "int" },
       close: { args: ["int"], returns: "int" },
       flock: { args: ["int", "int"], returns: "int" },
       __errno_location: { args: [], returns: "ptr" },
@@ -185,12 +193,42 @@ export function punchHole(fd: number, offset: number, length: number): boolean {
   return libc().fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) === 0;
 }
 
+/** What a lock was asked for and what came of it; "unknown" where there are no such locks, so nobody to agree with. */
+export type LockOutcome = "taken" | "busy" | "unknown";
+
+function lockOutcome(result: number): LockOutcome {
+  if (result === 0) return "taken";
+  return [EAGAIN, EACCES].includes(errno()) ? "busy" : "unknown";
+}
+
+/** Takes or gives back the lock of flock(2) on the whole of the open file behind `fd`, without waiting. */
+export function lockFile(fd: number, take: boolean): LockOutcome {
+  return lockOutcome(libc().flock(fd, take ? LOCK_EX | LOCK_NB : LOCK_UN));
+}
+
+/** A struct flock (asm-generic/fcntl.h, 64 bits): type, from where, first byte, length (0: all there will be), process. */
+function flockOf(type: number, start = 0, length = 0): Buffer {
+  const lock = Buffer.alloc(FLOCK_SIZE);
+  lock.writeInt16LE(type, 0);
+  lock.writeBigInt64LE(BigInt(start), 8);
+  lock.writeBigInt64LE(BigInt(length), 16);
+  return lock;
+}
+
+const BYTE_LOCKS = { exclusive: F_WRLCK, shared: F_RDLCK, none: F_UNLCK } as const;
+
 /**
- * Takes the advisory lock of the open file behind `fd` without waiting; it ends when `fd` is closed. False when another
- * has it. A file system that knows no locks counts as locked: there is nobody to agree with.
+ * Takes or gives back the lock of all bytes behind `fd`, without waiting: the one of the open file (fcntl(2), "open file
+ * description locks"), which closing another one leaves alone. For "exclusive" it has to be open for writing.
  */
-export function tryLock(fd: number): boolean {
-  return libc().flock(fd, LOCK_EX | LOCK_NB) === 0 || errno() !== EAGAIN;
+export function lockBytes(fd: number, kind: keyof typeof BYTE_LOCKS): LockOutcome {
+  return lockOutcome(libc().fcntl(fd, F_OFD_SETLK, ptr(flockOf(BYTE_LOCKS[kind]))));
+}
+
+/** Whether anyone but the open file behind `fd` has a lock on some of these bytes, also a POSIX one; length 0: to the end. */
+export function hasLockedBytes(fd: number, start = 0, length = 0): boolean {
+  const lock = flockOf(F_WRLCK, start, length);
+  return libc().fcntl(fd, F_OFD_GETLK, ptr(lock)) === 0 && lock.readInt16LE(0) !== F_UNLCK;
 }
 
 /** Has the kernel read the partition table of a whole disk anew: "busy" while a part of it is in use. */

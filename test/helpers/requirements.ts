@@ -62,6 +62,11 @@ export const NEEDS = {
     : fs.existsSync("/dev/fuse")
       ? undefined
       : "this kernel has no FUSE",
+  virtual:
+    has("qemu-system-x86_64") && has("qemu-img")
+      ? undefined
+      : "qemu-system-x86_64 or qemu-img is not installed (qemu-system-x86, qemu-utils)",
+  perl: has("perl") ? undefined : "perl is not installed",
   nbd: !root
     ? "faulty block devices need root"
     : !has("nbdkit") || !has("nbdfuse")

@@ -1,0 +1,57 @@
+/**
+ * The locks by which programs agree on who writes to a file or device: flock(2), as udev, partitioning tools and blocksync
+ * take it, and locks of bytes (fcntl(2)), as QEMU, VirtualBox, file servers and editors take them. QEMU locks for reading
+ * single bytes that stand for what it does and does not let others do (RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE in its
+ * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
+ */
+import { hasLockedBytes, type LockOutcome, lockBytes, lockFile } from "./kernel.ts";
+
+/** Without waiting; each takes its lock, or with false gives it back. */
+export interface LockCalls {
+  readonly bytes: (take: boolean) => LockOutcome;
+  readonly file: (take: boolean) => LockOutcome;
+}
+
+/**
+ * Takes both locks. Where flock() is made a lock of bytes (NFS, since Linux 2.6.12: flock(2)), the second of them meets the
+ * first one: then one is both. False, with none taken, when another has one of them.
+ */
+export function takeBoth({ bytes, file }: LockCalls): boolean {
+  const taken = bytes(true);
+  if (taken === "busy") return false;
+  if (file(true) !== "busy") return true;
+  if (taken === "unknown") return false;
+  bytes(false);
+  return file(true) !== "busy";
+}
+
+/** For what is open for writing. */
+export function tryLock(fd: number): boolean {
+  return takeBoth({
+    bytes: (take) => lockBytes(fd, take ? "exclusive" : "none"),
+    file: (take) => lockFile(fd, take),
+  });
+}
+
+/**
+ * For what is open for reading only, and has bytes of what is written: nobody has locked a byte of it, and from now on
+ * nobody who asks will take one for writing.
+ */
+export function tryLockBeside(fd: number): boolean {
+  return !hasLockedBytes(fd) && lockBytes(fd, "shared") !== "busy";
+}
+
+/** The whole disk's lock, by a descriptor that is only for reading (https://systemd.io/BLOCK_DEVICE_LOCKING/). */
+export function tryLockDisk(fd: number): boolean {
+  return lockFile(fd, true) !== "busy";
+}
+
+/** QEMU holds the byte of what it does, and 1 is to write. */
+const QEMU_WRITES = 101;
+
+/** Who else may write to the file or device behind `fd`, as Facts.writer has it; "" where no lock of QEMU or blocksync tells. */
+export function writerOf(fd: number): string {
+  return hasLockedBytes(fd, QEMU_WRITES, 1)
+    ? "another program, such as a virtual machine, has it open for writing"
+    : "";
+}
