@@ -434,6 +434,26 @@ describe("--on-read-error", () => {
     expect(fs.readFileSync(dir.file("d")).equals(mixed(data, Buffer.alloc(SIZE), areas))).toBe(true);
   });
 
+  testWith("nbd", "strace")(
+    "D2.10 each of four bad sectors is tried once and as often again as --retries says",
+    async () => {
+      using dir = tempDir();
+      const areas = [1, 3, 4, 6].map((sector) => ({ offset: MIB + sector * 512, length: 512 }));
+      await using disk = await badDisk(file(dir, "image", bytes(45, 2 * MIB)), areas);
+      const trace = dir.file("trace");
+      const argv0 = ["strace", "-f", "-o", trace, "-P", disk.path, "-e", "trace=pread64"];
+      for (const retries of [0, 1, 3]) {
+        const words = ["--on-read-error", "skip", "--retries", `${retries}`, disk.path, dir.file("d")];
+        expect((await run(words, { argv0 })).exitCode).toBe(8);
+        // Calls of one sector each; strace may show the end of one in a line of its own.
+        const tries = fs.readFileSync(trace, "utf8").matchAll(/, 512, (\d+)(?:\)| <unfinished)/g);
+        const counts = new Map(areas.map(({ offset }) => [offset, 0]));
+        for (const [, at] of tries) counts.set(Number(at), (counts.get(Number(at)) ?? 0) + 1);
+        for (const { offset } of areas) expect([retries, counts.get(offset)]).toEqual([retries, 1 + retries]);
+      }
+    },
+  );
+
   onFaulty("what ddrescue has read meanwhile counts as done, and its map is taken over", async () => {
     using dir = tempDir();
     const data = bytes(24, SIZE);
@@ -448,6 +468,18 @@ describe("--on-read-error", () => {
     expect(result.stderr).not.toContain(`at offset ${BAD[0]?.offset} of`);
     expect(result.stderr).toContain(`at offset ${BAD[1]?.offset} of`);
     expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+  });
+
+  testWith("nbd", "strace")("D1.3 what was salvaged is read back when it was written, without --verify", async () => {
+    using dir = tempDir();
+    const length = 65_536;
+    await using disk = await badDisk(file(dir, "image", bytes(46, length)), [{ offset: 512, length: 512 }]);
+    const to = file(dir, "d", Buffer.alloc(length, 1));
+    // The kernel says each time that it took a sector, and takes nothing.
+    const argv0 = ["strace", "-f", "-o", "/dev/null", "-P", to, "-e", "inject=pwrite64:retval=512"];
+    const result = await run(["--on-read-error", "skip", disk.path, to], { argv0 });
+    expect(result.stderr).toContain("it does not hold what was written");
+    expect(result.exitCode).toBe(7);
   });
 
   onFaulty("D1.3 what was salvaged is verified on the medium too", async () => {
@@ -492,6 +524,11 @@ describe("--on-read-error", () => {
     await using disk = await badDisk(file(dir, "image", data), BAD);
     fs.writeFileSync(dir.file("map"), mapOf([], SIZE));
     const words = ["--on-read-error", "skip", "--json", "--mapfile", dir.file("map"), disk.path, dir.file("d")];
+    expect(summaryOf(await run(words))).toMatchObject({ exitCode: 8, sourceUnreadableBytes: bytesBad });
+    // Nor about one that is there and has no data in it.
+    fs.writeFileSync(dir.file("map"), mapOf([], SIZE));
+    fs.writeFileSync(dir.file("d"), "");
+    fs.truncateSync(dir.file("d"), SIZE);
     expect(summaryOf(await run(words))).toMatchObject({ exitCode: 8, sourceUnreadableBytes: bytesBad });
     // Nor about what lies beyond the end of a short one.
     fs.writeFileSync(dir.file("map"), mapOf([], SIZE));

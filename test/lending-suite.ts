@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { VerificationError } from "../src/errors.ts";
 import { addLeaf, emptyLeafSet, emptySectorSet, LEAF_SIZE } from "../src/sync/blocks.ts";
-import type { Endpoint, EndpointRole } from "../src/sync/endpoint.ts";
+import { type Endpoint, type EndpointRole, LEAF_HASH_SIZE } from "../src/sync/endpoint.ts";
 import { bytes } from "./helpers/bytes.ts";
 import type { OpenEndpoint } from "./helpers/endpoints.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
@@ -117,6 +117,33 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       expect(await source.write(1, data)).toEqual({ proved: true, bytesWritten: 6 * LEAF_SIZE });
       await source.close();
       expect(fs.readFileSync(dir.file("image")).equals(wanted)).toBe(true);
+    });
+
+    test("a leaf is told apart by each byte of its hash", async () => {
+      using dir = tempDir();
+      const source = await opened(dir, "source", bytes(510, BLOCK));
+      const hashes = await source.leafHashes(0, LEAF_HASH_SIZE);
+      for (let at = 0; at < LEAF_HASH_SIZE; at++) {
+        const other = Uint8Array.from(hashes, (byte, i) => (i === 7 * LEAF_HASH_SIZE + at ? byte ^ 1 : byte));
+        const { leaves, release } = await source.read(0, { kind: "differing", hashes: other });
+        expect([at, ...leaves]).toEqual([at, 1 << 7, 0]);
+        release();
+      }
+      await source.close();
+    });
+
+    test("a read around the page cache counts what was asked for", async () => {
+      using dir = tempDir();
+      const source = await opened(dir, "source", bytes(511, BLOCK + 777));
+      await source.bypassCache();
+      for (const [index, count] of [
+        [1, 777],
+        [0, 777 + BLOCK],
+      ] as const) {
+        (await source.read(index, { kind: "all" })).release();
+        expect((await source.counters()).bytesRead).toBe(count);
+      }
+      await source.close();
     });
 
     test("a proof takes the whole hash, each byte of it", async () => {

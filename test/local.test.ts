@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { Descriptor } from "../src/local/descriptor.ts";
 import { Device } from "../src/local/device.ts";
+import { createPipe } from "../src/local/kernel.ts";
 import { BufferPool } from "../src/local/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -97,21 +98,54 @@ describe("LocalEndpoint lets go", () => {
 
   test("of what turns out to be another file than was looked at", async () => {
     using dir = tempDir();
-    fs.writeFileSync(dir.file("s"), "one");
-    fs.writeFileSync(dir.file("other"), "other");
-    const opening = Device.open(dir.file("s"), "s", "read");
-    // It was looked at by now, and is being opened.
-    fs.renameSync(dir.file("other"), dir.file("s"));
-    const outcome = await opening.then(
-      async (device) => {
-        await device.close();
-        return "opened in time";
-      },
-      (error: unknown) => (error instanceof Error ? error.message : error),
+    for (const name of ["s", "other"]) fs.writeFileSync(dir.file(name), name);
+    // While all threads wait for a pipe, nothing is opened.
+    const { readEnd, writeEnd } = createPipe();
+    const waiting = Array.from(
+      { length: 300 },
+      () => new Promise((done) => fs.read(readEnd, Buffer.alloc(1), 0, 1, null, done)),
     );
-    expect(["opened in time", 'Cannot open "s": it was replaced while it was opened']).toContain(String(outcome));
+    const opening = Device.open(dir.file("s"), "s", "read");
+    opening.catch(() => undefined);
+    fs.renameSync(dir.file("other"), dir.file("s"));
+    fs.writeSync(writeEnd, Buffer.alloc(waiting.length));
+    await Promise.all(waiting);
+    for (const fd of [readEnd, writeEnd]) fs.closeSync(fd);
+    await expect(opening).rejects.toThrow('Cannot open "s": it was replaced while it was opened');
     expect(openOf(dir.path)).toEqual([]);
   });
+
+  test("of a destination whose lock another has", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("d"), bytes(520, BLOCK));
+    const other = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    const opening = openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    await expect(opening).rejects.toThrow("(locked)");
+    expect(openOf(dir.path)).toEqual([dir.file("d")]);
+    await other.close();
+    expect(openOf(dir.path)).toEqual([]);
+  });
+});
+
+test("LocalEndpoint makes a long run of zeros zero to its end, in one block", async () => {
+  using dir = tempDir();
+  const blockSize = 4 * MIB;
+  fs.writeFileSync(dir.file("d"), bytes(521, 2 * blockSize));
+  const destination = await openLocal(dir.file("d"), { role: "destination", blockSize });
+  await destination.prepare(2 * blockSize, PREPARE);
+  const leaves = new Uint8Array(blockSize / 4096 / 8);
+  const zeros = Uint8Array.from(leaves, () => 255);
+  const data = {
+    hash: destination.description.zeroHash,
+    leaves,
+    zeros,
+    bytes: leaves.subarray(0, 0),
+    release: () => undefined,
+  };
+  expect((await destination.write(1, data)).proved).toBe(true);
+  await destination.close();
+  const expected = bytes(521, 2 * blockSize).fill(0, blockSize);
+  expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
 });
 
 describe("LocalEndpoint.advance()", () => {

@@ -9,7 +9,7 @@ import { type Lane, layoutOf, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openLocal, openRemote, openServed } from "./helpers/endpoints.ts";
 import { equalPrints } from "./helpers/fingerprint.ts";
-import { allocated, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
+import { allocated, altered, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 const LEAF = 4096;
@@ -228,27 +228,6 @@ describe("synchronize()", () => {
       for (const { source, destination } of opened) await Promise.all([source.close(), destination.close()]);
       expect(fs.existsSync(other) ? fs.readFileSync(other, "utf8") : undefined).toBe(there ? "kept" : undefined);
     });
-  }
-
-  /** The endpoint, with some calls done in another way. */
-  function altered(endpoint: Endpoint, calls: Partial<Endpoint>): Endpoint {
-    return {
-      description: endpoint.description,
-      prepare: (...args) => endpoint.prepare(...args),
-      scan: (...args) => endpoint.scan(...args),
-      leafHashes: (...args) => endpoint.leafHashes(...args),
-      read: (...args) => endpoint.read(...args),
-      write: (...args) => endpoint.write(...args),
-      advance: (index) => endpoint.advance(index),
-      counters: () => endpoint.counters(),
-      confirmUnchanged: () => endpoint.confirmUnchanged(),
-      flush: () => endpoint.flush(),
-      salvage: (...args) => endpoint.salvage(...args),
-      patch: (...args) => endpoint.patch(...args),
-      bypassCache: () => endpoint.bypassCache(),
-      close: () => endpoint.close(),
-      ...calls,
-    };
   }
 
   test("the scans are asked for before the ends say that they are prepared, which spares a round trip", async () => {

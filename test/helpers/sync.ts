@@ -94,6 +94,27 @@ export async function syncFiles(
   }
 }
 
+/** The endpoint, with some calls done in another way. */
+export function altered(endpoint: Endpoint, calls: Partial<Endpoint>): Endpoint {
+  return {
+    description: endpoint.description,
+    prepare: (...args) => endpoint.prepare(...args),
+    scan: (...args) => endpoint.scan(...args),
+    leafHashes: (...args) => endpoint.leafHashes(...args),
+    read: (...args) => endpoint.read(...args),
+    write: (...args) => endpoint.write(...args),
+    advance: (index) => endpoint.advance(index),
+    counters: () => endpoint.counters(),
+    confirmUnchanged: () => endpoint.confirmUnchanged(),
+    flush: () => endpoint.flush(),
+    salvage: (...args) => endpoint.salvage(...args),
+    patch: (...args) => endpoint.patch(...args),
+    bypassCache: () => endpoint.bypassCache(),
+    close: () => endpoint.close(),
+    ...calls,
+  };
+}
+
 /** Bytes of disk that a file takes. */
 export function allocated(path: string): number {
   return fs.statSync(path).blocks * 512;
