@@ -79,6 +79,12 @@ describe("nothing is said of a pair as it should be", () => {
     ["a file system of long pieces", { carries: ["ext4 4096"] }, { ...PARTITION, sectorBytes: 4096, carries: [] }],
     ["an old table's image, whose sectors nobody knows", { carries: ["dos"] }, { ...DISK, sectorBytes: 4096 }],
     ["an old GPT that is overwritten to its end", { carries: ["dos"] }, { ...DISK, atEnd: ["gpt"], carries: [] }],
+    [
+      "an old table on a disk of unknown sectors",
+      { ...DISK, sectorBytes: 0, carries: ["dos"] },
+      { ...DISK, carries: [] },
+    ],
+    ["a file of an unknown kind to one of its name", { carries: [] }, { kind: "missing", label: "b.zip" }],
     ["a file with one name", { links: 3 }, { links: 1 }],
   ];
   test.each(PAIRS)("%s", (_, source, destination) => {
@@ -213,6 +219,7 @@ test("isAnother() asks about a file that looks like something else than an earli
   expect(asks({ carries: [] }, { ...large, carries: [] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["ext4 #2"] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["xfs #1"] })).toBe(true);
+  expect(asks({ carries: ["ext4"] }, { carries: ["ext4 #2"] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: [] })).toBe(true);
   expect(asks({ carries: [] }, { carries: ["ext4 #1"] })).toBe(true);
   expect(asks({ carries: ["dos #1"] }, { carries: ["dos #1", "ext4 #1"] })).toBe(true);
