@@ -75,8 +75,8 @@ test("factsOf() takes what cannot be read for unknown, not for a failure", async
 });
 
 test("factLines() shows model, serial number, transport, and all that is carried", () => {
-  const gpt = { type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512 };
-  const ext4 = { type: "ext4", label: "root", uuid: "c-d", note: "last mounted on /", sectorBytes: 4096 };
+  const gpt = { type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512, endBytes: 0 };
+  const ext4 = { type: "ext4", label: "root", uuid: "c-d", note: "last mounted on /", sectorBytes: 4096, endBytes: 0 };
   const contents = [
     { name: "sdb", sizeBytes: 2 ** 32, signatures: [gpt] },
     { name: "sdb1", sizeBytes: 1 << 30, signatures: [ext4] },

@@ -77,7 +77,7 @@ const FACTS: Facts = {
     {
       name: "sdb",
       sizeBytes: 0x12_3456_789a,
-      signatures: [{ type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512 }],
+      signatures: [{ type: "gpt", label: "", uuid: "a-b", note: "", sectorBytes: 512, endBytes: 2 ** 40 }],
     },
     { name: "sdb1", sizeBytes: 512, signatures: [] },
     { name: "sdb2", sizeBytes: 0, signatures: undefined },
@@ -561,7 +561,7 @@ function openedWith(facts: Facts) {
 
 test("decode.opened() refuses more facts than there may be, and takes that many of the longest", () => {
   const long = "\u{ffee}".repeat(MAX_FACT_LENGTH);
-  const signature = { type: long, label: long, uuid: long, note: long, sectorBytes: 2 ** 32 - 1 };
+  const signature = { type: long, label: long, uuid: long, note: long, sectorBytes: 2 ** 32 - 1, endBytes: MAX };
   const content = { name: long, sizeBytes: MAX, signatures: Array.from({ length: MAX_SIGNATURES }, () => signature) };
   const atEnd = Array.from({ length: MAX_SIGNATURES }, () => long);
   const writer = "\u{ffee}".repeat(MAX_WRITER_LENGTH);

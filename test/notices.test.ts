@@ -21,13 +21,14 @@ interface Made extends Partial<Omit<Facts, "contents">> {
   readonly label?: string;
   readonly sizeBytes?: number;
   readonly blank?: boolean;
-  /** "gpt", or "gpt 4096" with the size of its sectors, or "ext4 #1" with an identity. */
+  /** "gpt", or "gpt 4096" with the size of its sectors, "ext4 #1" with an identity, "ext4 to 9" with its end. */
   readonly carries?: readonly string[];
 }
 
 function signature(text: string): Signature {
-  const [, type = "", sectorBytes = "0", uuid = ""] = /^(\S+?)(?: (\d+))?(?: #(\d+))?$/.exec(text) ?? [];
-  return { type, label: "", uuid, note: "", sectorBytes: Number(sectorBytes) };
+  const words = /^(\S+?)(?: (\d+))?(?: #(\d+))?(?: to (\d+))?$/.exec(text) ?? [];
+  const [, type = "", sectorBytes = "0", uuid = "", endBytes = "0"] = words;
+  return { type, label: "", uuid, note: "", sectorBytes: Number(sectorBytes), endBytes: Number(endBytes) };
 }
 
 function end(made: Made): Description {
@@ -85,6 +86,8 @@ describe("nothing is said of a pair as it should be", () => {
       { ...DISK, carries: [] },
     ],
     ["a file of an unknown kind to one of its name", { carries: [] }, { kind: "missing", label: "b.zip" }],
+    ["an image that goes on to its end", { carries: [`dos to ${MIB}`, `xfs to ${MIB}`] }, {}],
+    ["a disc whose table ends elsewhere", { carries: [`dos to ${2 * MIB}`, `iso9660 to ${MIB}`] }, {}],
     ["a file with one name", { links: 3 }, { links: 1 }],
   ];
   test.each(PAIRS)("%s", (_, source, destination) => {
@@ -174,6 +177,18 @@ describe("a sentence is said about", () => {
       '"s" may change while it is read, and the copy be a mixture: sda1 is mounted on "/srv"; copy a snapshot, or stop that first',
     ],
     [
+      "an image that was cut short",
+      { carries: [`gpt 512 to ${MIB + 1}`] },
+      { kind: "missing" },
+      '"s" has 1048576 bytes, and what it carries (gpt) goes on to 1048577: was it cut short?',
+    ],
+    [
+      "a disc that was cut short",
+      { carries: [`dos to ${9 * MIB}`, `iso9660 to ${MIB + 2048}`] },
+      { kind: "missing" },
+      '"s" has 1048576 bytes, and what it carries (iso9660) goes on to 1050624: was it cut short?',
+    ],
+    [
       "a file with more names",
       {},
       { links: 2 },
@@ -219,6 +234,7 @@ test("isAnother() asks about a file that looks like something else than an earli
   expect(asks({ carries: [] }, { ...large, carries: [] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["ext4 #2"] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["xfs #1"] })).toBe(true);
+  expect(asks({ carries: ["ext4 #2"] }, { carries: ["ext4"] })).toBe(true);
   expect(asks({ carries: ["ext4"] }, { carries: ["ext4 #2"] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: [] })).toBe(true);
   expect(asks({ carries: [] }, { carries: ["ext4 #1"] })).toBe(true);
@@ -289,7 +305,9 @@ describe("the program tells, here and over a connection,", () => {
     const disk = Buffer.alloc(4 * MIB);
     writeTable(disk, [2048, 4096]);
     fs.writeFileSync(dir.file("disk"), disk);
-    fs.writeFileSync(dir.file("s"), disk.subarray(0, 2 * MIB));
+    const image = Buffer.alloc(2 * MIB);
+    writeTable(image, [2048, 2048]);
+    fs.writeFileSync(dir.file("s"), image);
     fs.writeFileSync(dir.file("fs"), Buffer.alloc(4 * MIB));
     command("mkfs.ext4", "-q", "-F", "-b", "4096", dir.file("fs"));
     using loop = attachLoop(dir.file("disk"), "--partscan");
@@ -349,6 +367,17 @@ describe("the program tells, here and over a connection,", () => {
     // A file in it is another thing than the disk below it.
     fs.writeFileSync(dir.file("m/file"), bytes(8, MIB));
     expect(await told(dir.file("m/file"))).toEqual([]);
+  });
+
+  testWith("mkfs")("of an image that was cut short", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), Buffer.alloc(4 * MIB));
+    command("mkfs.ext4", "-q", "-F", dir.file("s"));
+    expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([]);
+    fs.truncateSync(dir.file("s"), 3 * MIB);
+    expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([
+      `"${dir.file("s")}" has 3145728 bytes, and what it carries (ext4) goes on to 4194304: was it cut short?`,
+    ]);
   });
 
   test("of further names of the file that is written", async () => {

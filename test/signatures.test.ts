@@ -294,7 +294,9 @@ const PACKED: readonly (readonly [type: string, pieces: readonly Piece[], not: r
 ];
 
 test.each(PACKED)("signaturesOf() tells %s from its neighbours", (type, pieces, not) => {
-  expect(signaturesOf(endsOf(imageOf(pieces)))).toEqual([{ type, label: "", uuid: "", note: "", sectorBytes: 0 }]);
+  expect(signaturesOf(endsOf(imageOf(pieces)))).toEqual([
+    { type, label: "", uuid: "", note: "", sectorBytes: 0, endBytes: 0 },
+  ]);
   expect(signaturesOf(endsOf(imageOf(not)))).toEqual([]);
   // Less of it than the mark is no reason to fail.
   expect(signaturesOf(endsOf(imageOf(pieces).subarray(0, 1)))).toEqual([]);
@@ -376,6 +378,126 @@ test("signaturesOf() tells the sectors that a table or a file system was made fo
   expect(both.map(({ sectorBytes }) => sectorBytes)).toEqual([512, 4096]);
 });
 
+test("signaturesOf() tells where a table or a file system ends by its own account", () => {
+  const entry = (kind: number, first: number, sectors: number) =>
+    Buffer.concat([Buffer.of(0, 0, 0, 0, kind, 0, 0, 0), u32(first), u32(sectors)]);
+  const gpt = (at: number) => Buffer.concat([u32(at), u32(0), u32(4), u32(128)]);
+  const partition = (last: number) => Buffer.concat([UUID, UUID, u32(64), u32(0), u32(last), u32(0)]);
+  const unused = Buffer.concat([Buffer.alloc(40), u32(9999)]);
+  const cases: readonly (readonly [pieces: readonly Piece[], endBytes: number])[] = [
+    [
+      [
+        [512, "EFI PART"],
+        [512 + 72, gpt(2)],
+        [1024, partition(99)],
+        [1152, partition(79)],
+        [1280, unused],
+      ],
+      100 * 512,
+    ],
+    [
+      [
+        [4096, "EFI PART"],
+        [4096 + 72, gpt(2)],
+        [8192, partition(99)],
+      ],
+      100 * 4096,
+    ],
+    // Entries elsewhere, none, and more than there may be.
+    [
+      [
+        [512, "EFI PART"],
+        [512 + 72, gpt(2 ** 32 - 1)],
+      ],
+      0,
+    ],
+    [
+      [
+        [512, "EFI PART"],
+        [512 + 72, gpt(2)],
+      ],
+      0,
+    ],
+    [
+      [
+        [512, "EFI PART"],
+        [512 + 72, u32(2)],
+        [512 + 80, Buffer.alloc(8, 0xff)],
+      ],
+      0,
+    ],
+    [[BOOT, [446, entry(0x83, 2048, 4096)], [462, entry(0, 9999, 9999)]], 6144 * 512],
+    [[BOOT, [446, entry(0xee, 1, 2 ** 32 - 1)]], 0],
+    [
+      [
+        [1080, Buffer.of(0x53, 0xef)],
+        [1048, u32(2)],
+        [1028, u32(100)],
+        [1024 + 0x150, u32(7)],
+      ],
+      100 * 4096,
+    ],
+    [
+      [
+        [1080, Buffer.of(0x53, 0xef)],
+        [1048, u32(2)],
+        [1028, u32(100)],
+        [1120, u32(0x80)],
+        [1360, u32(1)],
+      ],
+      (2 ** 32 + 100) * 4096,
+    ],
+    [
+      [
+        [0, "XFSB"],
+        [4, Buffer.of(0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 9)],
+      ],
+      9 * 4096,
+    ],
+    [
+      [
+        [0, "XFSB"],
+        [4, Buffer.alloc(12, 0xff)],
+      ],
+      0,
+    ],
+    [[BOOT, [82, "FAT32   "], [11, Buffer.of(0, 2)], [32, u32(777)]], 777 * 512],
+    [[BOOT, [54, "FAT16   "], [11, Buffer.of(0, 2)], [19, Buffer.of(9, 1)], [32, u32(777)]], 265 * 512],
+    [[BOOT, [3, "NTFS    "], [11, Buffer.of(0, 2)], [40, u32(88)]], 88 * 512],
+    [[BOOT, [3, "EXFAT   "], [108, Buffer.of(9)], [72, u32(66)]], 66 * 512],
+    [
+      [
+        [32769, "CD001"],
+        [32768 + 80, u32(55)],
+        [32768 + 128, Buffer.of(0, 8)],
+      ],
+      55 * 2048,
+    ],
+    [
+      [
+        [0, "hsqs"],
+        [40, u32(12345)],
+      ],
+      12345,
+    ],
+  ];
+  for (const [pieces, endBytes] of cases) {
+    expect(signaturesOf(endsOf(imageOf(pieces)))).toMatchObject([{ endBytes }]);
+  }
+});
+
+testWith("mkfs")("signaturesOf() finds that what mkfs made ends where it does", async () => {
+  using dir = tempDir();
+  for (const argv of [
+    ["mkfs.ext2", "-q", "-F", "-b", "1024"],
+    ["mkfs.ext4", "-q", "-F", "-b", "4096"],
+  ]) {
+    fs.writeFileSync(dir.file("image"), Buffer.alloc(8 * SIZE));
+    command(...argv, dir.file("image"));
+    expect(signaturesOf(endsOf(fs.readFileSync(dir.file("image"))))).toMatchObject([{ endBytes: 8 * SIZE }]);
+  }
+});
+
 test("typesAtEnd() finds what is left by its mark at the end, and nothing elsewhere", () => {
   const md = (version: number) => Buffer.concat([u32(0xa92b4efc), u32(version)]);
   const cases: readonly (readonly [pieces: readonly Piece[], types: readonly string[]])[] = [
@@ -399,8 +521,8 @@ test("typesAtEnd() finds what is left by its mark at the end, and nothing elsewh
 });
 
 test("foreignContents() is what the destination carries and the source does not", () => {
-  const ext4 = { type: "ext4", label: "root", uuid: "1", note: "last mounted on /", sectorBytes: 4096 };
-  const table = { type: "dos", label: "", uuid: "", note: "", sectorBytes: 0 };
+  const ext4 = { type: "ext4", label: "root", uuid: "1", note: "last mounted on /", sectorBytes: 4096, endBytes: 0 };
+  const table = { type: "dos", label: "", uuid: "", note: "", sectorBytes: 0, endBytes: 0 };
   const count = (source: Facts | undefined, destination: Facts | undefined) =>
     foreignContents(source, destination).length;
   expect(count(carrying(ext4), carrying({ ...ext4, note: "" }))).toBe(0);

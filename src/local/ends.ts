@@ -67,7 +67,13 @@ export function hexOf(value: number | bigint, digits: number): string {
 }
 
 export function signature(type: string, fields: Partial<Omit<Signature, "type">> = {}): Signature {
-  return { type, label: "", uuid: "", note: "", sectorBytes: 0, ...fields };
+  return { type, label: "", uuid: "", note: "", sectorBytes: 0, endBytes: 0, ...fields };
+}
+
+/** A number of pieces of some size in bytes; 0 where that is more than any device has, so nonsense. */
+export function bytesOfPieces(count: bigint | number, pieceBytes: number): number {
+  const bytes = BigInt(count) * BigInt(pieceBytes);
+  return bytes <= Number.MAX_SAFE_INTEGER ? Number(bytes) : 0;
 }
 
 export type Probe = (ends: Ends) => Signature | undefined;

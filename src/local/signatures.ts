@@ -4,7 +4,17 @@
  * it. Pure. Nothing is taken from beyond the bytes at hand, and no text leaves here with control characters in it.
  */
 import type { Signature } from "../sync/facts.ts";
-import { cleanText, type Ends, guidOf, hexOf, type Probe, signature, uuidOf } from "./ends.ts";
+import {
+  bytesOfPieces,
+  cleanText,
+  type Ends,
+  guidOf,
+  HEAD_LENGTH,
+  hexOf,
+  type Probe,
+  signature,
+  uuidOf,
+} from "./ends.ts";
 import { FORMAT_PROBES, isPackedDmg } from "./formats.ts";
 
 /** The size of a sector or block whose exponent a superblock tells; 0 where that is nonsense. */
@@ -21,11 +31,15 @@ const ext: Probe = (ends) => {
   const isExt4 = ((incompatible ?? 0) & ~0x16) !== 0 || ((readOnly ?? 0) & ~0x7) !== 0;
   const hasJournal = ((compatible ?? 0) & 0x4) !== 0;
   const mounted = cleanText(block.subarray(136, 200));
+  const blockBytes = powerOf2(10 + block.readUInt32LE(24));
+  // The upper half counts where the feature 64bit is set (s_blocks_count_hi).
+  const high = ((incompatible ?? 0) & 0x80) === 0 ? 0n : BigInt(block.readUInt32LE(0x150)) << 32n;
   return signature(isExt4 ? "ext4" : hasJournal ? "ext3" : "ext2", {
     label: cleanText(block.subarray(120, 136)),
     uuid: uuidOf(block.subarray(104, 120)),
     note: mounted === "" ? "" : `last mounted on ${mounted}`,
-    sectorBytes: powerOf2(10 + block.readUInt32LE(24)),
+    sectorBytes: blockBytes,
+    endBytes: bytesOfPieces(high + BigInt(block.readUInt32LE(4)), blockBytes),
   });
 };
 
@@ -37,6 +51,7 @@ const xfs: Probe = (ends) => {
     label: cleanText(block.subarray(108, 120)),
     uuid: uuidOf(block.subarray(32, 48)),
     sectorBytes: block.readUInt16BE(102),
+    endBytes: bytesOfPieces(block.readBigUInt64BE(8), block.readUInt32BE(4)),
   });
 };
 
@@ -47,14 +62,23 @@ const btrfs: Probe = (ends) => {
   return signature("btrfs", { label: cleanText(block.subarray(299, 555)), uuid: uuidOf(block.subarray(32, 48)) });
 };
 
+/** "exFAT file system specification" of Microsoft, 3.1. */
+function exfat(sector: Buffer): Signature {
+  const sectorBytes = powerOf2(sector[108] ?? 0);
+  const endBytes = bytesOfPieces(sector.readBigUInt64LE(72), sectorBytes);
+  return signature("exfat", { uuid: hexOf(sector.readUInt32LE(100), 8), sectorBytes, endBytes });
+}
+
 /** Microsoft's FAT specification, "Boot Sector and BPB"; the exFAT and NTFS boot sectors have their own marks. */
 const microsoft: Probe = (ends) => {
   const sector = ends.at(0, 512);
   if (sector?.readUInt16LE(510) !== 0xaa55) return undefined;
   const sectorBytes = sector.readUInt16LE(11);
-  if (ends.has(3, "NTFS    ")) return signature("ntfs", { uuid: hexOf(sector.readBigUInt64LE(72), 16), sectorBytes });
-  if (ends.has(3, "EXFAT   "))
-    return signature("exfat", { uuid: hexOf(sector.readUInt32LE(100), 8), sectorBytes: powerOf2(sector[108] ?? 0) });
+  if (ends.has(3, "NTFS    ")) {
+    const endBytes = bytesOfPieces(sector.readBigUInt64LE(40), sectorBytes);
+    return signature("ntfs", { uuid: hexOf(sector.readBigUInt64LE(72), 16), sectorBytes, endBytes });
+  }
+  if (ends.has(3, "EXFAT   ")) return exfat(sector);
   const serialAt = ends.has(82, "FAT32   ") ? 67 : ends.has(54, "FAT1") ? 39 : undefined;
   if (serialAt === undefined) return undefined;
   const label = cleanText(sector.subarray(serialAt + 4, serialAt + 15));
@@ -62,6 +86,7 @@ const microsoft: Probe = (ends) => {
     label: label === "NO NAME" ? "" : label,
     uuid: hexOf(sector.readUInt32LE(serialAt), 8),
     sectorBytes,
+    endBytes: bytesOfPieces(sector.readUInt16LE(19) || sector.readUInt32LE(32), sectorBytes),
   });
 };
 
@@ -126,14 +151,19 @@ const mdAtEnd: Probe = (ends) => {
 const iso9660: Probe = (ends) => {
   const block = ends.at(32 << 10, 2048);
   if (block === undefined || !ends.has((32 << 10) + 1, "CD001")) return undefined;
-  return signature("iso9660", { label: cleanText(block.subarray(40, 72)), uuid: cleanText(block.subarray(813, 829)) });
+  return signature("iso9660", {
+    label: cleanText(block.subarray(40, 72)),
+    uuid: cleanText(block.subarray(813, 829)),
+    endBytes: bytesOfPieces(block.readUInt32LE(80), block.readUInt16LE(128)),
+  });
 };
 
 /** Documentation/filesystems/squashfs.rst; the time it was made tells it from others. */
 const squashfs: Probe = (ends) => {
   const head = ends.at(0, 96);
   if (head === undefined || !ends.has(0, "hsqs")) return undefined;
-  return signature("squashfs", { uuid: hexOf(head.readUInt32LE(8), 8) });
+  const endBytes = bytesOfPieces(head.readBigUInt64LE(40), 1);
+  return signature("squashfs", { uuid: hexOf(head.readUInt32LE(8), 8), endBytes });
 };
 
 /**
@@ -170,8 +200,29 @@ const GPT_MARK = "EFI PART";
 function gptOf(sectorBytes: number): Probe {
   return (ends) => {
     const header = ends.has(sectorBytes, GPT_MARK) ? ends.at(sectorBytes, 92) : undefined;
-    return header === undefined ? undefined : signature("gpt", { uuid: guidOf(header.subarray(56, 72)), sectorBytes });
+    if (header === undefined) return undefined;
+    const uuid = guidOf(header.subarray(56, 72));
+    return signature("gpt", {
+      uuid,
+      sectorBytes,
+      endBytes: bytesOfPieces(lastSector(ends, header, sectorBytes), sectorBytes),
+    });
   };
+}
+
+/** Where the last partition of a GPT ends, in sectors; 0 where the entries are not at hand (UEFI specification, 5.3.3). */
+function lastSector(ends: Ends, header: Buffer, sectorBytes: number): bigint {
+  const [count, length] = [header.readUInt32LE(80), header.readUInt32LE(84)];
+  const start = bytesOfPieces(header.readBigUInt64LE(72), sectorBytes);
+  const entries = length < 128 || count * length > HEAD_LENGTH ? undefined : ends.at(start, count * length);
+  let last = 0n;
+  for (let at = 0; at < (entries?.length ?? 0); at += length) {
+    const entry = entries?.subarray(at, at + 48);
+    const isUsed = entry?.subarray(0, 16).some((byte) => byte !== 0) === true;
+    const end = isUsed ? entry.readBigUInt64LE(40) + 1n : 0n;
+    if (end > last) last = end;
+  }
+  return last;
 }
 const gpt = gptOf(512);
 const gptOf4096 = gptOf(4096);
@@ -181,10 +232,16 @@ const mbr: Probe = (ends) => {
   const sector = ends.at(0, 512);
   if (sector?.readUInt16LE(510) !== 0xaa55 || [microsoft, gpt, gptOf4096].some((probe) => probe(ends)))
     return undefined;
-  const entries = [446, 462, 478, 494].map((offset) => ({ flags: sector[offset], kind: sector[offset + 4] }));
+  const entries = [446, 462, 478, 494].map((offset) => ({
+    flags: sector[offset],
+    kind: sector[offset + 4],
+    end: sector.readUInt32LE(offset + 8) + sector.readUInt32LE(offset + 12),
+  }));
   const plausible = entries.every(({ flags }) => flags === 0 || flags === 0x80);
   if (!plausible || entries.every(({ kind }) => kind === 0)) return undefined;
-  return signature("dos", { uuid: hexOf(sector.readUInt32LE(440), 8) });
+  // One of kind 0xee stands for all of a disk, as large as may be. Sectors that are longer than these end further on.
+  const endBytes = Math.max(...entries.map(({ kind, end }) => (kind === 0 || kind === 0xee ? 0 : end * 512)));
+  return signature("dos", { uuid: hexOf(sector.readUInt32LE(440), 8), endBytes });
 };
 
 const PROBES: readonly Probe[] = [

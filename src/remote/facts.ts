@@ -26,8 +26,8 @@ export function writeFacts(writer: FieldWriter, facts: Facts | undefined): Field
       .u64(sizeBytes)
       .bool(signatures !== undefined);
     if (signatures !== undefined) writer.u32(signatures.length);
-    for (const { type, label, uuid, note, sectorBytes } of signatures ?? [])
-      writer.text(type).text(label).text(uuid).text(note).u32(sectorBytes);
+    for (const { type, label, uuid, note, sectorBytes, endBytes } of signatures ?? [])
+      writer.text(type).text(label).text(uuid).text(note).u32(sectorBytes).u64(endBytes);
   }
   return writer;
 }
@@ -54,6 +54,7 @@ function readSignature(reader: FieldReader): Signature {
     uuid: shown(reader),
     note: shown(reader),
     sectorBytes: reader.u32(),
+    endBytes: reader.u64(),
   };
 }
 

@@ -80,7 +80,7 @@
  * where `facts` is: known bool, and if so name text, model text, serial text, transport text, sector size u32, partition
  * bool, links u64, writer text, zero bool, count u32 (at most MAX_SIGNATURES), that many times: type text; then count u32
  * (at most MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most
- * MAX_SIGNATURES), that many times: type text, label text, uuid text, note text, sector size u32;
+ * MAX_SIGNATURES), that many times: type text, label text, uuid text, note text, sector size u32, end u64;
  *
  * and `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that

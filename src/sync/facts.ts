@@ -12,6 +12,8 @@ export interface Signature {
   readonly note: string;
   /** The sectors a table counts in, or the smallest piece a file system reads, in bytes; 0 where nothing depends on it. */
   readonly sectorBytes: number;
+  /** Where it ends by its own account, in bytes from its beginning; 0 where it does not tell. */
+  readonly endBytes: number;
 }
 
 /** A disk, one of its partitions, or an image, and what it carries. */

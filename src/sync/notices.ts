@@ -106,6 +106,16 @@ const sectors: Notice = (source, destination) => {
   return short === undefined ? undefined : say(short.type, short.sectorBytes, "it cannot be mounted there");
 };
 
+/** An image that was cut short: a download that broke off, a copy of a larger disk's beginning. */
+const incomplete: Notice = (source) => {
+  const isDisc = carried(source).some(({ type }) => DISCS.has(type));
+  // The tables of discs are there to be found, and end where they like.
+  const told = carried(source).filter(({ type }) => !(isDisc && TABLES.has(type)));
+  const cut = told.find(({ endBytes }) => endBytes > source.sizeBytes);
+  if (cut === undefined) return undefined;
+  return `${quote(source.label)} has ${source.sizeBytes} bytes, and what it carries (${cut.type}) goes on to ${cut.endBytes}: was it cut short?`;
+};
+
 const written: Notice = (source) => {
   const writer = source.facts?.writer ?? "";
   if (writer === "") return undefined;
@@ -159,6 +169,7 @@ const NOTICES: readonly Notice[] = [
   diskOntoPartition,
   fileSystemOntoDisk,
   sectors,
+  incomplete,
   written,
   links,
   leftAtEnd,
