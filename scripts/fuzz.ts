@@ -272,7 +272,10 @@ async function feedController(): Promise<void> {
   const session = async () => {
     const endpoint = await RemoteEndpoint.open(channel, request, zstdCompression(), () => Promise.resolve());
     await endpoint.prepare(SIZE, { exact: false, dryRun: false });
-    for await (const run of endpoint.scan({ first: 0, count: 4 }, { hashed: true, tolerant: false, ahead: 4 }))
+    for await (const run of endpoint.scan(
+      { first: 0, count: 4 },
+      { hashed: true, tolerant: false, readHoles: false, ahead: 4 },
+    ))
       endpoint.advance(run.first + run.count);
     await endpoint.leafHashes(0, 4);
     const data = await endpoint.read(1, { kind: "all" });

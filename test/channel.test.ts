@@ -34,7 +34,10 @@ describe("Channel", () => {
       channel.request(encode.empty("counters"), MessageType.counted),
     ];
     const stream = channel
-      .stream(encode.scan({ first: 0, count: 1, window: 1, hashed: true, tolerant: false }), MessageType.run)
+      .stream(
+        encode.scan({ first: 0, count: 1, window: 1, hashed: true, tolerant: false, readHoles: false }),
+        MessageType.run,
+      )
       .next();
     fromPeer.cut();
     for (const outcome of await Promise.allSettled([...requests, stream])) {
@@ -144,13 +147,22 @@ describe("Server", () => {
     ["leaf hashes of a block beyond the end", encode.leafHashes(3, 4)],
     ["a read far beyond the end", encode.read(2 ** 40, { kind: "all" })],
     ["leaf hashes of another length", encode.read(0, { kind: "differing", hashes: bytes(1, 63) })],
-    ["a scan beyond the end", encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false })],
-    ["a scan of nothing beyond the end", encode.scan({ first: 4, count: 0, window: 1, hashed: true, tolerant: false })],
+    [
+      "a scan beyond the end",
+      encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false, readHoles: false }),
+    ],
+    [
+      "a scan of nothing beyond the end",
+      encode.scan({ first: 4, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
+    ],
     [
       "a scan with numbers that overflow",
-      encode.scan({ first: MAX, count: MAX, window: 1, hashed: true, tolerant: false }),
+      encode.scan({ first: MAX, count: MAX, window: 1, hashed: true, tolerant: false, readHoles: false }),
     ],
-    ["a scan without a window", encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false })],
+    [
+      "a scan without a window",
+      encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false, readHoles: false }),
+    ],
     ["an advance beyond the end", encode.advance(4)],
     ["a reply", { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }],
     ["a second prepare", encode.prepare(4 * BLOCK, false, false)],
@@ -197,7 +209,10 @@ describe("Server", () => {
     });
     for (const [message, reason] of [
       [encode.leafHashes(0, 4), "before the size was fixed"],
-      [encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false }), "before the size was fixed"],
+      [
+        encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
+        "before the size was fixed",
+      ],
       [write(0, {}, bytes(4, 4096)), "before its size was fixed"],
       [open, "Received a second open"],
     ] as const) {

@@ -1,12 +1,13 @@
 /** The end of a run says what is true: what is refused as empty, gone, changed, lost or not read. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { join } from "node:path";
 import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { command, mounted } from "./helpers/disk.ts";
 import { attachLoop, changeMedium } from "./helpers/loop.ts";
 import { meddle, watch } from "./helpers/meddle.ts";
-import { failingDisk } from "./helpers/nbd.ts";
+import { failingDisk, flippingDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -390,4 +391,100 @@ describe("closing", () => {
       expect(fs.readFileSync(image).equals(bytes(13, SIZE))).toBe(true);
     });
   }
+});
+
+describe("--verify reads", () => {
+  /** Makes the file system call all of `path` a hole. */
+  const lying = (path: string) => [
+    "strace",
+    "-f",
+    "-o",
+    "/dev/null",
+    "-P",
+    path,
+    "-e",
+    "trace=lseek",
+    "-e",
+    "inject=lseek:error=ENXIO",
+  ];
+
+  for (const far of [false, true]) {
+    const where = far ? "over a connection" : "here";
+    testWith("strace")(`what the file system of the source calls a hole and is none ${where}`, async () => {
+      using dir = tempDir();
+      const from = file(dir, "s", bytes(14, SIZE));
+      const ends = far ? [...farWords(dir), `host:${from}`, dir.file("d")] : [from, dir.file("d")];
+      // What is believed without --verify.
+      expect((await run(ends, { argv0: lying(from) })).exitCode).toBe(0);
+      expect(fs.readFileSync(dir.file("d")).equals(Buffer.alloc(SIZE))).toBe(true);
+      const result = await run(["--verify", ...ends], { argv0: lying(from) });
+      expect(result.stderr).toContain(
+        `Verification failed: the source "${far ? "host:" : ""}${from}" changed during the run`,
+      );
+      expect(result.stderr).toContain("if nothing wrote to it, its file system tells of holes where data is\n");
+      expect(result.exitCode).toBe(7);
+      expect((await run(["--verify", ...ends])).exitCode).toBe(0);
+      expect(fs.readFileSync(dir.file("d")).equals(bytes(14, SIZE))).toBe(true);
+    });
+
+    testWith("strace")(`what the file system of the destination calls a hole and is none ${where}`, async () => {
+      using dir = tempDir();
+      const from = file(dir, "s", Buffer.alloc(SIZE));
+      const to = file(dir, "d", bytes(15, SIZE));
+      const words = ["--verify", ...(far ? farWords(dir) : []), from, `${far ? "host:" : ""}${to}`];
+      const result = await run(words, { argv0: lying(to) });
+      expect(result.stderr).toContain(`does not hold what was written: ${SIZE} bytes (${SIZE} at offset 0)\n`);
+      expect(result.exitCode).toBe(7);
+    });
+  }
+
+  test("nothing of what is believed from a far side that was to read holes", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("d"), bytes(16, 4 << 16));
+    const lie = [
+      process.execPath,
+      join(import.meta.dir, "helpers/false-serve.ts"),
+      "a hole where holes are to be read",
+    ];
+    const rsh = lie.map((word) => JSON.stringify(word)).join(" ");
+    const words = ["-q", "-b", "64K", "-1", "md5", "-e", rsh, "-S", BINARY];
+    expect((await run([...words, "h:/s", dir.file("d")])).exitCode).toBe(0);
+    const result = await run([...words, "--verify", "h:/s", dir.file("d")]);
+    expect(result.stderr).toContain("Received a run that is hole, not hashed\n");
+    expect(result.exitCode).toBe(6);
+  });
+
+  testWith("nbd")("the disk, not the page cache that --fadvise 0 leaves full", async () => {
+    using dir = tempDir();
+    const data = bytes(17, SIZE);
+    const image = file(dir, "image", Buffer.alloc(SIZE));
+    await using disk = await flippingDisk(image, 3 * MIB + 5, { once: false });
+    const others = fs.openSync(disk.path, "r");
+    disk.fail(true);
+    try {
+      const words = ["-f", "--fadvise", "0", file(dir, "s", data), disk.path];
+      expect((await run(words)).exitCode).toBe(0);
+      const result = await run(["--verify", ...words]);
+      expect(result.stderr).toContain(`does not hold what was written: ${MIB} bytes (${MIB} at offset ${3 * MIB})\n`);
+      expect(result.exitCode).toBe(7);
+    } finally {
+      fs.closeSync(others);
+    }
+  });
+
+  onLoop("past the cache of a file below too, and says where it cannot", async () => {
+    using dir = tempDir();
+    const image = file(dir, "image", Buffer.alloc(5 * SIZE));
+    makeExt4(image);
+    using loop = attachLoop(image);
+    using _mount = mounted(loop.path, dir.file("m"));
+    const words = ["--verify", file(dir, "s", bytes(18, MIB)), dir.file("m/d")];
+    const whole = await run(words);
+    expect(whole.stderr).toContain("both sides read again, the destination around the page cache\n");
+    expect(whole.exitCode).toBe(0);
+    fs.rmSync(image);
+    const partly = await run(words);
+    expect(partly.stderr).toContain("both sides read again; a page cache below the destination was out of reach");
+    expect(partly.exitCode).toBe(0);
+  });
 });

@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { IoError, RefusedError, VerificationError } from "../src/errors.ts";
 import { addLeaf, addSectors, emptyLeafSet, emptySectorSet, hasLeaf, LEAF_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData, Endpoint, Run } from "../src/sync/endpoint.ts";
+import { PRINT_SIZE } from "../src/sync/endpoint.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import type { OpenEndpoint } from "./helpers/endpoints.ts";
 import { tempDir } from "./helpers/temp.ts";
@@ -11,9 +12,15 @@ import { tempDir } from "./helpers/temp.ts";
 const BLOCK = 64 << 10;
 const PREPARE = { exact: false, dryRun: false };
 
-async function runsOf(endpoint: Endpoint, first: number, count: number, hashed: boolean): Promise<Run[]> {
+async function runsOf(
+  endpoint: Endpoint,
+  first: number,
+  count: number,
+  hashed: boolean,
+  readHoles = false,
+): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false, ahead: 100 })) {
+  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false, readHoles, ahead: 100 })) {
     runs.push(run);
     endpoint.advance(run.first + run.count);
   }
@@ -336,6 +343,42 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       );
       expect(outcome).toEqual({ proved: false, bytesWritten: BLOCK });
       await destination.close();
+    });
+
+    test("write() takes no block that has the print and not the rest of its hash", async () => {
+      using dir = tempDir();
+      const data = bytes(12, BLOCK);
+      fs.writeFileSync(dir.file("d"), data);
+      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      await destination.prepare(BLOCK, PREPARE);
+      const [run] = await runsOf(destination, 0, 1, true);
+      if (run?.kind !== "hashed") throw new Error("it was not hashed");
+      for (const at of [run.hashes.length - 1, PRINT_SIZE, 0]) {
+        const hash = run.hashes.slice();
+        hash[at] = (hash[at] ?? 0) ^ 1;
+        const outcome = await destination.write(
+          0,
+          fullBlock(data, hash, () => undefined),
+        );
+        expect({ at, ...outcome }).toEqual({ at, proved: false, bytesWritten: BLOCK });
+      }
+      await destination.close();
+    });
+
+    test("a scan that reads holes too has none, and gives what all of it hashes to", async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(12, BLOCK));
+      fs.truncateSync(dir.file("s"), 200 * BLOCK + 5);
+      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      await source.prepare(200 * BLOCK + 5, PREPARE);
+      const told = await hashesOf(source, 201);
+      expect((await runsOf(source, 0, 201, true)).map(({ kind }) => kind)).toContain("hole");
+      const runs = await runsOf(source, 0, 201, true, true);
+      expect(new Set(runs.map(({ kind }) => kind))).toEqual(new Set(["hashed"]));
+      const read = runs.map((run) => (run.kind === "hashed" ? Buffer.from(run.hashes).toString("hex") : ""));
+      expect(read.join("")).toBe(told.join(""));
+      expect((await source.counters()).bytesRead).toBeGreaterThanOrEqual(200 * BLOCK + 5);
+      await source.close();
     });
 
     test("calls for many blocks at once all get their answer", async () => {

@@ -168,7 +168,10 @@ describe("LocalEndpoint.advance()", () => {
       await source.prepare(size, PREPARE);
       const most: number[] = [];
       const count = Math.ceil(size / MIB);
-      for await (const run of source.scan({ first: 0, count }, { hashed: true, tolerant: false, ahead: 4 })) {
+      for await (const run of source.scan(
+        { first: 0, count },
+        { hashed: true, tolerant: false, readHoles: false, ahead: 4 },
+      )) {
         source.advance(run.first + run.count);
         // Steps of 32 MiB, and what is read ahead.
         if (run.first === 45) most.push(cached());

@@ -142,9 +142,9 @@ const CASES: readonly Case[] = [
   },
   {
     name: "scan",
-    message: encode.scan({ first: 0, count: 947, window: 4096, hashed: true, tolerant: false }),
+    message: encode.scan({ first: 0, count: 947, window: 4096, hashed: true, tolerant: false, readHoles: true }),
     decode: decode.scan,
-    value: { first: 0, count: 947, window: 4096, hashed: true, tolerant: false },
+    value: { first: 0, count: 947, window: 4096, hashed: true, tolerant: false, readHoles: true },
   },
   { name: "advance", message: encode.advance(174), decode: decode.advance, value: 174 },
   {

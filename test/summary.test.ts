@@ -50,13 +50,14 @@ test("summaryLines() says what was sent, where anything was", () => {
 });
 
 test("summaryLines() says how both sides were read again", () => {
-  const verified = (how: "direct" | "dropped") => {
+  const verified = (how: "direct" | "dropped" | "partly") => {
     const state = statistics();
     state.verified = how;
     return summaryLines(finished({ statistics: state })).at(-1);
   };
   expect(verified("direct")).toBe("  verified     both sides read again, the destination around the page cache");
   expect(verified("dropped")).toEndWith("after the page cache was emptied");
+  expect(verified("partly")).toEndWith("was out of reach and may have answered");
 });
 
 test("summaryLines() of a dry run counts, and says what would make the two equal", () => {

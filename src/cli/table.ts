@@ -117,7 +117,10 @@ export const syncOptions = {
     alias: ["T", "createdest"],
     description: "make a regular-file destination exactly the source's size",
   },
-  verify: { type: "boolean", description: "afterwards read both sides again, the destination past the page cache" },
+  verify: {
+    type: "boolean",
+    description: "afterwards read all of both sides again, holes too, the destination past the page cache",
+  },
   force: { type: "boolean", alias: ["f"], description: "do not ask for confirmation; overrides no refusal" },
   allow: {
     type: "string",

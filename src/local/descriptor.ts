@@ -100,6 +100,11 @@ export class Descriptor {
     }
   }
 
+  /** Whether reads go around the page cache. */
+  get isDirect(): boolean {
+    return this.#direct !== undefined;
+  }
+
   closeDirect(): void {
     if (this.#direct !== undefined) fs.closeSync(this.#direct);
     this.#direct = undefined;

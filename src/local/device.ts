@@ -50,6 +50,11 @@ const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
 const MIN_DEVICE_ZERO = 64 << 10;
 /** These calls stop everything else while a device takes its time, signs of life too, so no one call is for more. */
 const ZERO_STEP = 1 << 20;
+/**
+ * A hole is read in pieces of this length: what fresh page cache takes in larger folios it also has to make zero at once. Of
+ * 2 GiB of hole 1 MiB at a time took 4.5 to 14 s, 256 KiB 2.2, this 1.7 to 2.6; data is as fast either way.
+ */
+const HOLE_PIECE = 128 << 10;
 /** What Bun's ftruncate() takes at most. */
 const MAX_FILE_SIZE = 2 ** 52 - 1;
 
@@ -153,13 +158,14 @@ export class Device {
   }
 
   /**
-   * Fills `buffer` from `offset` on.
+   * Fills `buffer` from `offset` on; `holes` says that much of it may be holes.
    * @throws {IoError} when a part cannot be read; {VerificationError} when it ends before that, so became shorter.
    */
-  async read(buffer: Buffer, offset: number): Promise<void> {
+  async read(buffer: Buffer, offset: number, holes = false): Promise<void> {
+    const step = holes && !this.#file.isDirect ? HOLE_PIECE : buffer.length;
     let done = 0;
     while (done < buffer.length) {
-      const count = await this.#readSome(buffer, done, offset + done);
+      const count = await this.#readSome(buffer.subarray(0, done + step), done, offset + done);
       if (count === 0) {
         throw new VerificationError(
           `Cannot read ${buffer.length} bytes at offset ${offset} of ${quote(this.label)}: it ends at ${offset + done}, it became shorter during the run`,
@@ -269,8 +275,10 @@ export class Device {
    * written is flushed already. The caches of files below, behind a loop device, are emptied too.
    */
   async bypassCache(): Promise<CacheBypass> {
-    await dropCaches(this.#file, { lost: false });
-    return (await this.openDirect()) ? "direct" : "dropped";
+    const all = await dropCaches(this.#file, { lost: false });
+    const direct = await this.openDirect();
+    if (!all) return "partly";
+    return direct ? "direct" : "dropped";
   }
 
   /** Grows or cuts a regular file. @throws {IoError} */

@@ -26,14 +26,13 @@ import { type HashChoice, Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
 import { writerOf } from "./lock.ts";
 import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
+import { piecesOf, READ_LENGTH } from "./pieces.ts";
 import { BufferPool } from "./pool.ts";
 import type { RunLock } from "./run-lock.ts";
 import { patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
 import { writersOf } from "./uses.ts";
 
-/** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
-export const READ_LENGTH = 1 << 20;
 /**
  * Memory of an endpoint's buffers: what a scan reads ahead and the blocks on their way. With 5,243 pages changed in 2 GiB
  * 6 to 24 MiB were equally fast.
@@ -93,6 +92,8 @@ export class LocalEndpoint implements Endpoint {
   #tableWritten = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
+  /** Much of what is read now may be holes. */
+  #readsHoles = false;
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
 
@@ -206,7 +207,8 @@ export class LocalEndpoint implements Endpoint {
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];
-    const pieces = this.#runs(range, options.hashed);
+    const pieces = piecesOf(range, this.#layout, this.device, options);
+    this.#readsHoles = options.readHoles;
     try {
       for (;;) {
         while (queue.length < this.#depth) {
@@ -224,30 +226,6 @@ export class LocalEndpoint implements Endpoint {
       }
     } finally {
       await Promise.allSettled(queue);
-    }
-  }
-
-  /** Cuts a range into holes and data, data into pieces of one read when it is to be read. */
-  *#runs(range: BlockRange, forReading: boolean): Generator<Extract<Run, { kind: "hole" | "data" }>> {
-    const { blockSize, fullBlockCount } = this.#layout;
-    const end = range.first + range.count;
-    const pieceCount = forReading ? Math.max(1, Math.floor(READ_LENGTH / blockSize)) : end;
-    let index = range.first;
-    while (index < end) {
-      const data = this.device.nextData(index * blockSize);
-      const dataFirst = Math.floor((data?.start ?? Number.POSITIVE_INFINITY) / blockSize);
-      const holeEnd = Math.min(dataFirst, end, Math.max(fullBlockCount, index));
-      if (holeEnd > index) {
-        yield { kind: "hole", first: index, count: holeEnd - index };
-        index = holeEnd;
-        continue;
-      }
-      const dataEnd = Math.max(index + 1, Math.min(end, Math.ceil((data?.end ?? 0) / blockSize)));
-      while (index < dataEnd) {
-        const count = Math.min(pieceCount, dataEnd - index);
-        yield { kind: "data", first: index, count };
-        index += count;
-      }
     }
   }
 
@@ -283,7 +261,7 @@ export class LocalEndpoint implements Endpoint {
     if (available < bytes.length && this.#options.role === "source") {
       throw new VerificationError(`Cannot read ${quote(this.#options.label)}: it is shorter than the run expects`);
     }
-    if (available > 0) await device.read(bytes.subarray(0, available), offset);
+    if (available > 0) await device.read(bytes.subarray(0, available), offset, this.#readsHoles);
     bytes.fill(0, available);
   }
 

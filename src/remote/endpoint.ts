@@ -69,8 +69,8 @@ export class RemoteEndpoint implements Endpoint {
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    const { hashed, tolerant, ahead } = options;
-    const request = { first: range.first, count: range.count, window: ahead, hashed, tolerant };
+    const { hashed, tolerant, readHoles, ahead } = options;
+    const request = { first: range.first, count: range.count, window: ahead, hashed, tolerant, readHoles };
     this.#scanWindow = ahead;
     const end = range.first + range.count;
     this.#end = end;
@@ -79,8 +79,8 @@ export class RemoteEndpoint implements Endpoint {
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
       const due = hashed ? "hashed" : "data";
-      if (run.kind !== "hole" && run.kind !== due && !(tolerant && run.kind === "unreadable"))
-        throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
+      const asked = run.kind === due || (run.kind === "hole" && !readHoles) || (run.kind === "unreadable" && tolerant);
+      if (!asked) throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       position += run.count;
       yield run;
     }

@@ -12,6 +12,7 @@ import { printable, quote } from "../name.ts";
 import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
 import {
   type BlockData,
+  CACHE_BYPASSES,
   type CacheBypass,
   type Counters,
   type Description,
@@ -57,6 +58,7 @@ export interface ScanRequest {
   readonly window: number;
   readonly hashed: boolean;
   readonly tolerant: boolean;
+  readonly readHoles: boolean;
 }
 
 /** A message ready to be framed: everything of a frame but its id. */
@@ -77,7 +79,6 @@ function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Valu
 const ROLES = ["source", "destination"] as const;
 const KINDS = ["file", "device", "missing"] as const;
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
-const BYPASSES = ["direct", "dropped"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
 const FAILURE_KINDS: readonly FailureKind[] = [
   "usage",
@@ -127,7 +128,8 @@ export const encode = {
         .u64(request.count)
         .u64(request.window)
         .bool(request.hashed)
-        .bool(request.tolerant),
+        .bool(request.tolerant)
+        .bool(request.readHoles),
     ),
   advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
   alive: (timeoutSeconds: number) => message(MessageType.alive, new FieldWriter().u32(timeoutSeconds)),
@@ -149,7 +151,7 @@ export const encode = {
   patch: (index: number, salvage: Salvage) =>
     message(MessageType.patch, new FieldWriter().u64(index).bytes(salvage.sectors), salvage.bytes),
   patched: (bytesWritten: number) => message(MessageType.patched, new FieldWriter().u64(bytesWritten)),
-  bypassed: (how: CacheBypass) => message(MessageType.bypassed, new FieldWriter().u8(BYPASSES.indexOf(how))),
+  bypassed: (how: CacheBypass) => message(MessageType.bypassed, new FieldWriter().u8(CACHE_BYPASSES.indexOf(how))),
   empty: (type: "counters" | "confirm" | "flush" | "bypass" | "done") => message(MessageType[type], new FieldWriter()),
   opened: (description: Description) =>
     message(
@@ -252,6 +254,7 @@ export const decode = {
       window: reader.u64(),
       hashed: reader.bool(),
       tolerant: reader.bool(),
+      readHoles: reader.bool(),
     }));
   },
   advance: (frame: Frame): number => {
@@ -358,7 +361,7 @@ export const decode = {
   },
   bypassed: (frame: Frame): CacheBypass => {
     noBody(frame);
-    return fields(frame, (reader) => pick(BYPASSES, reader));
+    return fields(frame, (reader) => pick(CACHE_BYPASSES, reader));
   },
   leaves: (frame: Frame, wantedLength: number): Uint8Array => {
     fields(frame, () => undefined);

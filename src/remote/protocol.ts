@@ -48,8 +48,9 @@
  *                 Once, first of all. The path is the only one serve ever touches.
  *     prepare     size u64, exact bool, dry run bool                                       → prepared
  *                 Once, before any request that names a block. After a dry run nothing may be written.
- *     scan        first u64, count u64, window u64, hashed bool, tolerant bool             → run …, then done
- *                 Runs go at most `window` blocks beyond the last `advance`.
+ *     scan        first u64, count u64, window u64, hashed bool, tolerant bool,
+ *                 read holes bool                                                          → run …, then done
+ *                 Runs go at most `window` blocks beyond the last `advance`; none is a hole when those are to be read.
  *     advance     index u64; no reply
  *     leaf hashes index u64, size u8 (4 or 8)                                              → leaves
  *     read        index u64, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes  → block
@@ -72,7 +73,7 @@
  *     written     proved bool, bytes written u64
  *     salvaged    sectors bytes, body: the sectors' bytes
  *     patched     bytes written u64
- *     bypassed    how u8 (0 direct, 1 dropped)
+ *     bypassed    how u8 (0 direct, 1 dropped, 2 partly)
  *     counted     bytes read u64, bytes written u64
  *     done        –
  *     failed      kind text (a FailureKind), message text, hint text ("" for none)

@@ -237,7 +237,7 @@ export class Server {
   }
 
   async #scan(frame: Received, request: ScanRequest): Promise<void> {
-    const { first, count, window, hashed, tolerant } = request;
+    const { first, count, window, hashed, tolerant, readHoles } = request;
     if (this.#scanning) throw new ProtocolError("Received a second scan while one is running");
     if (this.#layout === undefined) throw new ProtocolError("Received a scan before the size was fixed");
     if (first > this.#layout.blockCount || count > this.#layout.blockCount - first)
@@ -246,7 +246,7 @@ export class Server {
     this.#scanning = true;
     this.#advanced = first;
     try {
-      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant, ahead: 1 })) {
+      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant, readHoles, ahead: 1 })) {
         while (run.first >= this.#advanced + window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;

@@ -117,6 +117,8 @@ function fingerprintText({ statistics, task }: Finished): string | undefined {
 function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): string {
   if (verified === "direct") return "both sides read again, the destination around the page cache";
   if (verified === "dropped") return "both sides read again, after the page cache was emptied";
+  if (verified === "partly")
+    return "both sides read again; a page cache below the destination was out of reach and may have answered";
   const written = blocksDiffering === 0 ? "nothing was written" : "written blocks were read back";
   return `${written}; --verify reads both sides again`;
 }

@@ -129,8 +129,13 @@ export async function* compareHashes(
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const { zeroHash } = source.description;
-  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerant.source, ahead });
-  const destinationRuns = destination.scan(range, { hashed: true, tolerant: tolerant.destination, ahead });
+  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerant.source, readHoles: false, ahead });
+  const destinationRuns = destination.scan(range, {
+    hashed: true,
+    tolerant: tolerant.destination,
+    readHoles: false,
+    ahead,
+  });
   for await (const pair of pairRuns(sourceRuns, destinationRuns)) {
     if (pair.source.kind === "unreadable" || pair.destination.kind === "unreadable") {
       yield* unreadablePair(pair, zeroHash);
@@ -178,7 +183,7 @@ export async function* compareWithNothing(
   range: BlockRange,
   { ahead }: CompareOptions,
 ): Comparison {
-  for await (const run of source.scan(range, { hashed: false, tolerant: false, ahead })) {
+  for await (const run of source.scan(range, { hashed: false, tolerant: false, readHoles: false, ahead })) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true, prints: undefined };
       continue;

@@ -55,6 +55,8 @@ export interface ScanOptions {
   readonly hashed: boolean;
   /** Tell of blocks that cannot be read, instead of failing; hashed scans only. */
   readonly tolerant: boolean;
+  /** Read what the file system calls a hole too, instead of believing it: no run is a "hole" then; hashed scans only. */
+  readonly readHoles: boolean;
   /** Blocks that the scan may be ahead of its consumer, besides the reads in flight; at least 1. */
   readonly ahead: number;
 }
@@ -95,8 +97,12 @@ export interface Salvage {
   readonly bytes: Uint8Array;
 }
 
-/** How later reads get to the medium: around the page cache, or through it after it was emptied. */
-export type CacheBypass = "direct" | "dropped";
+/**
+ * How later reads get to the medium: around the page cache, or through it after it was emptied; "partly" when a cache below, of
+ * the file under a loop device, was out of reach and may answer for the medium.
+ */
+export const CACHE_BYPASSES = ["direct", "dropped", "partly"] as const;
+export type CacheBypass = (typeof CACHE_BYPASSES)[number];
 
 export interface WriteOutcome {
   /** The block, read back after the write, has the hash it should have. */

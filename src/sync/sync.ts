@@ -122,7 +122,7 @@ async function verify(
   );
   const [{ source, destination }] = lanes;
   checkFindings(findings, source.description.label, destination.description.label);
-  return bypasses.every((bypass) => bypass === "direct") ? "direct" : "dropped";
+  return bypasses.find((bypass) => bypass === "partly") ?? bypasses.find((bypass) => bypass === "dropped") ?? "direct";
 }
 
 async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {

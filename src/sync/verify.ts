@@ -1,4 +1,4 @@
-/** Reads both sides again after a run, the destination from its medium, and tells which of them is not what it was. */
+/** Reads both sides again after a run, holes too, the destination from its medium, and tells which of them is not what it was. */
 
 import { VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
@@ -53,14 +53,12 @@ async function compareAgain(
   onBlocks: (count: number) => void,
 ): Promise<Found> {
   const findings: Found = { wrong: [], changed: [] };
-  const options = { hashed: true, tolerant: true, ahead: scanAhead(layout.blockSize, 0) };
+  const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
-    if (pair.source.kind !== "hole" || pair.destination.kind !== "hole") {
-      for (let index = pair.first; index < pair.first + pair.count; index++) {
-        const missing = record.missingOf(index);
-        if (missing === undefined) checkBlock(pair, index, source.description.zeroHash, layout, record, findings);
-        else await checkSalvaged(source, destination, layout, index, missing, findings);
-      }
+    for (let index = pair.first; index < pair.first + pair.count; index++) {
+      const missing = record.missingOf(index);
+      if (missing === undefined) checkBlock(pair, index, source.description.zeroHash, layout, record, findings);
+      else await checkSalvaged(source, destination, layout, index, missing, findings);
     }
     source.advance(pair.first + pair.count);
     destination.advance(pair.first + pair.count);
@@ -145,7 +143,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
   }
   if (changed.length > 0) {
     throw new VerificationError(`Verification failed: ${sourceChanged}`, {
-      hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again",
+      hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again; if nothing wrote to it, its file system tells of holes where data is",
     });
   }
 }

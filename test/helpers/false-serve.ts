@@ -19,6 +19,9 @@ function send(bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += fs.writeSync(1, bytes, done);
 }
 
+/** The second one of a run is that of --verify. */
+let scans = 0;
+
 function scanReplies(id: number): Buffer[] {
   const run = (first: number | bigint, count: number | bigint, hash = hashes.ones, kind = 0) =>
     frame(
@@ -41,6 +44,7 @@ function scanReplies(id: number): Buffer[] {
     "a hash too many": () => [frame(Type.run, id, [u8(0), u64(0), u64(4)], Buffer.alloc(5 * HASH_SIZE)), done],
     "a kind of run that is none": () => [run(0, 4, hashes.ones, 3)],
     "a run not asked for": () => [run(0, 4, hashes.ones, 2), done],
+    "a hole where holes are to be read": () => [scans++ === 0 ? run(0, 4) : run(0, 4, hashes.ones, 1), done],
     "runs without end": () => Array(300_000).fill(frame(Type.run, id, [u8(1), u64(0), u64(1)])),
   };
   return odd[lie]?.() ?? [run(0, 4), done];

@@ -1,0 +1,48 @@
+/** What a scan has to look at, cut into pieces of one read. */
+import type { BlockLayout, BlockRange } from "../sync/blocks.ts";
+import type { Run, ScanOptions } from "../sync/endpoint.ts";
+import type { Device } from "./device.ts";
+
+/** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
+export const READ_LENGTH = 1 << 20;
+
+type Piece = Extract<Run, { kind: "hole" | "data" }>;
+
+/** Holes as the device tells of them, unless they are to be read, and data; what is to be read is cut. */
+export function piecesOf(
+  range: BlockRange,
+  layout: BlockLayout,
+  device: Device,
+  { hashed, readHoles }: ScanOptions,
+): Generator<Piece> {
+  const together = hashed ? Math.max(1, Math.floor(READ_LENGTH / layout.blockSize)) : range.count;
+  return readHoles ? cut(range, together) : holesAndData(range, layout, device, together);
+}
+
+function* cut({ first, count }: BlockRange, together: number): Generator<Piece> {
+  for (let done = 0; done < count; done += together)
+    yield { kind: "data", first: first + done, count: Math.min(together, count - done) };
+}
+
+function* holesAndData(
+  range: BlockRange,
+  { blockSize, fullBlockCount }: BlockLayout,
+  device: Device,
+  together: number,
+): Generator<Piece> {
+  const end = range.first + range.count;
+  let index = range.first;
+  while (index < end) {
+    const data = device.nextData(index * blockSize);
+    const dataFirst = Math.floor((data?.start ?? Number.POSITIVE_INFINITY) / blockSize);
+    const holeEnd = Math.min(dataFirst, end, Math.max(fullBlockCount, index));
+    if (holeEnd > index) {
+      yield { kind: "hole", first: index, count: holeEnd - index };
+      index = holeEnd;
+      continue;
+    }
+    const dataEnd = Math.max(index + 1, Math.min(end, Math.ceil((data?.end ?? 0) / blockSize)));
+    yield* cut({ first: index, count: dataEnd - index }, together);
+    index = dataEnd;
+  }
+}
