@@ -4,7 +4,7 @@
  * (proc_pid_cmdline(5), proc_pid_environ(5)).
  */
 import fs from "node:fs";
-import { IoError, UsageError } from "./errors.ts";
+import { IoError, systemCode, UsageError } from "./errors.ts";
 import { bytesOf, nameOf, quote } from "./name.ts";
 import { linkText } from "./paths.ts";
 
@@ -74,9 +74,10 @@ export function checkFolder(): void {
   try {
     process.cwd();
   } catch (cause) {
-    throw new IoError("Cannot use the current folder: it was deleted", {
+    const isTooDeep = systemCode(cause) === "ERANGE";
+    throw new IoError(`Cannot use the current folder: ${isTooDeep ? "its path is too long" : "it was deleted"}`, {
       cause,
-      hint: "cd to one that exists and run again",
+      hint: isTooDeep ? "cd to one that is less deep and run again" : "cd to one that exists and run again",
     });
   }
 }

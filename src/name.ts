@@ -53,10 +53,13 @@ export function isText(name: string): boolean {
   return name.isWellFormed();
 }
 
-/** What a terminal would obey or show as something else: controls, directions, line ends, and bytes that are no text. */
-const UNPRINTABLE = /["\\]|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-/** The same without what only quotes need. */
-const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+/**
+ * What a terminal would obey, or show as something else or not at all: controls, directions, line ends, what is to be
+ * ignored (Default_Ignorable_Code_Point), and bytes that are no text.
+ */
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}\p{Cs}]/gu;
+/** With what needs it within quotes. */
+const UNPRINTABLE = new RegExp(`["\\\\]|${OBEYED.source}`, "gu");
 const SHORT: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 function escaped(character: string): string {

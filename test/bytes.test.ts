@@ -9,6 +9,7 @@ import { parseMounts } from "../src/local/system/mounts.ts";
 import { basename, dirname, join } from "../src/paths.ts";
 import { BINARY, fakeSsh, type Result } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
+import { testWith } from "./helpers/requirements.ts";
 import { Schema } from "./helpers/schema.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -202,6 +203,38 @@ test("--json has a name to be read and, where it is not UTF-8, its bytes in base
 test("a word whose bytes cannot be found out is refused", () => {
   expect(wordsGiven(["x", "\u00e4"])).toEqual(["x", "\u00e4"]);
   expect(() => wordsGiven(["x", "k\ufffd"])).toThrow(new UsageError('Cannot find out the bytes of the word "k\ufffd"'));
+});
+
+testWith("loop")("a mount point, and the file of a loop device, of any bytes are found and said", async () => {
+  fs.writeFileSync(inDir("i\xf6 "), Buffer.alloc(4 << 20));
+  const image = word("i\xf6 ");
+  const lines = [
+    `L=$(losetup -f --show ${image}); here x ${image}; here $L ${image}`,
+    `mkfs.ext2 -q $L && mkdir ${word("m\xf6 \t")} && mount $L ${word("m\xf6 \t")}`,
+    `here -f x $L; umount ${word("m\xf6 \t")}; losetup -d $L`,
+  ];
+  const { stderr, exitCode } = await sh(lines.join("; "));
+  expect(exitCode).toBe(0);
+  const said = stderr
+    .replaceAll(/.*hint.*\n/g, "")
+    .replaceAll(/loop\d+/g, "LOOP")
+    .trimEnd()
+    .split("\n");
+  expect(said).toEqual([
+    'blocksync: Refused to write to "i\\xf6 ": the loop device LOOP is attached to it (held)',
+    'blocksync: Refused to write to "i\\xf6 ": the loop device LOOP is attached to it (held)',
+    `blocksync: Refused to write to "/dev/LOOP": it is mounted on ${JSON.stringify(`${dir.path}/m`).slice(0, -1)}\\xf6 \\t" (mounted)`,
+  ]);
+});
+
+testWith("sudo")("the program itself may lie in a folder of any bytes, and starts itself again", async () => {
+  fs.mkdirSync(inDir("p\xf6"));
+  fs.copyFileSync(BINARY, inDir("p\xf6/b"), fs.constants.COPYFILE_FICLONE);
+  fs.writeFileSync(dir.file("ask"), `#!/bin/sh\n"$SSH_ASKPASS" "x@h's password: " >&2; exit 255\n`, { mode: 0o755 });
+  const b = `./${word("p\xf6")}/b`;
+  expect(await sh(`${b} -q -s x z && cmp x z`)).toEqual(QUIET);
+  const asked = await sh(`PW=secret ${b} -P PW -e ./ask x h:y`);
+  expect(asked.stderr).toContain("./ask ended with exit status 255: secret");
 });
 
 test("a mount point and a swap file are the bytes that the kernel writes in octal", () => {

@@ -45,5 +45,7 @@ test("messages show what cannot be printed escaped, and all else as it is", () =
   expect(quote("\\udcf6")).toBe('"\\\\udcf6"');
   expect(quote('a"b\\c\n\t\r')).toBe('"a\\"b\\\\c\\n\\t\\r"');
   expect(quote("\u001b[31m\u202e\u0085\u2028\u{e0041}")).toBe('"\\u001b[31m\\u202e\\u0085\\u2028\\u{e0041}"');
+  // What is not shown at all makes two names look alike: a filler, a joiner, a selector.
+  expect(quote("a\u3164b\u200dc\ufe0f\u{e0100}")).toBe('"a\\u3164b\\u200dc\\ufe0f\\u{e0100}"');
   expect(quote("\ud800")).toBe('"\\ud800"');
 });
