@@ -218,6 +218,24 @@ describe("blocksync", () => {
     expect(await run(["compare", "-q", dir.file("a"), dir.file("a")])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
+  test("compare of one that is the other's beginning prints the rest, exit 1, whichever is longer", async () => {
+    using dir = tempDir();
+    const data = bytes(39, 2 * MIB + 100);
+    fs.writeFileSync(dir.file("a"), data);
+    fs.writeFileSync(dir.file("b"), data.subarray(0, MIB + 5));
+    fs.writeFileSync(dir.file("c"), "");
+    for (const [first, second, stdout] of [
+      ["a", "b", `${MIB + 5} ${MIB + 95}\n`],
+      ["b", "a", `${MIB + 5} ${MIB + 95}\n`],
+      ["c", "a", `0 ${data.length}\n`],
+    ] as const) {
+      const result = await run(["compare", "-q", dir.file(first), dir.file(second)]);
+      expect(result).toEqual({ exitCode: 1, stdout, stderr: "" });
+      const summary = summaryOf(await run(["compare", "-q", "--json", dir.file(first), dir.file(second)]));
+      expect(summary).toMatchObject({ exitCode: 1, blocksDiffering: 0, sourceFingerprint: null });
+    }
+  });
+
   test("compare --json prints each range as an event", async () => {
     using dir = tempDir();
     const data = bytes(38, MIB);

@@ -1,7 +1,7 @@
 /** --workers: several connections, one run. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { fakeSsh, processesWith, run, start, summaryOf, until } from "./helpers/binary.ts";
+import { BINARY, fakeSsh, processesWith, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
@@ -57,6 +57,29 @@ describe("--workers", () => {
       expect(again.stderr).toContain(line);
     expect(again.stderr).toContain("[worker 2] same: 4, diff: 0, 4/4,");
     expect(again.stderr).not.toContain("[worker 3]");
+  });
+
+  test("what is sent and received is this machine's, of all lanes together", async () => {
+    using dir = tempDir();
+    const size = 6 * MIB;
+    fs.writeFileSync(dir.file("s"), bytes(53, size));
+    const words = ["-q", "--json", "-w", "3", "-l", "0", "-S", BINARY, ...fakeSsh(dir.file("fake-ssh"))];
+    const few = { least: 100, most: 100_000 };
+    const all = { least: size, most: 1.01 * size };
+    for (const [from, to, sent, received] of [
+      [dir.file("s"), `host:${dir.file("pushed")}`, all, few],
+      [`host:${dir.file("s")}`, dir.file("pulled"), few, all],
+    ] as const) {
+      const { bytesSent, bytesReceived, exitCode } = summaryOf(await run([...words, from, to]));
+      expect(exitCode).toBe(0);
+      for (const [count, { least, most }] of [
+        [bytesSent, sent],
+        [bytesReceived, received],
+      ] as const) {
+        expect(Number(count)).toBeGreaterThanOrEqual(least);
+        expect(Number(count)).toBeLessThanOrEqual(most);
+      }
+    }
   });
 
   test("a destination that does not exist is created once, sparse, and pulled as well as pushed", async () => {
