@@ -164,7 +164,6 @@ describe("serve", () => {
       expect(served.stderr).toMatch(/^blocksync: (Cannot|Received) /);
       expect(served.exitCode).toBe(6);
       expect(served.unchanged).toBe(true);
-      expect(served.peak).toBeGreaterThan(0);
       expect(served.peak).toBeLessThan(capOf(name));
     });
   }
@@ -192,6 +191,8 @@ describe("serve", () => {
     expect([served.exitCode, served.stderr]).toEqual([0, ""]);
     // All were taken in before the input ended; after that they have a second.
     expect(served.replies.every(({ id, type }) => id <= 3 || type === Type.written)).toBe(true);
+    // One that ends at once may never have been looked at; this one was.
+    expect(served.peak).toBeGreaterThan(20e6);
     expect(served.peak).toBeLessThan(FLOOD_CAP);
   });
 
@@ -339,7 +340,6 @@ describe("a pull from a far side that lies:", () => {
     expect(stderr).toMatch(/^blocksync: (Cannot|Received) /);
     expect(exitCode).toBe(6);
     expect(data.equals(bytes(72, 4 * BLOCK))).toBe(true);
-    expect(peak).toBeGreaterThan(0);
     expect(peak).toBeLessThan(capOf(lie));
     await until("the far side is gone", () => processesWith(dir.path).length === 0);
   });

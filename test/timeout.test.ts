@@ -63,7 +63,8 @@ describe("a connection that breaks", () => {
     expect([what, result.exitCode]).toEqual([what, 5]);
     expect(result.stderr).toMatch(/^blocksync: (Lost the connection to|Cannot start blocksync on) "h": .*\n/);
     if (action === "stall") expect(result.stderr).toContain("was silent for 1 s");
-    expect(performance.now() - begun).toBeLessThan(10_000);
+    // Twice the timeout on an idle machine; a minute is what serve has by itself.
+    expect(performance.now() - begun).toBeLessThan(30_000);
     const { status } = await noted(dir.file("log"));
     // A cut may be between two messages, in the first line, or before blocksync has begun there (128 + SIGPIPE).
     const ends = action === "stall" ? [5] : [0, 5, 6, 141];

@@ -97,9 +97,9 @@ export async function peakMemory(child: Bun.Subprocess): Promise<number> {
   return peak;
 }
 
-/** Waits until `condition` holds, looking every few milliseconds; fails after 20 s. */
+/** Waits until `condition` holds, looking every few milliseconds; fails after a minute, which only a busy machine needs. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`Waited in vain until ${what}`);
     await Bun.sleep(2);

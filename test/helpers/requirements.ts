@@ -112,7 +112,7 @@ export function testWith(
   ...needs: (keyof typeof NEEDS)[]
 ): (name: string, body: () => Promise<void>, timeoutMs?: number) => void {
   const missing = needs.map((need) => NEEDS[need]).filter((reason) => reason !== undefined);
-  if (missing.length === 0) return (name, body, timeoutMs = 60_000) => test(name, body, timeoutMs);
+  if (missing.length === 0) return (name, body, timeoutMs = 120_000) => test(name, body, timeoutMs);
   const reason = missing.join("; ");
   if (process.env["CI"] !== undefined) {
     return (name) =>
