@@ -81,7 +81,10 @@ async function receive(...chunks: readonly Uint8Array[]): Promise<Delivery> {
   const channel = new Channel(new ByteReader(source), NOWHERE, (seconds) => alive.push(seconds));
   const frames: Received[] = [];
   await channel.run(
-    (frame) => frames.push(frame),
+    (frame) => {
+      frames.push(frame);
+      return undefined;
+    },
     () => Promise.resolve(new UnreachableError("the stream ended")),
   );
   let failure: unknown;

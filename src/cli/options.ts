@@ -9,6 +9,7 @@ import { splitWords } from "../remote/quote.ts";
 import type { ShellOptions } from "../remote/ssh.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import { isBlockSize } from "../sync/blocks.ts";
+import { MAX_RETRIES } from "../sync/endpoint.ts";
 import { type MapChoice, parseMapChoice } from "./change-map.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
 
@@ -263,7 +264,6 @@ function laneCount(value: string, blockSize: number): number {
   }
   return lanes;
 }
-const MAX_RETRIES = 1000;
 
 /** @throws {UsageError} */
 export function syncCommandOptions(values: Values): SyncCommandOptions {

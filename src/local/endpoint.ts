@@ -1,6 +1,6 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
 
-import { IoError, type Overridable, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
+import { IoError, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
@@ -10,7 +10,6 @@ import type {
   Counters,
   Description,
   Endpoint,
-  EndpointRole,
   LeafFilter,
   LeafHashSize,
   Run,
@@ -18,18 +17,19 @@ import type {
   ScanOptions,
   WriteOutcome,
 } from "../sync/endpoint.ts";
-import type { Examination, Facts } from "../sync/facts.ts";
+import type { Facts } from "../sync/facts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import type { Device } from "./device.ts";
 import { factsOf } from "./facts.ts";
-import { type HashChoice, Hasher } from "./hash.ts";
+import { Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
 import { writerOf } from "./lock.ts";
+import type { LocalOptions } from "./open-options.ts";
 import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
 import { piecesOf, READ_LENGTH } from "./pieces.ts";
 import { BufferPool } from "./pool.ts";
 import type { RunLock } from "./run-lock.ts";
-import { patchBlock, salvageBlock } from "./salvage.ts";
+import { type LentSalvage, patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
 import { writersOf } from "./uses.ts";
 
@@ -46,31 +46,6 @@ const MIN_POOL_BUFFERS = 3;
 const SCAN_DEPTH = 6;
 /** The page cache is dropped in steps of this length, so that the call is rare. */
 const DROP_LENGTH = 32 << 20;
-
-export interface LocalOptions {
-  readonly path: string;
-  /** The name in messages. */
-  readonly label: string;
-  readonly role: EndpointRole;
-  /** Opens a destination for reading: for a dry run or a comparison. */
-  readonly readOnly: boolean;
-  /** One more lane of a run whose first one has claimed, created and sized the destination: this one does not. */
-  readonly joins: boolean;
-  readonly blockSize: number;
-  readonly hash: HashChoice;
-  /** Drop what was read from the page cache (--fadvise). */
-  readonly dropCache: boolean;
-  /** Let a device forget what becomes zero (--discard). */
-  readonly discard: boolean;
-  /** Refusals that the user overrides (--allow). */
-  readonly allowed: readonly Overridable[];
-  /** How far to look for file systems and partition tables, for Description.facts. */
-  readonly examine: Examination;
-  /** Tells what is worth knowing under -v. */
-  readonly onNote: (text: string) => void;
-  /** Endpoints in this process that share the memory of one. */
-  readonly sharers: number;
-}
 
 /** Bytes in a buffer of the pool, until release() is called, once. */
 export interface Lent {
@@ -90,6 +65,7 @@ export class LocalEndpoint implements Endpoint {
   /** Settles when prepare() has fitted a destination. */
   #fitted: Promise<void> = Promise.resolve();
   #tableWritten = false;
+  #closed = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
   /** Much of what is read now may be holes. */
@@ -144,6 +120,10 @@ export class LocalEndpoint implements Endpoint {
   get device(): Device {
     if (this.#device === undefined) throw new IoError(`Cannot use ${quote(this.#options.label)}: it does not exist`);
     return this.#device;
+  }
+
+  get #closedFailure(): IoError {
+    return new IoError(`Cannot use ${quote(this.#options.label)}: it is closed`);
   }
 
   /** The device once prepare() is through with it, which is waited for here and nowhere else. */
@@ -319,12 +299,24 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {
-    const device = await this.#ready();
-    return await salvageBlock(device, this.#layout.offsetOf(index), this.#layout.lengthOf(index), known, retries);
+    const { sectors, bytes, release } = await this.lendSalvage(index, known, retries);
+    try {
+      return { sectors, bytes: bytes.slice() };
+    } finally {
+      release();
+    }
+  }
+
+  /** As salvage(), in a buffer of the pool. */
+  async lendSalvage(index: number, known: SectorSet, retries: number): Promise<LentSalvage> {
+    const check = () => {
+      if (this.#closed) throw this.#closedFailure;
+    };
+    return await salvageBlock(await this.#ready(), this.#pool, this.#layout.placeOf(index), known, retries, check);
   }
 
   async patch(index: number, salvage: Salvage): Promise<number> {
-    return await patchBlock(await this.#ready(), this.#layout.offsetOf(index), this.#layout.lengthOf(index), salvage);
+    return await patchBlock(await this.#ready(), this.#pool, this.#layout.placeOf(index), salvage);
   }
 
   async bypassCache(): Promise<CacheBypass> {
@@ -361,7 +353,8 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async close(): Promise<void> {
-    this.#pool.fail(new IoError(`Cannot use ${quote(this.#options.label)}: it is closed`));
+    this.#closed = true;
+    this.#pool.fail(this.#closedFailure);
     // What is being created would otherwise be open after this.
     await this.#fitted.catch(() => undefined);
     await this.#device?.close();

@@ -6,7 +6,7 @@
 import { refused, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
 import { basename, dirname, join, realPath } from "../paths.ts";
-import type { LocalOptions } from "./endpoint.ts";
+import type { LocalOptions } from "./open-options.ts";
 
 export interface Permission {
   /** A relative one begins in the working directory. */

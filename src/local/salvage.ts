@@ -12,7 +12,10 @@ import {
 import type { Salvage } from "../sync/endpoint.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { Device } from "./device.ts";
-import { directBuffer } from "./direct.ts";
+import type { BufferPool } from "./pool.ts";
+
+/** Valid until release(), which is called once. */
+export type LentSalvage = Salvage & { readonly release: () => void };
 
 function* pieces({ offset, length }: ByteRange, size: number): Generator<ByteRange> {
   for (let start = offset; start < offset + length; start += size) {
@@ -21,21 +24,44 @@ function* pieces({ offset, length }: ByteRange, size: number): Generator<ByteRan
 }
 
 /**
- * Reads `length` bytes at `offset` of the device by leaves, and leaves that fail by sectors, each of those `retries` times
- * more. Sectors of `known` are not tried. Around the page cache where that is possible, since it reads whole pages.
+ * Reads a block at `place` by leaves, and leaves that fail by sectors, each of those `retries` times more; the sectors lie in a
+ * buffer of `pool` until release(). Sectors of `known` are not tried. Around the page cache where that is possible, since it
+ * reads whole pages. `check` throws when nobody waits any more.
  */
 export async function salvageBlock(
   device: Device,
-  offset: number,
-  length: number,
+  pool: BufferPool,
+  place: ByteRange,
   known: SectorSet,
   retries: number,
+  check: () => void,
+): Promise<LentSalvage> {
+  const buffer = await pool.take();
+  const release = () => pool.give(buffer);
+  try {
+    await device.openDirect();
+    const block = buffer.subarray(0, place.length);
+    return { ...(await readSectors(device, block, place.offset, known, retries, check)), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Fills `block` with what can be read from `offset` on, and moves that together at its start. */
+async function readSectors(
+  device: Device,
+  block: Buffer,
+  offset: number,
+  known: SectorSet,
+  retries: number,
+  check: () => void,
 ): Promise<Salvage> {
-  await device.openDirect();
+  const { length } = block;
   const sectors = emptySectorSet(length);
-  const block = directBuffer(length);
   const read = async (piece: ByteRange, attempts: number) => {
     for (let attempt = 0; attempt < attempts; attempt++) {
+      check();
       try {
         await device.read(block.subarray(piece.offset, piece.offset + piece.length), offset + piece.offset);
         addSectors(sectors, piece);
@@ -52,13 +78,17 @@ export async function salvageBlock(
       if (!hasSectors(known, sector)) await read(sector, 1 + retries);
     }
   }
-  const parts = [...sectorRuns(sectors, length)].map((run) => block.subarray(run.offset, run.offset + run.length));
-  return { sectors, bytes: Buffer.concat(parts) };
+  let used = 0;
+  for (const run of sectorRuns(sectors, length)) {
+    block.copyWithin(used, run.offset, run.offset + run.length);
+    used += run.length;
+  }
+  return { sectors, bytes: block.subarray(0, used) };
 }
 
-/** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there. */
-async function differing(device: Device, wanted: Buffer, offset: number): Promise<ByteRange[]> {
-  const found = directBuffer(wanted.length);
+/** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there; reads into `room`. */
+async function differing(device: Device, wanted: Buffer, offset: number, room: Buffer): Promise<ByteRange[]> {
+  const found = room.subarray(0, wanted.length);
   try {
     await device.read(found, offset);
   } catch (error) {
@@ -74,23 +104,37 @@ async function differing(device: Device, wanted: Buffer, offset: number): Promis
 }
 
 /**
- * Makes the salvaged sectors of the block of `length` bytes at `offset` equal, and returns the bytes that were written.
+ * Makes the salvaged sectors of the block at `place` equal, and returns the bytes that were written.
  * @throws {VerificationError} when a part does not read back as it was written.
  */
-export async function patchBlock(device: Device, offset: number, length: number, salvage: Salvage): Promise<number> {
+export async function patchBlock(
+  device: Device,
+  pool: BufferPool,
+  place: ByteRange,
+  salvage: Salvage,
+): Promise<number> {
+  const room = await pool.take();
+  try {
+    return await patchSectors(device, room, place, salvage);
+  } finally {
+    pool.give(room);
+  }
+}
+
+async function patchSectors(device: Device, room: Buffer, place: ByteRange, salvage: Salvage): Promise<number> {
   const bytes = Buffer.from(salvage.bytes.buffer, salvage.bytes.byteOffset, salvage.bytes.length);
   let position = 0;
   let written = 0;
-  for (const run of sectorRuns(salvage.sectors, length)) {
+  for (const run of sectorRuns(salvage.sectors, place.length)) {
     const wanted = bytes.subarray(position, position + run.length);
     position += run.length;
-    const start = offset + run.offset;
-    const parts = await differing(device, wanted, start);
+    const start = place.offset + run.offset;
+    const parts = await differing(device, wanted, start, room);
     for (const part of parts) {
       await device.write(wanted.subarray(part.offset, part.offset + part.length), start + part.offset);
       written += part.length;
     }
-    if (parts.length > 0 && (await differing(device, wanted, start)).length > 0) {
+    if (parts.length > 0 && (await differing(device, wanted, start, room)).length > 0) {
       throw notHeld(device.label, start, run.length);
     }
   }

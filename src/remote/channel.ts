@@ -6,7 +6,16 @@
 import { Failure, ProtocolError, reason, UnreachableError } from "../errors.ts";
 import { Window } from "../sync/window.ts";
 import { decode, encode, type Outgoing } from "./messages.ts";
-import { checkContent, decodeHeader, encodeFrame, type Frame, HEADER_SIZE, isBulk, MessageType } from "./protocol.ts";
+import {
+  checkContent,
+  DEFAULT_TIMEOUT_SECONDS,
+  decodeHeader,
+  encodeFrame,
+  type Frame,
+  HEADER_SIZE,
+  isBulk,
+  MessageType,
+} from "./protocol.ts";
 import type { ByteReader, ByteSink } from "./streams.ts";
 
 /**
@@ -17,9 +26,9 @@ const INBOUND_BYTES = 16 << 20;
 /** Frames waiting to be sent are joined up to this length: fewer system calls, and less overhead in ssh. */
 const JOIN_BYTES = 64 << 10;
 
-/** Bodies from this length on are kept for the next one, so many at most; both bound what is kept to 8 blocks. */
+/** Bodies from this length on are kept for the next one of at least half of it, so many bytes of them at most. */
 const POOLED_LENGTH = 64 << 10;
-const MAX_SPARE = 8;
+const SPARE_BYTES = 16 << 20;
 
 /** Runs of a scan that wait for their consumer: 65,536 of a hole or a block each, the most a scan's window allows. */
 const STREAM_BYTES = 32 << 20;
@@ -44,7 +53,8 @@ interface Outbound {
   fail(cause: unknown): void;
 }
 
-export type RequestHandler = (frame: Received) => void;
+/** What it returns is waited for before anything more is read. */
+export type RequestHandler = (frame: Received) => Promise<void> | undefined;
 
 export class Channel {
   readonly #reader: ByteReader;
@@ -54,6 +64,9 @@ export class Channel {
   readonly #spare: Buffer[] = [];
   readonly #outgoing: Outbound[] = [];
   #sending = false;
+  #paused = false;
+  /** A sign of life waits to be sent. */
+  #showing = false;
   #nextId = 1;
   readonly #onAlive: (timeoutSeconds: number) => void;
   #aliveTimer: Timer | undefined;
@@ -92,7 +105,8 @@ export class Channel {
       for (;;) {
         const frame = await this.#receive();
         if (frame === undefined || this.#failure !== undefined) break;
-        this.#deliver(frame, onRequest);
+        const room = this.#deliver(frame, onRequest);
+        if (room !== undefined) await this.#pause(room);
       }
     } catch (cause) {
       // A stream that breaks is the end of the other side too; a broken rule, or silence, is the failure itself.
@@ -102,14 +116,24 @@ export class Channel {
     if (this.#failure === undefined && explainEnd !== undefined) this.fail(await explainEnd());
   }
 
-  #deliver(frame: Received, onRequest: RequestHandler | undefined): void {
+  /** Hands a frame to whom it is for. Returns what is to be waited for before the next is read. */
+  #deliver(frame: Received, onRequest: RequestHandler | undefined): Promise<void> | undefined {
     const pending = this.#pending.get(frame.id);
     if (frame.type === MessageType.alive) this.#onAlive(decode.alive(frame));
     else if (pending !== undefined) pending.receive(frame);
-    else if (onRequest !== undefined) onRequest(frame);
+    else if (onRequest !== undefined) return onRequest(frame);
     // What was no request of ours but broke a rule there: an advance, a sign of life.
     else if (frame.type === MessageType.failed && frame.id === 0) throw decode.failed(frame);
     else throw new ProtocolError(`Received a message of type ${frame.type} that answers nothing`);
+    return undefined;
+  }
+
+  /** Reads nothing until there is room. That the far side is gone shows in signs of life that cannot be sent then. */
+  async #pause(room: Promise<void>): Promise<void> {
+    this.#paused = true;
+    if (this.#aliveTimer === undefined) this.keepAlive(DEFAULT_TIMEOUT_SECONDS);
+    await room;
+    this.#paused = false;
   }
 
   /**
@@ -119,7 +143,15 @@ export class Channel {
   keepAlive(timeoutSeconds: number): void {
     clearInterval(this.#aliveTimer);
     if (this.#failure !== undefined) return;
-    const send = () => void this.send(0, encode.alive(timeoutSeconds)).catch(() => undefined);
+    const shown = () => {
+      this.#showing = false;
+    };
+    const send = () => {
+      // One is enough, however often the far side changes its mind about the timeout.
+      if (this.#showing) return;
+      this.#showing = true;
+      this.send(0, encode.alive(timeoutSeconds)).then(shown, shown);
+    };
     let sentBefore = this.bytesSent;
     this.#aliveTimer = setInterval(
       () => {
@@ -140,28 +172,39 @@ export class Channel {
     const header = decodeHeader(bytes);
     const held = isBulk(header.type) && header.bodyLength > 0 ? await this.#inbound.take(header.bodyLength) : 0;
     const head = new Uint8Array(header.headLength);
-    const memory = held > 0 ? this.#bulkMemory(header.bodyLength) : Buffer.allocUnsafeSlow(header.bodyLength);
-    const body = memory.subarray(0, header.bodyLength);
+    const memory = held > 0 ? this.#bulkMemory(header.bodyLength) : plainMemory(header.bodyLength);
+    const body = memory.length === header.bodyLength ? memory : memory.subarray(0, header.bodyLength);
     if ((await this.#reader.fill(head)) < head.length || (await this.#reader.fill(body)) < body.length)
       throw new Error(WITHIN_A_MESSAGE);
     checkContent(header, head, body);
     this.bytesReceived += HEADER_SIZE + head.length + body.length;
-    let unreleased = held;
-    const release = () => {
-      if (unreleased === 0) return;
-      unreleased = 0;
+    const { type, id } = header;
+    return { type, id, head, body, release: held === 0 ? NOTHING_HELD : this.#releaseOnce(held, memory) };
+  }
+
+  #releaseOnce(held: number, memory: Buffer): () => void {
+    let unreleased = true;
+    return () => {
+      if (!unreleased) return;
+      unreleased = false;
       this.#inbound.give(held);
-      if (memory.length >= POOLED_LENGTH && this.#spare.length < MAX_SPARE) this.#spare.push(memory);
+      this.#keep(memory);
     };
-    return { type: header.type, id: header.id, head, body, release };
   }
 
   /** Memory for a body, from an earlier one where that is large enough: fresh pages for each would cost more than the data. */
   #bulkMemory(length: number): Buffer {
     if (length < POOLED_LENGTH) return Buffer.allocUnsafeSlow(length);
-    const index = this.#spare.findIndex((memory) => memory.length >= length);
+    const index = this.#spare.findIndex((memory) => memory.length >= length && memory.length <= 2 * length);
     const [memory] = index === -1 ? [] : this.#spare.splice(index, 1);
     return memory ?? Buffer.allocUnsafeSlow(length);
+  }
+
+  #keep(memory: Buffer): void {
+    if (memory.length < POOLED_LENGTH) return;
+    this.#spare.push(memory);
+    let kept = this.#spare.reduce((sum, { length }) => sum + length, 0);
+    while (kept > SPARE_BYTES) kept -= this.#spare.shift()?.length ?? 0;
   }
 
   /** Sends one frame. Resolves when it was handed over, so that its body may be reused. */
@@ -193,7 +236,7 @@ export class Channel {
         } catch (cause) {
           // The reading side learns why the other end went away, and fails the channel with that.
           for (const entry of batch.entries) entry.fail(cause);
-          if (cause instanceof Failure) this.fail(cause);
+          if (cause instanceof Failure || this.#paused) this.fail(lostConnection(cause));
           return;
         }
       }
@@ -316,6 +359,14 @@ export class Channel {
 /** What a side that cannot say more of the other has to say when the streams between them fail with `cause`. */
 export function lostConnection(cause: unknown): Failure {
   return cause instanceof Failure ? cause : new UnreachableError(`Lost the connection: ${reason(cause)}`, { cause });
+}
+
+const NOTHING_HELD = () => undefined;
+const NO_BODY = Buffer.allocUnsafeSlow(0);
+
+/** Of a body that is no block's data, and has none mostly: then it costs nothing either. */
+function plainMemory(length: number): Buffer {
+  return length === 0 ? NO_BODY : Buffer.allocUnsafeSlow(length);
 }
 
 const WITHIN_A_MESSAGE = "it ended within a message";

@@ -20,6 +20,7 @@ import {
   LEAF_HASH_SIZE,
   type LeafFilter,
   type LeafHashSize,
+  MAX_RETRIES,
   MIN_HASH_SIZE,
   type Run,
   type Salvage,
@@ -345,6 +346,8 @@ export const decode = {
     return fields(frame, (reader) => {
       const index = reader.u64();
       const retries = reader.u32();
+      if (retries > MAX_RETRIES)
+        throw new ProtocolError(`Cannot read a message: ${retries} retries where at most ${MAX_RETRIES} are allowed`);
       return { index, retries, known: readSectorSet(reader.bytes(), lengthOf(index)) };
     });
   },

@@ -37,9 +37,9 @@
  * on each side sends one when it has sent nothing else for a quarter of the timeout. A side that waits to read, and gets
  * no byte for the timeout, gives up.
  *
- * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap, with at most
- * MAX_UNANSWERED of them unanswered, whose heads and bodies (those of write apart) have at most MAX_UNANSWERED_BYTES
- * together. A request that breaks these rules is answered by a last `failed`, and serve ends.
+ * REQUESTS, controller to serve, each answered by the reply named or by `failed`; they may overlap. A serve with too much
+ * unanswered reads no further until the answers of some were taken. A request that breaks these rules is answered by a last
+ * `failed`, and serve ends.
  *
  *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
  *                 compress bool, block size u32, path name, label name, hash text, additional hash text ("" for none),
@@ -55,7 +55,7 @@
  *     leaf hashes index u64, size u8 (4 or 8)                                              → leaves
  *     read        index u64, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes  → block
  *     write       index u64, data                                                          → written
- *     salvage     index u64, retries u32, known sectors bytes                              → salvaged
+ *     salvage     index u64, retries u32 (at most MAX_RETRIES), known sectors bytes        → salvaged
  *     patch       index u64, sectors bytes, body: the sectors' bytes                       → patched
  *     bypass      –                                                                        → bypassed
  *     counters    –                                                                        → counted
@@ -97,10 +97,6 @@ const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)$/;
 export const HEADER_SIZE = 24;
 export const DEFAULT_TIMEOUT_SECONDS = 60;
 export const MAX_TIMEOUT_SECONDS = 3600;
-/** Twice what a controller has under way: 4096 blocks (sync/copy.ts). */
-export const MAX_UNANSWERED = 8192;
-/** 4096 reads with the leaf hashes of a 16 MiB block are 64 MiB. */
-export const MAX_UNANSWERED_BYTES = 96 << 20;
 /** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
 export const MAX_HEAD_LENGTH = 64 << 10;
 export const MAX_BODY_LENGTH = MAX_BLOCK_SIZE;

@@ -5,16 +5,19 @@
 
 import { setTimeout } from "node:timers/promises";
 import { asFailure, ProtocolError } from "../errors.ts";
-import { LocalEndpoint, type LocalOptions } from "../local/endpoint.ts";
+import { LocalEndpoint } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
+import type { LocalOptions } from "../local/open-options.ts";
 import { type Permission, permitted } from "../local/permission.ts";
 import { quote } from "../name.ts";
-import { BlockLayout } from "../sync/blocks.ts";
+import { BlockLayout, leafCount } from "../sync/blocks.ts";
+import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
+import { Backlog } from "./backlog.ts";
 import { type Channel, lostConnection, type Received } from "./channel.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
-import { MAX_UNANSWERED, MAX_UNANSWERED_BYTES, MessageType } from "./protocol.ts";
+import { MessageType } from "./protocol.ts";
 
 /** How long a controller that broke a rule is given to read the answer, and requests under way to end with the input. */
 const LAST_WORDS_MS = 1000;
@@ -68,8 +71,7 @@ export class Server {
   #layout: BlockLayout | undefined;
   #prepared = false;
   #mayWrite = false;
-  #unanswered = 0;
-  #unansweredBytes = 0;
+  readonly #backlog = new Backlog();
   /** The first rule that was broken. */
   #breach: ProtocolError | undefined;
   #inputEnded = false;
@@ -91,6 +93,7 @@ export class Server {
       await this.#channel.run((frame) => {
         const answering = this.#answer(frame).finally(() => this.#answering.delete(answering));
         this.#answering.add(answering);
+        return this.#backlog.room();
       });
     } finally {
       // What is being opened or created would otherwise be there after everything was let go of.
@@ -117,20 +120,20 @@ export class Server {
       frame.release();
       return;
     }
-    // The data of a write is bounded by the channel.
-    const bytes = frame.type === MessageType.write ? 0 : frame.head.length + frame.body.length;
-    this.#unanswered++;
-    this.#unansweredBytes += bytes;
+    const leave = this.#backlog.enter(frame);
     try {
-      if (this.#unanswered > MAX_UNANSWERED || this.#unansweredBytes > MAX_UNANSWERED_BYTES)
-        throw new ProtocolError(`Received more than ${MAX_UNANSWERED} requests at once`);
-      await this.#dispatch(frame);
+      await this.#orRefuse(frame, () => this.#dispatch(frame));
+    } finally {
+      leave();
+    }
+  }
+
+  async #orRefuse(frame: Received, answer: () => Promise<void>): Promise<void> {
+    try {
+      await answer();
     } catch (error) {
       frame.release();
       await this.#refuse(frame, error);
-    } finally {
-      this.#unanswered--;
-      this.#unansweredBytes -= bytes;
     }
   }
 
@@ -149,6 +152,7 @@ export class Server {
     return this.#channel.send(frame.id, message);
   }
 
+  /** What comes once, or has no answer, is dealt with at once. */
   async #dispatch(frame: Received): Promise<void> {
     switch (frame.type) {
       case MessageType.open:
@@ -159,6 +163,21 @@ export class Server {
         return await this.#scan(frame, decode.scan(frame));
       case MessageType.advance:
         return this.#advance(decode.advance(frame));
+      default:
+        return await this.#backlog.answer(this.#answerLength(frame), () =>
+          this.#orRefuse(frame, () => this.#dispatchInTurn(frame)),
+        );
+    }
+  }
+
+  /** The most bytes of an answer that lie in no buffer of the endpoint: a failure names the label. */
+  #answerLength({ type }: Received): number {
+    const failure = 2 * (this.#request?.label.length ?? 0);
+    return type === MessageType.leafHashes ? failure + leafCount(this.#blockSize) * WIDE_LEAF_HASH_SIZE : failure;
+  }
+
+  async #dispatchInTurn(frame: Received): Promise<void> {
+    switch (frame.type) {
       case MessageType.leafHashes: {
         const { index, size } = decode.leafHashes(frame);
         this.#lengthOf(index);
@@ -168,10 +187,8 @@ export class Server {
         return await this.#read(frame);
       case MessageType.write:
         return await this.#write(frame);
-      case MessageType.salvage: {
-        const { index, retries, known } = decode.salvage(frame, (block) => this.#lengthOf(block));
-        return await this.#reply(frame, encode.salvaged(await this.#opened.salvage(index, known, retries)));
-      }
+      case MessageType.salvage:
+        return await this.#salvage(frame);
       case MessageType.patch: {
         this.#checkMayWrite();
         const { index, salvage } = decode.patch(frame, (block) => this.#lengthOf(block));
@@ -274,10 +291,22 @@ export class Server {
     this.#lengthOf(index);
     const data = await this.#opened.read(index, filter);
     try {
-      const body = await this.#compression.pack(data.bytes);
-      await this.#reply(frame, encode.block(data, body));
+      await this.#backlog.pack(data.bytes.length, async () => {
+        const body = await this.#compression.pack(data.bytes);
+        await this.#reply(frame, encode.block(data, body));
+      });
     } finally {
       data.release();
+    }
+  }
+
+  async #salvage(frame: Received): Promise<void> {
+    const { index, retries, known } = decode.salvage(frame, (block) => this.#lengthOf(block));
+    const { release, ...salvage } = await this.#opened.lendSalvage(index, known, retries);
+    try {
+      await this.#reply(frame, encode.salvaged(salvage));
+    } finally {
+      release();
     }
   }
 

@@ -46,6 +46,11 @@ export class BlockLayout {
     return index * this.blockSize;
   }
 
+  /** @throws {RangeError} as lengthOf(). */
+  placeOf(index: number): ByteRange {
+    return { offset: this.offsetOf(index), length: this.lengthOf(index) };
+  }
+
   /** Blocks of full length; the rest, at most one, is short. */
   get fullBlockCount(): number {
     return Math.floor(this.sizeBytes / this.blockSize);

@@ -89,6 +89,9 @@ export interface BlockData {
   release(): void;
 }
 
+/** Times that a sector that cannot be read is tried again at most. */
+export const MAX_RETRIES = 1000;
+
 /** What could be read of a block that cannot be read as a whole. */
 export interface Salvage {
   /** Sectors whose bytes follow in `bytes`. */

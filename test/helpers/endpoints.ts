@@ -1,6 +1,7 @@
 /** Endpoints for tests: local ones, and the same behind channel and serve over pipes in memory. */
 import { UnreachableError } from "../../src/errors.ts";
-import { LocalEndpoint, type LocalOptions } from "../../src/local/endpoint.ts";
+import { LocalEndpoint } from "../../src/local/endpoint.ts";
+import type { LocalOptions } from "../../src/local/open-options.ts";
 import { Channel } from "../../src/remote/channel.ts";
 import { zstdCompression } from "../../src/remote/compression.ts";
 import { RemoteEndpoint } from "../../src/remote/endpoint.ts";
