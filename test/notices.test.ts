@@ -396,7 +396,7 @@ test("a bare word that becomes a file is told, once, since it may have been a ho
   using dir = tempDir();
   fs.writeFileSync(dir.file("small.img"), bytes(4, MIB));
   const told = async (name: string) => {
-    const { stdout, exitCode } = await run(["--json", "-q", "small.img", name], { cwd: dir.path });
+    const { stdout, exitCode } = await run(["--json", "-q", "small.img", ...name.split("|")], { cwd: dir.path });
     expect(exitCode).toBe(0);
     return noticesIn(stdout);
   };
@@ -406,6 +406,8 @@ test("a bare word that becomes a file is told, once, since it may have been a ho
   expect(await told("vmhost")).toEqual([]);
   expect(await told("./other")).toEqual([]);
   expect(await told("other.img")).toEqual([]);
+  expect(await told("two words")).toEqual([]);
+  expect(await told("localhost|third")).toEqual([]);
 });
 
 describe("on a terminal", () => {

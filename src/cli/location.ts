@@ -123,10 +123,10 @@ function looksLikeHost(text: string, source: Location, { exists, forHost }: Loca
 
 /**
  * What to say of a destination that is to be made: a bare word is a file of this machine, and may have been meant as
- * blocksync.py's host. Names with a dot or a slash in them are files to everybody.
+ * blocksync.py's host. Names with a dot, a slash or a blank in them are files to everybody.
  */
 export function noticesOfName({ remote, path }: Location): string[] {
-  if (remote !== undefined || /[./]/.test(path)) return [];
+  if (remote !== undefined || !/^[A-Za-z0-9][\w-]*$/.test(path)) return [];
   return [`${quote(path)} is a new file in this machine's current folder; a host is written ${quote(`${path}:PATH`)}`];
 }
 

@@ -49,7 +49,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       const notices = checkPair(from, to, { exact });
-      if (to.kind === "missing") notices.push(...noticesOfName(destination));
+      if (to.kind === "missing" && words.length === 2) notices.push(...noticesOfName(destination));
       const questioned = asks && asksAbout(from, to);
       // What the question says need not be read twice.
       const asked = questioned && canAsk() && options.outputFile === undefined;
