@@ -328,6 +328,47 @@ describe("synchronize()", () => {
 
 describe("--verify", () => {
   for (const where of ["here", "elsewhere"]) {
+    test(`insists that a destination ${where} is still there when all is read`, async () => {
+      using dir = tempDir();
+      for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), bytes(36, 3 * BLOCK));
+      const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const openEndpoint = where === "here" ? openLocal : openRemote;
+      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
+      const onVerify = () => fs.rmSync(dir.file("d"));
+      const options = { ...OPTIONS, blockSize: BLOCK, verify: true, onVerify };
+      const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
+      await expect(sync).rejects.toThrow("is not what was written: nothing is under its name any more");
+      await source.close();
+      await endpoint.close();
+    });
+  }
+
+  test("says of several lanes what the least of them could get around", async () => {
+    using dir = tempDir();
+    for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), bytes(37, 3 * BLOCK));
+    for (const [hows, said] of [
+      [["direct", "direct", "direct"], "direct"],
+      [["direct", "dropped", "direct"], "dropped"],
+      [["dropped", "direct", "partly"], "partly"],
+    ] as const) {
+      const opened: Endpoint[] = [];
+      const lane = async (number: number) => {
+        const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+        const joins = number > 0;
+        const endpoint = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK, joins });
+        opened.push(source, endpoint);
+        return laneOf(source, altered(endpoint, { bypassCache: () => Promise.resolve(hows[number] ?? "direct") }));
+      };
+      const first = await lane(0);
+      const statistics = new Statistics(layoutOf(first.source.description, BLOCK), 3);
+      await synchronize(first, { ...OPTIONS, blockSize: BLOCK, verify: true }, statistics, lane);
+      expect(statistics.verified).toBe(said);
+      for (const end of opened) await end.close();
+    }
+  });
+
+  for (const where of ["here", "elsewhere"]) {
     test(`finds a destination ${where} that changed into a block with the same print`, async () => {
       using dir = tempDir();
       const [one, other] = equalPrints();
