@@ -5,7 +5,7 @@ import path from "node:path";
 import fc from "fast-check";
 import { UsageError } from "../src/errors.ts";
 import { wordsGiven } from "../src/given.ts";
-import { parseMounts } from "../src/local/system/mounts.ts";
+import { parseMounts, parseSwaps } from "../src/local/system/mounts.ts";
 import { basename, dirname, join } from "../src/paths.ts";
 import { BINARY, fakeSsh, type Result } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -154,11 +154,14 @@ test("a variable with a path for the far end is refused likewise, and one of thi
   // The note about the program is in the home; other variables reach what is started as they are.
   fs.writeFileSync(dir.file("rsh"), '#!/bin/sh\nprintf %s "$OTHER" >other\nshift\nexec sh -c "$*"\n');
   const home = word("home\xe4");
-  const taken = await sh(`mkdir ${home}; HOME=$PWD/${home} OTHER=${word("o\xf6")} "$B" -q -e ./rsh x h:z`);
+  const taken = await sh(
+    // Relative paths begin where the login did, which is in that folder.
+    `mkdir ${home}; cd ${home}; HOME=$PWD OTHER=${word("o\xf6")} "$B" -q -e ../rsh ../x h:z`,
+  );
   expect(taken).toMatchObject({ exitCode: 0, stderr: "" });
   expect(made("home\xe4/.cache/blocksync")).toContain("program.checked");
-  expect(holds("other").toString("latin1")).toBe("o\xf6");
-  expect(made()).toEqual(["home\xe4", "other", "z"]);
+  expect(holds("home\xe4/other").toString("latin1")).toBe("o\xf6");
+  expect([made(), made("home\xe4")]).toEqual([["home\xe4"], [".cache", "other", "z"]]);
 }, 30_000);
 
 test("serve --only lets in that name and no other", async () => {
@@ -241,6 +244,9 @@ test("a mount point and a swap file are the bytes that the kernel writes in octa
   const line = (point: string) => `27 1 254:0 / ${point} rw shared:1 - ext4 /dev/vda rw`;
   const [mount] = parseMounts(line("/m\udcf6\\040\\134\\303\\244"));
   expect(mount?.point).toBe("/m\udcf6 \\\u00e4");
+  // Blanks of Unicode are no blanks to the kernel.
+  const swaps = "Filename\tType\tSize\tUsed\tPriority\n/s\u00a0a\udcf6\\040b  file\t1\t0\t-2\n";
+  expect(parseSwaps(swaps)).toEqual(["/s\u00a0a\udcf6 b"]);
 });
 
 test("paths are taken apart and put together as node:path does, and any bytes stay", () => {

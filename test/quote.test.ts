@@ -162,6 +162,7 @@ test("splitWords() splits as a shell does, without expanding", () => {
     ["größe 日本", ["größe", "日本"]],
     ["a;b|c&d", ["a;b|c&d"]],
   ];
+  expect(splitWords("a\u00a0b\u3000c d")).toEqual(["a\u00a0b\u3000c", "d"]);
   for (const [line, words] of cases) expect({ line, words: splitWords(line) }).toEqual({ line, words });
 });
 

@@ -139,6 +139,14 @@ test("a side that the shell has emptied already is refused, with a word about th
   expect(fs.readFileSync(dir.file("d")).equals(DESTINATION)).toBe(true);
 });
 
+test("messages go to the terminal by its name", async () => {
+  const child = Bun.spawn([BINARY, "-o", "/dev/tty", dir.file("s"), dir.file("d")], {
+    terminal: { cols: 80, rows: 24 },
+  });
+  expect(await child.exited).toBe(0);
+  child.terminal?.close();
+});
+
 test("a source may be standard input, and streams that are closed are none of the run's files", async () => {
   expect(await sh('"$B" -q /dev/stdin d <s && cmp s d')).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   fs.writeFileSync(dir.file("d"), DESTINATION);
@@ -146,6 +154,19 @@ test("a source may be standard input, and streams that are closed are none of th
 });
 
 describe("a loop device over a file", () => {
+  testWith("loop")("may have the log in the file system that is on it, while it is the source", async () => {
+    fs.writeFileSync(dir.file("image"), Buffer.alloc(4 << 20));
+    using loop = attachLoop(dir.file("image"));
+    fs.mkdirSync(dir.file("m"));
+    const result = await sh(
+      `mkfs.ext2 -q '${loop.path}' && mount '${loop.path}' m && "$B" -T -o m/log '${loop.path}' ./copy; e=$?; umount m; exit $e`,
+    );
+    // What is mounted for writing may change meanwhile.
+    expect([0, 7]).toContain(result.exitCode);
+    expect(result.stderr).not.toContain("itself");
+    expect(fs.statSync(dir.file("copy")).size).toBe(4 << 20);
+  });
+
   testWith("loop")("is that file: for messages, maps and streams, by every device over it", async () => {
     const image = dir.file("image");
     fs.writeFileSync(image, DESTINATION.subarray(0, 69_632));

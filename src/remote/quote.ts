@@ -29,7 +29,7 @@ export function splitWords(line: string): string[] {
       word ??= "";
     } else if (char === "\\" && i + 1 < line.length) {
       word = (word ?? "") + (line[++i] ?? "");
-    } else if (/\s/.test(char)) {
+    } else if (/[ \t\r\n]/.test(char)) {
       if (word !== undefined) words.push(word);
       word = undefined;
     } else {

@@ -58,7 +58,7 @@ export function parseSwaps(text: string): string[] {
   return text
     .split("\n")
     .slice(1)
-    .map((line) => unescapeOctal(line.split(/\s/)[0] ?? ""))
+    .map((line) => unescapeOctal(line.split(/[ \t]/, 1)[0] ?? ""))
     .filter((path) => path.startsWith("/"));
 }
 
