@@ -8,7 +8,7 @@ SOURCES = $(shell find src -name '*.ts') scripts/build.ts scripts/build-id.ts sc
 	package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check format test test-bootstrap fuzz kill faults bench profile readme clean
+.PHONY: all demo check format test test-bootstrap mutants fuzz kill faults bench profile readme clean
 
 # The binary for this machine.
 all: dist/blocksync
@@ -65,6 +65,11 @@ fuzz: node_modules/.installed
 # series. As root.
 kill: dist/blocksync
 	@RUNS=$(RUNS) SEED=$(SEED) $(BUN) scripts/kill.ts
+
+# Puts bugs into a copy of the sources, one at a time (scripts/mutants/), and tells which test notices each; ONLY=TEXT picks
+# some, WIDE=0 leaves out the tests that an entry does not name. As root, hours where many survive.
+mutants: node_modules/.installed
+	@ONLY="$(ONLY)" WIDE=$(WIDE) $(BUN) scripts/mutants.ts
 
 # Shows what rsync and blocksync do about eight faults, side by side. As root, with rsync, nbdkit, nbdfuse and QEMU.
 faults: dist/blocksync

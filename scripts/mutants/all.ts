@@ -1,0 +1,8 @@
+/** All bugs that `make mutants` tries. */
+import { EDGES } from "./edges.ts";
+import { LOCAL, SALVAGE } from "./local.ts";
+import type { Mutant } from "./mutant.ts";
+import { REMOTE } from "./remote.ts";
+import { MAPS, SYNC } from "./sync.ts";
+
+export const ALL: readonly Mutant[] = [...LOCAL, ...SALVAGE, ...SYNC, ...MAPS, ...REMOTE, ...EDGES];
