@@ -211,12 +211,18 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "a name in it is too long",
   EMFILE: "too many files are open",
   ENOMEM: "out of memory",
+  ESTALE: "the server does not know it any more",
+  ENOTCONN: "what serves this file system has ended",
+  ENOKEY: "it is encrypted, and the key is not there",
 };
+
+const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
+const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a), which chattr takes away";
 
 /** What to do about an error of the system, whatever was attempted. */
 const REMEDIES: Readonly<Record<string, string>> = {
-  EACCES: "run blocksync as a user who may, such as root; --sudo does so at the far end",
-  EPERM: "run blocksync as a user who may, such as root; --sudo does so at the far end",
+  EACCES: MAY_NOT,
+  EPERM: `${ATTRIBUTES}; else ${MAY_NOT}`,
   ENOTDIR: "check the path: what stands before its last slash is a file",
   ENOSPC: "make room there (df -h) and run again",
   EDQUOT: "make room there (quota) and run again",
@@ -225,8 +231,18 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EMFILE: "raise the limit (ulimit -n, LimitNOFILE= of systemd) and run again",
   EFBIG: "choose another file system (FAT holds no file of 4 GiB), or write to a device",
   RLIMIT_FSIZE: "raise the limit of this user or service (ulimit -f, LimitFSIZE= of systemd), or write to a device",
+  ESTALE: "it was replaced there, or exported anew: name it once more, or mount it anew",
+  ENOTCONN: "unmount it (umount, fusermount3 -u) and mount it anew",
+  ENOKEY: "unlock it first (fscrypt, or log in as its owner)",
   ELOOP: "a link on the path leads back to itself: ls -l",
   ETXTBSY: "end that program first, or choose another name",
+};
+
+/** The same where the effective user is root. */
+const REMEDIES_OF_ROOT: Readonly<Record<string, string>> = {
+  EACCES:
+    "root may not either: a network file system that trusts no root (root_squash), SELinux or AppArmor (dmesg), or a container",
+  EPERM: `${ATTRIBUTES}; else it is the limit of a container, or the kernel's lockdown (dmesg)`,
 };
 
 /** Returns the `code` of a system error such as "ENOENT", or undefined for anything else. */
@@ -260,7 +276,8 @@ export function reason(error: unknown): string {
 
 /** What to do about a system error; undefined where only the place knows. */
 export function remedy(error: unknown): string | undefined {
-  return REMEDIES[systemCode(error) ?? ""];
+  const code = systemCode(error) ?? "";
+  return (process.geteuid?.() === 0 ? REMEDIES_OF_ROOT[code] : undefined) ?? REMEDIES[code];
 }
 
 /** The system's error in doing `action` ("open") to `label`; `hint` where there is something better than the remedy. */

@@ -534,6 +534,26 @@ describe("D7.39 after success", () => {
   });
 });
 
+describe("D7.39 after success, of a record anywhere", () => {
+  for (const [what, offset] of [
+    ["an extended boot record", MIB + (MIB >> 1)],
+    ["a GPT's copy at the end", SIZE - 512],
+  ] as const) {
+    onLoop(`D7.39 the kernel reads the partition table anew when only ${what} was written`, async () => {
+      using dir = tempDir();
+      const disk = diskFile(dir, bytes(227, SIZE));
+      const image = bytes(227, SIZE);
+      image.fill(0x5a, offset, offset + 512);
+      fs.writeFileSync(dir.file("s"), image);
+      using loop = attachLoop(disk, "--partscan");
+      const result = await run(["-f", "-v", dir.file("s"), loop.path]);
+      expect(result.stderr).toContain(`The kernel of ${JSON.stringify(loop.path)} has read the partition table anew`);
+      expect(result.exitCode).toBe(0);
+      expect((await run(["-f", "-v", dir.file("s"), loop.path])).stderr).not.toContain("partition table");
+    });
+  }
+});
+
 describe("D5.25 sizes", () => {
   onLoop("D5.25 a device of an odd number of sectors takes a source of its size, and keeps its rest", async () => {
     using dir = tempDir();

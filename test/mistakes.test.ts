@@ -195,6 +195,20 @@ const EITHER_END: readonly Mistake[] = [
     hint: "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
   },
   {
+    name: "a source that is a named pipe",
+    words: ["@DIR/pipe", "DIR/d"],
+    exitCode: 4,
+    says: 'Cannot open "@DIR/pipe": it is a named pipe',
+    hint: "blocks are read by their place, more than once: put what comes out of it into a file, and name that",
+  },
+  {
+    name: "a source that is a character device",
+    words: ["@/dev/zero", "DIR/d"],
+    exitCode: 4,
+    says: 'Cannot open "@/dev/zero": it is a character device',
+    hint: "name a block device (lsblk shows them) or a regular file; to fill a device with zeros use dd",
+  },
+  {
     name: "a destination that is a directory",
     words: ["DIR/s", "@DIR/folder/"],
     exitCode: 3,
@@ -406,6 +420,7 @@ class Bench implements AsyncDisposable {
     fs.writeFileSync(dir.file("map"), "my notes\n");
     fs.linkSync(dir.file("s"), dir.file("hardlink"));
     fs.symlinkSync(dir.file("nowhere"), dir.file("dangling"));
+    if (Bun.spawnSync(["mkfifo", dir.file("pipe")]).exitCode !== 0) throw new Error("no pipe");
     const odd = "#!/bin/sh\necho odd: out of order >&2\necho '  odd: sorry' >&2\nexit 3\n";
     fs.writeFileSync(dir.file("odd"), odd, { mode: 0o755 });
     for (const name of ["folder", "full", "mnt", "cache"]) fs.mkdirSync(dir.file(name));

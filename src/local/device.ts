@@ -34,7 +34,7 @@ import {
   rereadPartitions,
   zeroDevice,
 } from "./kernel.ts";
-import { empty, notOpened, type OpenMode, readOnly, sizeless } from "./refusals.ts";
+import { empty, MAX_SIZE, notOpened, type OpenMode, readOnly, sizeless, tooLong } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf } from "./state.ts";
 import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "./system/picture.ts";
@@ -55,8 +55,6 @@ const ZERO_STEP = 1 << 20;
  * 2 GiB of hole 1 MiB at a time took 4.5 to 14 s, 256 KiB 2.2, this 1.7 to 2.6; data is as fast either way.
  */
 const HOLE_PIECE = 128 << 10;
-/** What Bun's ftruncate() takes at most. */
-const MAX_FILE_SIZE = 2 ** 52 - 1;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
@@ -136,6 +134,7 @@ export class Device {
       const directory = mode === "create" ? dirname(path) : undefined;
       const state = stateOf(fd, stat);
       if (kind === "device" && state.sizeBytes === 0) throw empty(label);
+      if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
       if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
         throw sizeless(label);
       if (mode === "write") await dropCachesOfStack(file);
@@ -283,11 +282,7 @@ export class Device {
 
   /** Grows or cuts a regular file. @throws {IoError} */
   async resize(sizeBytes: number): Promise<void> {
-    if (sizeBytes > MAX_FILE_SIZE) {
-      throw new IoError(
-        `Cannot make ${quote(this.label)} ${sizeBytes} bytes long: no file can be longer than 2^52 - 1`,
-      );
-    }
+    if (sizeBytes > MAX_SIZE) throw tooLong(this.label, sizeBytes);
     try {
       await this.#file.truncate(sizeBytes);
     } catch (cause) {

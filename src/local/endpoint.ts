@@ -25,7 +25,7 @@ import { Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
 import { writerOf } from "./lock.ts";
 import type { LocalOptions } from "./open-options.ts";
-import { PARTITION_TABLE_LENGTH, rereadPartitions } from "./partitions.ts";
+import { rereadPartitions } from "./partitions.ts";
 import { piecesOf, READ_LENGTH } from "./pieces.ts";
 import { BufferPool } from "./pool.ts";
 import type { RunLock } from "./run-lock.ts";
@@ -64,7 +64,7 @@ export class LocalEndpoint implements Endpoint {
   #layout: BlockLayout;
   /** Settles when prepare() has fitted a destination. */
   #fitted: Promise<void> = Promise.resolve();
-  #tableWritten = false;
+  #written = false;
   #closed = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
@@ -268,7 +268,7 @@ export class LocalEndpoint implements Endpoint {
   async write(index: number, data: BlockData): Promise<WriteOutcome> {
     const offset = this.#layout.offsetOf(index);
     const length = this.#layout.lengthOf(index);
-    this.#tableWritten ||= offset < PARTITION_TABLE_LENGTH;
+    this.#written = true;
     let bytesWritten = 0;
     try {
       const device = await this.#ready();
@@ -316,6 +316,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   async patch(index: number, salvage: Salvage): Promise<number> {
+    this.#written = true;
     return await patchBlock(await this.#ready(), this.#pool, this.#layout.placeOf(index), salvage);
   }
 
@@ -349,7 +350,7 @@ export class LocalEndpoint implements Endpoint {
     checkWritten(device, this.#options);
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
     if (this.#options.dropCache) device.dropCache(0, 0);
-    if (this.#tableWritten) rereadPartitions(device, this.#options.onNote);
+    if (this.#written) rereadPartitions(device, this.#options.onNote);
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,11 @@
-/** Lets the kernel know about the partition table that a run has written. */
+/**
+ * Lets the kernel know about the partition table that a run has written. That can be anywhere: the parts of an extended
+ * partition are a chain of records throughout it, a GPT has a copy at the disk's end, others (Amiga, LDM) have places of
+ * their own (block/partitions/ of the kernel). So whatever was written to a whole disk, the kernel reads its table anew, as udev
+ * has it do for every program that wrote to one.
+ */
 import { quote } from "../name.ts";
 import type { Device } from "./device.ts";
-
-/** Tables begin in the first sectors: the header of a GPT is the second one, which has at most 4096 bytes. */
-export const PARTITION_TABLE_LENGTH = 8 << 10;
 
 const OUTCOMES = {
   done: "has read the partition table anew",

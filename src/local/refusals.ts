@@ -1,5 +1,14 @@
 /** Why a file or device is not opened, or could be and is not used. */
-import { cannot, type Failure, type RefusedError, refused, refusedDestination, systemCode } from "../errors.ts";
+import {
+  cannot,
+  type Failure,
+  IoError,
+  type RefusedError,
+  refused,
+  refusedDestination,
+  systemCode,
+} from "../errors.ts";
+import { quote } from "../name.ts";
 import type { DeviceKind } from "./stat.ts";
 
 /** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */
@@ -25,6 +34,16 @@ export function notOpened(error: unknown, label: string, mode: OpenMode, kind: D
 export function empty(label: string): RefusedError {
   const hint = "put a medium in, or attach what it stands for (losetup, nbd-client): lsblk shows a size then";
   return refused("use", label, "no-medium", "the device has a size of 0 bytes", hint);
+}
+
+/** What Bun's ftruncate() takes at most; beyond 2^53 numbers have gaps. */
+export const MAX_SIZE = 2 ** 52 - 1;
+
+/** Sparse files can have more (tmpfs, XFS), and devices that are made up (dm-zero). */
+export function tooLong(label: string, sizeBytes: number): IoError {
+  return new IoError(`Cannot use ${quote(label)}: it has ${sizeBytes} bytes, and blocksync counts to ${MAX_SIZE}`, {
+    hint: "a file that is mostly hole can be cut to what it holds (truncate -s)",
+  });
 }
 
 /** What the kernel makes up while it is read (proc(5)), and files of some FUSE file systems: equal to nothing they are not. */

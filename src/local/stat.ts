@@ -27,9 +27,16 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
   return { unusable: "neither a regular file nor a block device" };
 }
 
+/** What to name instead of what kindOf() found. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  "a directory": "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
+  "a named pipe": "blocks are read by their place, more than once: put what comes out of it into a file, and name that",
+  "a character device": "name a block device (lsblk shows them) or a regular file; to fill a device with zeros use dd",
+};
+
 /** What kindOf() found cannot be read, nor anything in its place. */
 export function unusable(label: string, what: string): IoError {
   return new IoError(`Cannot open ${quote(label)}: it is ${what}`, {
-    hint: "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
+    hint: INSTEAD[what] ?? "name a regular file or a block device",
   });
 }
