@@ -88,6 +88,10 @@ describe("nothing is said of a pair as it should be", () => {
     ["a file of an unknown kind to one of its name", { carries: [] }, { kind: "missing", label: "b.zip" }],
     ["an image that goes on to its end", { carries: [`dos to ${MIB}`, `xfs to ${MIB}`] }, {}],
     ["a disc whose table ends elsewhere", { carries: [`dos to ${2 * MIB}`, `iso9660 to ${MIB}`] }, {}],
+    ["a btrfs to another machine", { ...DISK, label: "A 1", carries: ["btrfs"] }, { ...DISK, label: "B 1" }],
+    ["a btrfs to a machine that nobody knows", { ...DISK, label: " 1", carries: ["btrfs"] }, { ...DISK, label: " 2" }],
+    ["a btrfs to a file", { ...DISK, label: "A 1", carries: ["btrfs"] }, { kind: "missing", label: "A 2" }],
+    ["an empty file to a new one", { sizeBytes: 0 }, { kind: "missing" }],
     ["a file with one name", { links: 3 }, { links: 1 }],
   ];
   test.each(PAIRS)("%s", (_, source, destination) => {
@@ -197,6 +201,17 @@ describe("a sentence is said about", () => {
   ];
   test.each(PAIRS)("%s", (_, source, destination, sentence) => {
     expect(said(source, destination)).toEqual([sentence]);
+  });
+
+  test("a btrfs that is there twice", () => {
+    expect(said({ ...DISK, label: "A 1", carries: ["btrfs"] }, { ...DISK, label: "A 2" })).toEqual([
+      '"A 1" and "A 2" will be one btrfs by their UUID, and mounting either may write to the other: detach one of them first',
+    ]);
+  });
+
+  test("an empty source that cuts a file to nothing", () => {
+    expect(said({ sizeBytes: 0 }, {}, true)).toEqual(['"s" is empty, and "d" is cut from 1048576 bytes to nothing']);
+    expect(said({ sizeBytes: 0 }, { sizeBytes: 0 }, true)).toEqual([]);
   });
 
   test("what a larger device keeps", () => {
@@ -451,10 +466,18 @@ describe("on a terminal", () => {
     fs.writeFileSync(dir.file("s.gz"), Bun.gzipSync(new Uint8Array(bytes(7, MIB))));
     fs.writeFileSync(dir.file("disk"), Buffer.alloc(2 * MIB));
     using loop = attachLoop(dir.file("disk"));
+    const end = "unpack it first (gunzip).\r\n";
     for (const words of [[], ["-q"]]) {
       const asked = await answering([...words, dir.file("s.gz"), loop.path], 'Type "yes" to go on: ', "no\n");
       expect(asked.seen.split("is compressed (gzip) and is written as it is").length).toBe(2);
+      expect(asked.seen).toContain(end);
       expect(asked.exitCode).toBe(3);
     }
+    // A question is one to its end.
+    const image = Buffer.alloc(MIB);
+    writeTable(image, [2048, 2048]);
+    fs.writeFileSync(dir.file("s.gz"), image);
+    const cut = await answering([dir.file("s.gz"), loop.path], 'Type "yes" to go on: ', "no\n");
+    expect(cut.seen).toContain("goes on to 2097152: was it cut short?\r\n");
   });
 });

@@ -41,7 +41,7 @@ export async function confirmOverwrite(
     `The ${destination.kind === "device" ? "block device" : "file"} ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
     `to equal ${quote(source.label)} (${formatBytes(source.sizeBytes)}).`,
     ...(facts === undefined ? [] : factLines(facts)),
-    ...notices.map((notice) => `${notice}.`),
+    ...notices.map((notice) => (notice.endsWith("?") ? notice : `${notice}.`)),
     ...(destination.kind === "device" ? [] : ["It does not look like an earlier copy of the source."]),
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,

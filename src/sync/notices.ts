@@ -122,6 +122,19 @@ const written: Notice = (source) => {
   return `${quote(source.label)} may change while it is read, and the copy be a mixture: ${writer}; copy a snapshot, or stop that first`;
 };
 
+/** Which running system an end is on: what its identity begins with; "" where that is not known. */
+function systemOf({ identity }: Description): string {
+  return identity.slice(0, Math.max(0, identity.indexOf(" ")));
+}
+
+/** btrfs knows its devices by UUID alone (btrfs.readthedocs.io, "Block-level copies of devices"); others refuse the second. */
+const twins: Notice = (source, destination) => {
+  const isBtrfs = carried(source).some(({ type }) => type === "btrfs");
+  if (!isBtrfs || source.kind !== "device" || destination.kind !== "device") return undefined;
+  if (systemOf(source) === "" || systemOf(source) !== systemOf(destination)) return undefined;
+  return `${quote(source.label)} and ${quote(destination.label)} will be one btrfs by their UUID, and mounting either may write to the other: detach one of them first`;
+};
+
 const links: Notice = (_source, destination) => {
   const count = destination.facts?.links ?? 0;
   if (count < 2) return undefined;
@@ -149,6 +162,8 @@ const leftAtEnd: Notice = (source, destination) => {
 const larger = (source: Description, destination: Description, exact: boolean): string | undefined => {
   const extra = destination.sizeBytes - source.sizeBytes;
   const name = quote(destination.label);
+  if (exact && source.sizeBytes === 0 && extra > 0 && destination.kind === "file")
+    return `${quote(source.label)} is empty, and ${name} is cut from ${extra} bytes to nothing`;
   if (extra <= 0) return undefined;
   if (destination.kind === "device") {
     const types = carried(source).map(({ type }) => type);
@@ -171,6 +186,7 @@ const NOTICES: readonly Notice[] = [
   sectors,
   incomplete,
   written,
+  twins,
   links,
   leftAtEnd,
 ];
