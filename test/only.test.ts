@@ -1,9 +1,11 @@
 /** serve --only as a forced command: what a key can do with it, and what it cannot, against a real sshd. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { BINARY, fakeSsh, run, start, summaryOf } from "./helpers/binary.ts";
+import { BINARY, fakeSsh, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
+import { MuteClient } from "./helpers/mute.ts";
+import { ask, Type } from "./helpers/peer.ts";
 import { NEEDS, testWith } from "./helpers/requirements.ts";
 import { type Sshd, startSshd } from "./helpers/sshd.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
@@ -256,9 +258,77 @@ describe("serve --only", () => {
     }
   });
 
+  /** A client that says what it likes of itself. */
+  const opening = { role: "destination", blockSize: 4096 } as const;
+  const leaf = { leaves: Buffer.from([1]), zeros: Buffer.from([0]) };
+
+  test("lets no client join a lane that has claimed nothing", async () => {
+    fs.writeFileSync(allowed, bytes(8, 4096));
+    const joining = { opening: { ...opening, path: allowed, joins: true }, size: 4096, words: ["--only", allowed] };
+    const refusal = "no other lane of this run has claimed it there (only)";
+    await expect(MuteClient.open(joining)).rejects.toThrow(refusal);
+    // Nor the lane of another run, which may have another seed or another file.
+    const first = { ...joining, opening: { ...joining.opening, joins: false } };
+    const owner = await MuteClient.open(first);
+    const seed = Buffer.alloc(12, 8);
+    await expect(MuteClient.open({ ...joining, opening: { ...joining.opening, seed } })).rejects.toThrow(refusal);
+    fs.copyFileSync(allowed, dir.file("another"));
+    const another = { ...joining.opening, path: dir.file("another") };
+    await expect(
+      MuteClient.open({ ...joining, opening: another, words: ["--only", dir.file("another")] }),
+    ).rejects.toThrow(refusal);
+    const lane = await MuteClient.open(joining);
+    expect((await lane.answer(ask.write(3, 0, leaf))).type).toBe(Type.written);
+    expect(fs.readFileSync(allowed).equals(Buffer.alloc(4096, 1))).toBe(true);
+    // The claim ends with the one that has it, and what others may do then is theirs.
+    await owner.leave();
+    const late = { ...leaf, body: Buffer.alloc(4096, 2) };
+    const gone = async () => {
+      const outcome = await lane.answer(ask.write(4, 0, late)).catch((error: unknown) => String(error));
+      return String(outcome).includes("the lane that has claimed it is gone");
+    };
+    await until("the other lane's end is noticed", gone);
+    await lane.leave();
+  });
+
+  test("overrides for a client what its owner allows, and only that", async () => {
+    fs.writeFileSync(dir.file("s"), "new");
+    fs.writeFileSync(allowed, "old");
+    const [option = "", rsh = ""] = fakeSsh(dir.file("rsh"));
+    const holder = Bun.spawn(["flock", allowed, "sh", "-c", "echo locked; cat"], { stdin: "pipe", stdout: "pipe" });
+    await holder.stdout.getReader().read();
+    const push = async (serve: string, ...words: string[]) => {
+      fs.writeFileSync(JSON.parse(rsh), `#!/bin/sh\nexec '${BINARY}' serve --only '${allowed}' ${serve}\n`);
+      return await run(["-q", option, rsh, ...words, dir.file("s"), `h:${allowed}`]);
+    };
+    const denied = await push("", "--allow", "locked");
+    expect(denied.stderr).toContain("the far end was started without --allow locked (only)");
+    expect(denied.exitCode).toBe(3);
+    expect((await push("--allow mounted,held", "--allow", "mounted,locked")).exitCode).toBe(3);
+    expect((await push("--allow locked")).stderr).toContain("(locked)");
+    expect(fs.readFileSync(allowed, "utf8")).toBe("old");
+    expect(await push("--allow locked", "--allow", "locked")).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    expect(fs.readFileSync(allowed, "utf8")).toBe("new");
+    // What is read from has nothing to override.
+    const pull = ["-q", option, rsh, "--allow", "mounted", `h:${allowed}`, dir.file("pulled")];
+    expect((await run(pull)).exitCode).toBe(0);
+    holder.stdin.end();
+    await holder.exited;
+  });
+
+  test("flushes nothing for who may not write", async () => {
+    fs.writeFileSync(allowed, bytes(8, 4096));
+    const reader = { opening: { role: "source", path: allowed } as const, size: 4096 };
+    const client = await MuteClient.open({ ...reader, words: ["--only", allowed, "--read-only"] });
+    await expect(client.answer(ask.flush(3))).rejects.toThrow("Received a flush for what may not be written");
+    expect(await client.leave()).toBe(6);
+  });
+
   test.each([
     [["--read-only"], "--read-only of serve belongs to --only PATH"],
     [["--only"], "The option --only needs a value"],
+    [["--allow", "mounted"], "--allow of serve belongs to --only PATH"],
+    [["--only", "a", "--allow", "everything"], "--allow"],
     [["--only="], "The value of the option --only is empty"],
     [["--only", "a", "b"], 'serve takes no arguments: "b"'],
   ])("%p is a usage error", async (words, message) => {

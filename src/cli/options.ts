@@ -247,7 +247,8 @@ function rate(value: string | undefined): number | undefined {
   return bytesPerSecond;
 }
 
-function allowed(value: string | undefined): Overridable[] {
+/** The names of --allow. @throws {UsageError} */
+export function allowed(value: string | undefined): Overridable[] {
   return value?.split(",").map((name) => parseChoice(name.trim(), "--allow", OVERRIDABLE)) ?? [];
 }
 

@@ -14,16 +14,18 @@ import { expandHome, Server } from "../remote/serve.ts";
 import { ByteReader } from "../remote/streams.ts";
 import { Watch } from "../remote/watch.ts";
 import { BUILD, VERSION } from "../version.ts";
-import type { Values } from "./options.ts";
+import { allowed, type Values } from "./options.ts";
 
 /** How long a device may take to be let go of. */
 const CLOSE_WAIT_MS = 5000;
 
-/** What --only and --read-only say. @throws {UsageError} */
+/** What --only, --read-only and --allow say. @throws {UsageError} */
 function permissionOf(values: Values, home: string | undefined): Permission | undefined {
-  const { only, "read-only": readOnly } = values;
-  if (typeof only === "string") return { path: expandHome(only, home), readOnly: readOnly === true };
+  const { only, "read-only": readOnly, allow } = values;
+  const names = allowed(typeof allow === "string" ? allow : undefined);
+  if (typeof only === "string") return { path: expandHome(only, home), readOnly: readOnly === true, allowed: names };
   if (readOnly === true) throw new UsageError("--read-only of serve belongs to --only PATH");
+  if (allow !== undefined) throw new UsageError("--allow of serve belongs to --only PATH");
   return undefined;
 }
 

@@ -165,6 +165,7 @@ export const serveOptions = {
   help: sharedOptions.help,
   only: { type: "string", valueHint: "PATH", description: "open this path and no other, for a key's forced command" },
   "read-only": { type: "boolean", description: "with --only: never write to it" },
+  allow: { type: "string", valueHint: "NAME,…", description: "with --only: refusals that the client may override" },
 } as const satisfies ArgsDef;
 
 /** What each command takes. */

@@ -3,7 +3,7 @@
  * the path of the permission, so no words of a peer ever reach the file system's open call.
  */
 
-import { refused, refusedDestination } from "../errors.ts";
+import { type Overridable, refused, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
 import { basename, dirname, join, realPath } from "../paths.ts";
 import type { LocalOptions } from "./open-options.ts";
@@ -13,6 +13,8 @@ export interface Permission {
   readonly path: string;
   /** As a source only. */
   readonly readOnly: boolean;
+  /** Refusals that the client may override, when it asks for that. */
+  readonly allowed: readonly Overridable[];
 }
 
 /**
@@ -34,7 +36,8 @@ function targetOf(path: string): string {
 /**
  * Returns the options with the path that may be opened in place of the one that was asked for; as they are without a
  * permission. The refusal says the same whether or not the other path exists.
- * @throws {RefusedError} when another path was asked for, or a destination where only reading is allowed.
+ * @throws {RefusedError} when another path was asked for, a destination where only reading is allowed, or a refusal overridden
+ *   that may not be.
  */
 export function permitted(options: LocalOptions, permission: Permission | undefined): LocalOptions {
   if (permission === undefined) return options;
@@ -54,6 +57,16 @@ export function permitted(options: LocalOptions, permission: Permission | undefi
       "only",
       "the far end was started to be read from",
       "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
+    );
+  }
+  const denied =
+    options.role === "source" ? undefined : options.allowed.find((name) => !permission.allowed.includes(name));
+  if (denied !== undefined) {
+    throw refusedDestination(
+      options.label,
+      "only",
+      `the far end was started without --allow ${denied}`,
+      `leave --allow ${denied} out; who owns the far end may add it to the key's forced command`,
     );
   }
   return { ...options, path: allowed };

@@ -4,7 +4,7 @@
  */
 
 import { setTimeout } from "node:timers/promises";
-import { asFailure, ProtocolError } from "../errors.ts";
+import { asFailure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import type { LocalOptions } from "../local/open-options.ts";
@@ -14,6 +14,7 @@ import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
 import { Backlog } from "./backlog.ts";
 import { type Channel, lostConnection, type Received } from "./channel.ts";
+import { joinClaim, type Standing, showClaim } from "./claimant.ts";
 import { type Compression, noCompression, zstdCompression } from "./compression.ts";
 import { receiveData } from "./data.ts";
 import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
@@ -72,6 +73,8 @@ export class Server {
   #prepared = false;
   #mayWrite = false;
   readonly #backlog = new Backlog();
+  /** Under a permission: that this lane has the claim, or belongs to the one that has. */
+  #standing: Standing | undefined;
   /** The first rule that was broken. */
   #breach: ProtocolError | undefined;
   #inputEnded = false;
@@ -112,6 +115,7 @@ export class Server {
 
   /** Lets go of the device. Safe to call twice. */
   async close(): Promise<void> {
+    this.#standing?.close();
     await this.#endpoint?.close();
   }
 
@@ -208,6 +212,7 @@ export class Server {
         return await this.#reply(frame, encode.empty("done"));
       case MessageType.flush:
         decode.empty(frame);
+        if (!this.#mayWrite) throw new ProtocolError("Received a flush for what may not be written");
         await this.#opened.flush();
         return await this.#reply(frame, encode.empty("done"));
       default:
@@ -221,6 +226,7 @@ export class Server {
     if (this.#request.compress) this.#compression = zstdCompression();
     const options = localOptions(this.#request, this.#home);
     this.#endpoint = await LocalEndpoint.open(permitted(options, this.#permission));
+    if (this.#permission !== undefined && this.#writes && options.joins) await this.#join(options);
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }
 
@@ -231,8 +237,22 @@ export class Server {
     this.#prepared = true;
     // Requests that came right behind are the endpoint's to hold back until it is prepared.
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-    this.#mayWrite = this.#request?.role === "destination" && !this.#request.readOnly && !dryRun;
-    await this.#reply(frame, encode.prepared(await endpoint.prepare(sizeBytes, { exact, dryRun })));
+    this.#mayWrite = this.#writes && !dryRun;
+    const identity = await endpoint.prepare(sizeBytes, { exact, dryRun });
+    if (this.#permission !== undefined && this.#mayWrite && this.#request?.joins === false)
+      this.#standing = await showClaim(this.#request.seed, identity);
+    await this.#reply(frame, encode.prepared(identity));
+  }
+
+  /** The client's word is not enough for a lane that neither claims nor locks. @throws {RefusedError} */
+  async #join({ label, hash }: LocalOptions): Promise<void> {
+    this.#standing = await joinClaim(hash.seed, this.#opened.description.identity);
+    if (this.#standing !== undefined) return;
+    const endpoint = this.#endpoint;
+    this.#endpoint = undefined;
+    await endpoint?.close();
+    const hint = "the first lane of a run claims it and stays; leave --workers out to use one alone";
+    throw refusedDestination(label, "only", "no other lane of this run has claimed it there", hint);
   }
 
   get #opened(): LocalEndpoint {
@@ -310,7 +330,13 @@ export class Server {
     }
   }
 
+  /** Whether the client has said that it will write, unless it is a dry run. */
+  get #writes(): boolean {
+    return this.#request?.role === "destination" && !this.#request.readOnly;
+  }
+
   #checkMayWrite(): void {
+    if (this.#standing?.holds === false) throw new IoError("Cannot write: the lane that has claimed it is gone");
     if (this.#mayWrite) return;
     throw new ProtocolError(
       "Received a write for what is a source, or only for a dry run, or before its size was fixed",

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { createPipe } from "../../src/local/kernel.ts";
 import { BINARY, until } from "./binary.ts";
-import { ask, type Opening, parse, Type } from "./peer.ts";
+import { ask, type Opening, type Parsed, parse, Type } from "./peer.ts";
 
 /** So many looks, LOOK_MS apart, that find it at rest: it stands still. */
 const STILL_LOOKS = 15;
@@ -48,13 +48,18 @@ export class MuteClient {
     const end = read.indexOf(10) + 1;
     await client.send(read.subarray(0, end));
     read = read.subarray(end);
-    for (const request of [ask.open(1, opening), ask.prepare(2, size, dryRun)]) {
-      await client.send(request);
-      const answered = () => parse(read).frames.some(({ type }) => type === Type.opened || type === Type.prepared);
-      while (!answered()) read = Buffer.concat([read, await client.#read()]);
-      read = Buffer.alloc(0);
-    }
+    for (const request of [ask.open(1, opening), ask.prepare(2, size, dryRun)]) await client.answer(request);
     return client;
+  }
+
+  /** The first answer to a request, but for signs of life. Rejects with the text of a failure. */
+  async answer(request: Uint8Array): Promise<Parsed> {
+    await this.send(request);
+    for (let read = Buffer.alloc(0); ; read = Buffer.concat([read, await this.#read()])) {
+      const answer = parse(read).frames.find(({ type }) => type !== Type.alive);
+      if (answer?.type === Type.failed) throw new Error(answer.head.toString());
+      if (answer !== undefined) return answer;
+    }
   }
 
   #read(): Promise<Buffer> {

@@ -113,22 +113,27 @@ export interface Opening {
   readonly path: string;
   readonly blockSize?: number;
   readonly label?: string;
+  readonly joins?: boolean;
+  readonly seed?: Uint8Array;
 }
 
 /** Requests as an honest controller makes them. */
 export const ask = {
   alive: (seconds: number) => frame(Type.alive, 0, [u32(seconds)]),
-  open: (id: number, { role, readOnly = role === "source", path, blockSize = 65_536, label = "label" }: Opening) =>
+  open: (
+    id: number,
+    { role, readOnly = role === "source", path, blockSize = 65_536, label = "label", joins = false, seed }: Opening,
+  ) =>
     frame(Type.open, id, [
       u8(role === "source" ? 0 : 1),
       bool(readOnly),
-      ...[false, false, false, true].map(bool),
+      ...[joins, false, false, true].map(bool),
       u32(blockSize),
       text(path),
       text(label),
       text("xxh3-xxh64"),
       text(""),
-      field(Buffer.alloc(12, 7)),
+      field(seed ?? Buffer.alloc(12, 7)),
       text(""),
       bool(false),
     ]),
