@@ -350,7 +350,10 @@ export class LocalEndpoint implements Endpoint {
     checkWritten(device, this.#options);
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
     if (this.#options.dropCache) device.dropCache(0, 0);
-    if (this.#written) rereadPartitions(device, this.#options.onNote);
+    if (this.#written && device.isWholeDisk) {
+      await this.#lock?.releaseParts();
+      rereadPartitions(device, this.#options.onNote);
+    }
   }
 
   async close(): Promise<void> {

@@ -13,8 +13,7 @@ const OUTCOMES = {
   impossible: "looks for no partition table there",
 } as const;
 
-/** What was written is as good either way, so nothing fails here; `onNote` is told what came of it. */
+/** For a whole disk. What was written is as good either way, so nothing fails here; `onNote` is told what came of it. */
 export function rereadPartitions(device: Device, onNote: (text: string) => void): void {
-  if (!device.isWholeDisk) return;
   onNote(`The kernel of ${quote(device.label)} ${OUTCOMES[device.rereadPartitions()]}`);
 }

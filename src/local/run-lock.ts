@@ -22,6 +22,7 @@ export interface LockOptions {
 
 export class RunLock {
   readonly #held: Descriptor[] = [];
+  readonly #parts: Descriptor[] = [];
 
   /** Locks what was opened for writing. @throws {RefusedError} when another has it after LOCK_WAIT_MS. */
   static async take(device: Device, picture: Picture, options: LockOptions): Promise<RunLock> {
@@ -52,7 +53,9 @@ export class RunLock {
       const beside = node.identity === disk?.identity ? opened : await this.#open(path);
       const name =
         node.identity === disk?.identity ? `the disk ${diskPath}` : `${quote(path ?? "")}, which has bytes of it`;
-      if (beside !== undefined) await until(() => tryLockBeside(beside.fd), name, options);
+      if (beside === undefined) continue;
+      if (node.kind === "device" && new SysDevice(node.number).isPartition) this.#parts.push(beside);
+      await until(() => tryLockBeside(beside.fd), name, options);
     }
   }
 
@@ -62,6 +65,14 @@ export class RunLock {
     const opened = await Descriptor.open(path, fs.constants.O_RDONLY).catch(() => undefined);
     if (opened !== undefined) this.#held.push(opened);
     return opened;
+  }
+
+  /** Gives back those of partitions: while one is open the kernel reads no partition table anew (disk_scan_partitions()). */
+  async releaseParts(): Promise<void> {
+    for (const one of this.#parts.splice(0)) {
+      this.#held.splice(this.#held.indexOf(one), 1);
+      await one.close();
+    }
   }
 
   /** Gives the locks back. Safe to call twice. */
