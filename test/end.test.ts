@@ -200,6 +200,21 @@ describe("a source that is not what it was at the end", () => {
     }
   });
 
+  testWith("strace")("is asked for where it is: NFS and FUSE would answer from memory for a minute", async () => {
+    using dir = tempDir();
+    const [from, trace] = [file(dir, "s", bytes(9, SIZE)), dir.file("trace")];
+    const argv0 = ["strace", "-f", "-o", trace, "-P", from, "-e", "trace=statx,pread64"];
+    expect((await run([from, dir.file("d")], { argv0 })).exitCode).toBe(0);
+    const calls = fs.readFileSync(trace, "utf8").split("\n");
+    const asked = calls.findLastIndex((call) =>
+      /statx\(\d+, "", AT_STATX_FORCE_SYNC\|AT_EMPTY_PATH,.* = 0$/.test(call),
+    );
+    const read = calls.findLastIndex((call) => call.includes("pread64("));
+    expect(read).toBeGreaterThan(-1);
+    expect(asked).toBeGreaterThan(read);
+    expect(calls.findLastIndex((call) => call.includes("statx("))).toBeGreaterThan(asked);
+  });
+
   test("is not said because it was read, or read by others, or its folder changed", async () => {
     using dir = tempDir();
     const from = file(dir, "s", bytes(9, SIZE));

@@ -31,6 +31,7 @@ import {
   isReadOnlyDevice,
   nextData,
   punchHole,
+  refreshAttributes,
   rereadPartitions,
   zeroDevice,
 } from "./kernel.ts";
@@ -323,6 +324,7 @@ export class Device {
 
   #differs(how: typeof otherSize, before: State): string | undefined {
     try {
+      refreshAttributes(this.#file.fd);
       return how(before, stateOf(this.#file.fd, this.#file.stat()));
     } catch (error) {
       return `it is gone (${reason(error)})`;

@@ -34,6 +34,11 @@ const FLOCK_SIZE = 32;
 const LOCK_EX = 2; // linux/fcntl.h
 const LOCK_UN = 8;
 const LOCK_NB = 4;
+const SYS_STATX = process.arch === "arm64" ? 291 : 332; // asm/unistd.h
+const AT_EMPTY_PATH = 0x1000; // linux/fcntl.h
+const AT_STATX_FORCE_SYNC = 0x2000;
+const STATX_BASIC_STATS = 0x7ff; // linux/stat.h
+const STATX_SIZE = 256;
 const LOOP_GET_STATUS64 = 0x4c05n; // linux/loop.h
 const LOOP_INFO64_SIZE = 232;
 const BTRFS_IOC_FS_INFO = 0x8400941fn; // linux/btrfs.h
@@ -65,6 +70,8 @@ function openLibrary() {
       pipe2: { args: ["ptr", "int"], returns: "int" },
       fcntl: { args: ["int", "int", "u64"], returns: "int" },
       close: { args: ["int"], returns: "int" },
+      // Called by number: the function statx() is missing before glibc 2.28.
+      syscall: { args: ["i64", "i64", "ptr", "i64", "i64", "ptr"], returns: "i64" },
       flock: { args: ["int", "int"], returns: "int" },
       __errno_location: { args: [], returns: "ptr" },
     }).symbols;
@@ -154,6 +161,15 @@ export function deviceSize(fd: number): number {
 export function diskSequence(fd: number): bigint | undefined {
   const sequence = new BigUint64Array(1);
   return libc().ioctl(fd, BLKGETDISKSEQ, sequence) === 0 ? sequence[0] : undefined;
+}
+
+/**
+ * Has a file system whose files are elsewhere ask there for what it tells of the file behind `fd`: NFS and FUSE answer from
+ * memory for up to a minute (statx(2), nfs(5)). Advice only: before Linux 4.11, and where it fails, what is known stays.
+ */
+export function refreshAttributes(fd: number): void {
+  const flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
+  libc().syscall(SYS_STATX, fd, Buffer.from("\0"), flags, STATX_BASIC_STATS, new Uint8Array(STATX_SIZE));
 }
 
 /** Whether the kernel refuses writes to the block device behind `fd`. */
