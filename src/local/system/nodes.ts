@@ -71,10 +71,22 @@ export function withOpen<T>(path: string, use: (fd: number) => T, flags = O_PATH
   }
 }
 
+/** Undefined where the file system does not answer any more, as of a FUSE program that has ended since (ECONNABORTED). */
+function statOf(fd: number): fs.BigIntStats | undefined {
+  try {
+    return fs.fstatSync(fd, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
 /** The block device, file or folder at `path`; undefined where nothing of that is found. */
 export function nodeAt(path: string): Node | undefined {
   const stat = look(path);
   if (stat === undefined) return undefined;
   if (stat.isBlockDevice()) return deviceNode(deviceNumber(stat.rdev));
-  return withOpen(path, (fd) => nodeOf(fd, fs.fstatSync(fd, { bigint: true }), path));
+  return withOpen(path, (fd) => {
+    const found = statOf(fd);
+    return found === undefined ? undefined : nodeOf(fd, found, path);
+  });
 }
