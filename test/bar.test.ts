@@ -15,6 +15,9 @@ const STATE: BarState = {
   same: 400,
   differ: 20,
   zero: 7,
+  badAreas: 0,
+  badBytes: 0,
+  failed: 0,
   rate: 182.3 * MIB,
   wireRate: 1.5 * MIB,
   savedBytes: 400 * MIB,
@@ -24,6 +27,13 @@ const STATE: BarState = {
 };
 
 describe("barLines()", () => {
+  test("says what is bad as it becomes known, however narrow it is", () => {
+    const [, line] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 100, false);
+    expect(line).toBe(" 420/1000 blocks, 400 same, 20 differ, 2 bad (1.5 KiB), 3 failed, 7 zero, wire 1.5 MiB/s");
+    const [, narrow] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 40, false);
+    expect(narrow).toBe(" 20 differ, 2 bad (1.5 KiB), 3 failed");
+  });
+
   test("says all at 100 columns", () => {
     expect(barLines(STATE, 100, false)).toEqual([
       ` 42% [${"=".repeat(16)}>${" ".repeat(25)}]  420.0 MiB of 1000.0 MiB  182.3 MiB/s 0:03:12 left`,

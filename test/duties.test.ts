@@ -196,8 +196,9 @@ function unreadableAt(first: number): Run {
 test("Statistics counts what could not be read in every lane", () => {
   const statistics = new Statistics(new BlockLayout(8 * BLOCK, BLOCK), 2);
   const [first, second] = statistics.lanes;
-  first.unreadable.push({ offset: 512, length: 1024 });
-  second?.unreadable.push({ offset: 5 * BLOCK, length: 512 }, { offset: 6 * BLOCK, length: 512 });
+  first.unreadable.add({ offset: 512, length: 1024 });
+  second?.unreadable.add({ offset: 5 * BLOCK, length: 512 });
+  second?.unreadable.add({ offset: 6 * BLOCK, length: 512 });
   expect(statistics.sourceUnreadableBytes).toBe(2048);
   expect(statistics.unreadable.length).toBe(3);
 });

@@ -1,10 +1,10 @@
 /** A disk that dies: what is bad told from what is gone, the map at any moment, and how a second run goes on. */
-import { describe, expect } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
+import { BINARY, fakeSsh, run, summaryOf, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { watch } from "./helpers/meddle.ts";
-import { badDisk, failingDisk } from "./helpers/nbd.ts";
+import { ailingDisk, badDisk, failingDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -91,4 +91,202 @@ onFaulty("a disk of which nothing at all can be read is not read sector by secto
   expect(disk.failures()).toBeLessThan(2000);
   expect(areasOf(dir.file("map"))).toEqual(["0 8 ?"]);
   expect(fs.readFileSync(dir.file("d")).equals(before)).toBe(true);
+});
+
+const SKIP = ["--on-read-error", "skip", "--mapfile"];
+
+/** Runs and ends the run with a signal once the map calls some MiB read. */
+async function endedBy(signal: "SIGINT" | "SIGKILL", words: readonly string[], map: string): Promise<number> {
+  const child = Bun.spawn([BINARY, ...words], { stdio: ["ignore", "ignore", "ignore"] });
+  await until("the map has something", () => fs.existsSync(map) && areasOf(map).some((area) => area.endsWith(" +")));
+  child.kill(signal);
+  return await child.exited;
+}
+
+/** Insists that the destination has what the map calls read, and that the map is about all of it. */
+function expectTrue(map: string, there: string, data: Buffer): void {
+  const held = fs.readFileSync(there);
+  let end = 0;
+  for (const area of areasOf(map)) {
+    const [offset = 0, length = 0] = area.split(" ").map((word) => Number(word) * MIB);
+    expect(offset).toBe(end);
+    end = offset + length;
+    if (area.endsWith("+")) expect(held.subarray(offset, end).equals(data.subarray(offset, end))).toBe(true);
+  }
+  expect(end).toBe(data.length);
+  expect(Bun.spawnSync(["ddrescuelog", "-t", map]).exitCode).toBe(0);
+}
+
+for (const far of [false, true]) {
+  const where = far ? "over a connection" : "here";
+  describe(`the map ${where}`, () => {
+    onFaulty("of a source that was healthy makes no new bad sector good", async () => {
+      using dir = tempDir();
+      const data = bytes(411, 8 * MIB);
+      const image = file(dir, "image", data);
+      await using disk = await ailingDisk(image, [{ offset: 3 * MIB + 512, length: 512 }]);
+      const from = `${far ? "host:" : ""}${disk.path}`;
+      const words = [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
+      expect((await run(words)).exitCode).toBe(0);
+      expect(areasOf(dir.file("map"))).toEqual(["0 8 +"]);
+      // The sector is rewritten, and goes bad.
+      fs.writeFileSync(
+        image,
+        Buffer.concat([data.subarray(0, 3 * MIB + 512), bytes(412, 512), data.subarray(3 * MIB + 1024)]),
+      );
+      disk.fail(true);
+      for (const _ of ["once", "and again"]) {
+        const result = await run(words);
+        expect(summaryOf(result)).toMatchObject({
+          exitCode: 8,
+          sourceUnreadableBytes: 512,
+          bytesKept: 512,
+          bytesBelieved: 0,
+        });
+        expect(result.stderr).toContain(
+          `Unreadable: 512 bytes at offset ${3 * MIB + 512} of the source; the destination has what was read there before, which may be older\n`,
+        );
+        // What was rescued stays rescued.
+        expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+        expect(areasOf(dir.file("map"))).toEqual(["0 8 +"]);
+      }
+    });
+
+    onFaulty("of a run that was interrupted says what was read, and the same command goes on", async () => {
+      using dir = tempDir();
+      const data = bytes(413, 64 * MIB);
+      const bad = { offset: 10 * MIB + 4096, length: 4096 };
+      await using disk = await badDisk(file(dir, "image", data), [bad]);
+      const from = `${far ? "host:" : ""}${disk.path}`;
+      const words = [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
+      expect(await endedBy("SIGINT", ["-p", "50", ...words], dir.file("map"))).toBe(130);
+      expectTrue(dir.file("map"), dir.file("d"), data);
+      const first = areasOf(dir.file("map"));
+      expect(first.at(-1)).toEndWith(" ?");
+      expect(first.slice(0, 3)).toEqual(["0 10 +", "10 1 *", expect.stringMatching(/^11 \d+ \+$/)]);
+      const result = summaryOf(await run(words));
+      expect(result).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 4096, bytesKept: 0 });
+      // All but the samples of what it had.
+      const had = 10 + Number(first[2]?.split(" ")[1]);
+      expect(result["bytesBelieved"]).toBe((had - 1) * MIB);
+      const there = fs.readFileSync(dir.file("d"));
+      expect(there.subarray(0, bad.offset).equals(data.subarray(0, bad.offset))).toBe(true);
+      expect(there.subarray(bad.offset + 4096).equals(data.subarray(bad.offset + 4096))).toBe(true);
+      expect(areasOf(dir.file("map")).map((area) => area.slice(-1))).toEqual(["+", "-", "+"]);
+    });
+
+    onFaulty("is true after kill -9 at any moment, and blocksync and ddrescue go on with it", async () => {
+      using dir = tempDir();
+      const data = bytes(414, 64 * MIB);
+      await using disk = await badDisk(file(dir, "image", data), [{ offset: 2 * MIB, length: 4096 }]);
+      const words = [...(far ? farWords(dir) : []), ...SKIP, dir.file("map"), `${far ? "host:" : ""}${disk.path}`];
+      await endedBy("SIGKILL", ["-p", "50", ...words, dir.file("d")], dir.file("map"));
+      expectTrue(dir.file("map"), dir.file("d"), data);
+      expect(areasOf(dir.file("map"))).toContain("2 1 *");
+      const rescue = Bun.spawnSync(["ddrescue", "-q", "-f", disk.path, dir.file("d"), dir.file("map")]);
+      expect({ exitCode: rescue.exitCode, stderr: rescue.stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
+      expectTrue(dir.file("map"), dir.file("d"), data);
+      const result = await run([...words, dir.file("d")]);
+      expect(result.exitCode).toBe(8);
+      expect(result.stderr).toContain(`equal except for 4096 bytes that cannot be read, 0 of 64 blocks differed`);
+      expect(areasOf(dir.file("map"))).toEqual(["0 2 +", "2 0.00390625 -", "2.00390625 61.99609375 +"]);
+    });
+  });
+
+  onFaulty(`60 blocks with bad sectors are all salvaged ${where}`, async () => {
+    using dir = tempDir();
+    const data = bytes(415, 60 * MIB);
+    const areas = Array.from({ length: 60 }, (_, i) => ({ offset: i * MIB + 8192, length: 512 }));
+    await using disk = await badDisk(file(dir, "image", data), areas);
+    const link = far ? farWords(dir) : [];
+    const there = Buffer.alloc(data.length, 1);
+    const words = [...link, "--on-read-error", "skip", "--json", `${far ? "host:" : ""}${disk.path}`];
+    const result = await run([...words, `${far ? "host:" : ""}${file(dir, "d", there)}`]);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 60 * 512, blocksDiffering: 60 });
+    const expected = Buffer.from(data);
+    for (const { offset } of areas) expected.fill(1, offset, offset + 512);
+    expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+  });
+}
+
+test("a healthy source whose copy was interrupted is compared as a whole, what was missing first", async () => {
+  using dir = tempDir();
+  const data = bytes(417, 64 * MIB);
+  const words = ["--json", ...SKIP, dir.file("map"), file(dir, "s", data), dir.file("d")];
+  expect(await endedBy("SIGINT", ["-p", "50", ...words], dir.file("map"))).toBe(130);
+  // What was copied is another one by now, or somebody was at it.
+  data.fill(7, 0, 4096);
+  file(dir, "s", data);
+  const result = summaryOf(await run(words));
+  expect(result).toMatchObject({ exitCode: 0, bytesBelieved: 0 });
+  expect(result["sourceFingerprint"]).toBe(result["destinationFingerprint"]);
+  expect(result["sourceFingerprint"]).toBeString();
+  expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  expect(areasOf(dir.file("map"))).toEqual(["0 64 +"]);
+});
+
+onFaulty("a map is not believed of another destination, nor of one that holds something else", async () => {
+  using dir = tempDir();
+  const data = bytes(418, 64 * MIB);
+  await using disk = await badDisk(file(dir, "image", data), [{ offset: 63 * MIB, length: 512 }]);
+  const map = (destination: string) =>
+    `${destination}0x0 ? 1\n0x0 0x3F00000 +\n0x3F00000 0x200 -\n0x3F00200 0xFFE00 ?\n`;
+  for (const [heading, said] of [
+    [`# Destination: "/srv/other.img"\n`, "the map is about another destination"],
+    ["", "the destination does not hold what the map says: everything is compared"],
+  ] as const) {
+    file(dir, "map", Buffer.from(map(heading)));
+    file(dir, "d", bytes(419, 64 * MIB));
+    const result = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
+    expect(result.stderr).toContain(said);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 8, bytesBelieved: 0, sourceUnreadableBytes: 512 });
+    expect(
+      fs
+        .readFileSync(dir.file("d"))
+        .subarray(0, 63 * MIB)
+        .equals(data.subarray(0, 63 * MIB)),
+    ).toBe(true);
+  }
+  // Its own map is believed, under any name that leads there.
+  fs.symlinkSync("d", dir.file("link"));
+  file(dir, "map", Buffer.from(map(`# Destination: ${JSON.stringify(dir.file("d"))}\n`)));
+  const again = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("link")]);
+  expect(again.stderr).not.toMatch(/another destination|does not hold/);
+  expect(summaryOf(again)).toMatchObject({ exitCode: 8, bytesBelieved: 62 * MIB });
+  // A sample of both sides, and the block with the bad place.
+  expect(Number(summaryOf(again)["bytesRead"])).toBeLessThan(5 * MIB);
+});
+
+testWith("strace")(
+  "a map calls nothing read that was not flushed, and a run that failed saves none that is complete",
+  async () => {
+    using dir = tempDir();
+    const data = bytes(420, 4 * MIB);
+    const words = [...SKIP, dir.file("map"), file(dir, "s", data), dir.file("d")];
+    const argv0 = ["strace", "-f", "-o", dir.file("trace"), "-P", dir.file("d"), "-e", "trace=fsync,fdatasync"];
+    const result = await run(words, { argv0: [...argv0, "-e", "inject=fsync,fdatasync:error=EIO"] });
+    expect(result.stderr).toContain("Cannot flush ");
+    expect(result.exitCode).toBe(4);
+    expect(areasOf(dir.file("map"))).toEqual(["0 4 ?"]);
+  },
+);
+
+onFaulty("what is bad is said while the run goes on, in lines and as events", async () => {
+  using dir = tempDir();
+  const areas = Array.from({ length: 20 }, (_, i) => ({ offset: i * MIB, length: 4096 }));
+  await using disk = await badDisk(file(dir, "image", bytes(421, 30 * MIB)), areas);
+  const words = ["--on-read-error", "skip", "-t", "0.01", "-p", "5", disk.path, dir.file("d")];
+  const lines = await run(words);
+  expect(lines.stderr).toMatch(/^\[worker 0\] same: 0, diff: \d+, failed: 20, \d+\/30, /m);
+  expect(lines.stderr).toMatch(/^\[worker 0\] same: 0, diff: \d+, bad: \d+ \(\d+\.0 KiB\), failed: \d+, \d+\/30, /m);
+  expect(lines.stderr).toMatch(/^\[worker 0\] same: 0, diff: 30, bad: 20 \(80\.0 KiB\), 30\/30, /m);
+  const events = (await run(["--json", ...words])).stdout
+    .trim()
+    .split("\n")
+    .map((line): Record<string, unknown> => JSON.parse(line));
+  const steps = events.filter(({ event }) => event === "progress");
+  expect(steps.some(({ blocksDeferred }) => blocksDeferred === 20)).toBe(true);
+  expect(steps.some(({ unreadableAreas }) => Number(unreadableAreas) > 0)).toBe(true);
+  // Equal but for what is bad: none of these is the same.
+  expect(events.at(-1)).toMatchObject({ blocksMatching: 10, blocksDiffering: 0, sourceUnreadableBytes: 20 * 4096 });
 });

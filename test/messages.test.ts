@@ -113,7 +113,7 @@ interface Case {
   readonly value: unknown;
 }
 
-const nothing = (name: "counters" | "confirm" | "flush" | "bypass" | "done"): Case => ({
+const nothing = (name: "counters" | "confirm" | "checkpoint" | "flush" | "bypass" | "done"): Case => ({
   name,
   message: encode.empty(name),
   decode: decode.empty,
@@ -269,6 +269,7 @@ const CASES: readonly Case[] = [
   { name: "patched", message: encode.patched(4608), decode: decode.patched, value: 4608 },
   nothing("bypass"),
   { name: "bypassed", message: encode.bypassed("dropped"), decode: decode.bypassed, value: "dropped" },
+  nothing("checkpoint"),
   {
     name: "alive",
     message: encode.alive(60),

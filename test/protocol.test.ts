@@ -134,6 +134,7 @@ test("MessageType has the numbers of the specification", () => {
     salvage: 12,
     patch: 13,
     bypass: 14,
+    checkpoint: 15,
     opened: 32,
     run: 33,
     leaves: 34,

@@ -43,7 +43,8 @@ test("BlockRecord remembers complete parts too", () => {
 
 test("BlockRecord remembers what is missing of a salvaged block", () => {
   const kept = record(10);
-  kept.salvaged(5, Uint8Array.of(3));
+  const place = 5 * BLOCK;
+  kept.salvaged(5, [{ offset: place, length: 1024 }]);
   expect([4, 5, 6].map((index) => kept.missingOf(index))).toEqual([undefined, Uint8Array.of(3), undefined]);
 });
 
@@ -60,7 +61,7 @@ test("BlockRecord.fingerprint is that of its blocks, whether or not they are kep
 
 test("BlockRecord.fingerprint is undefined when a block was salvaged, and fails all the same when one was forgotten", () => {
   const noted = record(3);
-  noted.salvaged(1, Uint8Array.of(1));
+  noted.salvaged(1, [{ offset: BLOCK, length: 512 }]);
   noted.set(0, print(1));
   expect(() => noted.fingerprint).toThrow(new RangeError("A block was neither compared nor copied"));
   noted.set(2, print(1));

@@ -202,6 +202,11 @@ export class Lanes {
     };
   }
 
+  /** Makes durable what was written to the destination so far. @throws {IoError} */
+  async checkpoint(): Promise<void> {
+    await Promise.all(this.#lanes.map(({ destination }) => destination.checkpoint()));
+  }
+
   /** Asks all ends what they have read so far. */
   async countReads(statistics: Statistics): Promise<void> {
     await countReads(this.#lanes, statistics);

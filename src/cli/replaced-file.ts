@@ -1,4 +1,4 @@
-/** A file of this machine that a run reads at most at its start and replaces as a whole at its end. */
+/** A file of this machine that a run reads at most at its start and replaces as a whole. */
 
 import fs from "node:fs";
 import { IoError, reason, UsageError } from "../errors.ts";
@@ -32,6 +32,20 @@ function writeNew(path: string, pieces: Iterable<string>, mode: number | undefin
     throw error;
   } finally {
     fs.closeSync(file);
+  }
+}
+
+async function writeNewMeanwhile(path: string, pieces: Iterable<string>, mode: number | undefined): Promise<void> {
+  const file = await fs.promises.open(bytesOf(path), "wx");
+  try {
+    if (mode !== undefined) await file.chmod(mode & 0o777);
+    for (const text of together(pieces)) await file.writeFile(text);
+    await file.sync();
+  } catch (error) {
+    fs.rmSync(bytesOf(path), { force: true });
+    throw error;
+  } finally {
+    await file.close();
   }
 }
 
@@ -89,18 +103,44 @@ export class ReplacedFile {
    * @throws {IoError}
    */
   replace(pieces: Iterable<string>): void {
-    const temporary = `${this.#path}.${process.pid}.part`;
-    const failure = (error: unknown, hint?: string) =>
-      new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error, hint });
+    const temporary = this.#temporary;
     try {
-      writeNew(temporary, pieces, fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.mode);
+      writeNew(temporary, pieces, this.#mode);
     } catch (error) {
-      throw failure(error);
+      throw this.#failure(error);
     }
+    this.#rename(temporary);
+  }
+
+  /** As replace(), without holding up what else goes on. @throws {IoError} */
+  async replaceMeanwhile(pieces: Iterable<string>): Promise<void> {
+    const temporary = this.#temporary;
+    try {
+      await writeNewMeanwhile(temporary, pieces, this.#mode);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+    this.#rename(temporary);
+  }
+
+  get #temporary(): string {
+    return `${this.#path}.${process.pid}.part`;
+  }
+
+  /** Of the old file, undefined where there is none. */
+  get #mode(): number | undefined {
+    return fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.mode;
+  }
+
+  #failure(error: unknown, hint?: string): IoError {
+    return new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error, hint });
+  }
+
+  #rename(temporary: string): void {
     try {
       fs.renameSync(bytesOf(temporary), bytesOf(this.#path));
     } catch (error) {
-      throw failure(error, `it is complete in ${quote(temporary)}: move it by hand`);
+      throw this.#failure(error, `it is complete in ${quote(temporary)}: move it by hand`);
     }
     flushFolder(dirname(this.#path));
   }

@@ -14,6 +14,8 @@ export interface RunContext {
   readonly report: Report;
   readonly lanes: Lanes;
   readonly first: Lane;
+  /** Has something done when the run fails or is interrupted, while what is open still is, within END_WAIT_MS. */
+  readonly atFailure: (act: (failure: Failure) => Promise<void>) => void;
 }
 
 /** Reports a failure, with BLOCKSYNC_DEBUG its stack too. */
@@ -36,6 +38,8 @@ const TASKS = { destination: "sync", "dry run": "dry run", source: "compare" } a
 
 /** How long a failed run waits for the last numbers. */
 const COUNT_WAIT_MS = 500;
+/** How long a failed run waits for what is still to be done then. */
+const END_WAIT_MS = 8000;
 /** How long closing may take before the process ends all the same. */
 const CLOSE_WAIT_MS = 8000;
 
@@ -64,11 +68,13 @@ export async function runPair(
   // As dd does (dd(1)).
   process.on("SIGUSR1", () => report.tell());
   const lanes = new Lanes(source, destination, options, report, signal);
+  const endings: ((failure: Failure) => Promise<void>)[] = [];
+  const atFailure: RunContext["atFailure"] = (act) => void endings.push(act);
   const run = async () => {
     checkOpenFiles(options.lanes);
     setIoThreads(options.lanes);
     for (const notice of options.notices) report.notice(notice);
-    return await work({ report, lanes, first: await lanes.open(0) });
+    return await work({ report, lanes, first: await lanes.open(0), atFailure });
   };
   let exitCode: number;
   try {
@@ -83,6 +89,7 @@ export async function runPair(
     sayFailure(report, failure);
     report.stopped(TASKS[options.second]);
     exitCode = failure.exitCode;
+    await Promise.race([Promise.allSettled(endings.map((act) => act(failure))), Bun.sleep(END_WAIT_MS)]);
     if (report.statistics !== undefined) {
       // What was read until then, if the other side still answers; a run that succeeded has counted.
       const counted = lanes.countReads(report.statistics).catch(() => undefined);

@@ -1,25 +1,30 @@
 /** blocksync [sync] */
 
 import fs from "node:fs";
-import { ExitCode } from "../errors.ts";
+import { ExitCode, type Failure } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { areasWith, fitMap, mapAfter } from "../sync/mapfile.ts";
+import { fitMap } from "../sync/mapfile.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
-import { without } from "../sync/ranges.ts";
+import { Rescue } from "../sync/rescue.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
 import { asksAbout, canAsk, confirmOverwrite } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
 import { noticesOfName, parseLocations } from "./location.ts";
-import { MapFile } from "./mapfile.ts";
+import { MapFile, MapKeeper } from "./mapfile.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 import { runPair } from "./run.ts";
-import { checkStreams, endsHere, filesOf } from "./taken.ts";
+import { checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
 
 const AFTER_UNREADABLE =
-  "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile keeps them for ddrescue";
+  "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile FILE keeps them for ddrescue";
+const AFTER_MAPPED =
+  "--retries N tries the bad areas again, each N times; so does ddrescue -r N with the same source, destination and map";
+const OTHER_DESTINATION =
+  "the map is about another destination: what it calls rescued is not believed of this one (if it only has another name now, take the map's line that begins with '# Destination:' away)";
+const DISBELIEF = "the destination does not hold what the map says: everything is compared";
 
 function exists(path: string): boolean {
   return fs.existsSync(bytesOf(path));
@@ -45,7 +50,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       examine: asks && canAsk() ? "partitions" : "itself",
     },
     signal,
-    async ({ first, lanes, report }) => {
+    async ({ first, lanes, report, atFailure }) => {
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       const notices = checkPair(from, to, { exact });
@@ -61,47 +66,55 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
       report.start(source.label, destination.label, statistics, hash, () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
+      const subject = {
+        source: source.label,
+        sizeBytes: from.sizeBytes,
+        destination: destination.remote === undefined ? targetOf(destination.path) : destination.label,
+      };
+      const isKnown = mapFile?.isAbout(subject) ?? true;
       const map = fitMap(mapFile?.old ?? [], from.sizeBytes, from.label);
-      const known = options.retries === undefined ? areasWith(map, "-") : [];
+      if (!isKnown) report.notice(OTHER_DESTINATION);
       // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
-      const held = to.blank ? 0 : to.sizeBytes;
-      const lacking = [{ offset: held, length: Math.max(0, from.sizeBytes - held) }];
-      const rescued = without(areasWith(map, "+"), lacking);
-      const skip = options.skip ? { retries: options.retries ?? 0, known, rescued } : undefined;
+      const heldBytes = to.blank || !isKnown ? 0 : to.sizeBytes;
+      const rescue = options.skip ? new Rescue({ map, heldBytes, retries: options.retries }) : undefined;
       const onVerify = () => report.verifying();
       const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
-      const syncOptions = { blockSize, exact, dryRun, pauseMs, skip, verify, changes, onVerify };
+      const onDisbelief = () => report.notice(DISBELIEF);
+      const syncOptions = { blockSize, exact, dryRun, pauseMs, rescue, verify, changes, onVerify, onDisbelief };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);
       };
-      const save = (complete: boolean) => {
-        if (!dryRun) mapFile?.save(mapAfter(from.sizeBytes, statistics.unreadable, map, complete));
-      };
-      // What is known by then is worth keeping, but what went wrong first is what must be said.
-      const keep = () => void Promise.try(save, false).catch(() => undefined);
-      signal.addEventListener("abort", keep, { once: true });
+      let keeper: MapKeeper | undefined;
+      if (mapFile !== undefined && rescue !== undefined && !dryRun) {
+        const checkpoint = () => lanes.checkpoint();
+        const onTrouble = ({ message }: Failure) => report.notice(message);
+        keeper = new MapKeeper({ file: mapFile, subject, rescue, checkpoint, onTrouble });
+        atFailure(async (failure) => await keeper?.fail(failure));
+      }
       try {
         await synchronize(first, syncOptions, statistics, openLane);
       } catch (error) {
-        keep();
         report.stop();
-        report.unreadable(statistics.unreadable);
+        report.unreadable(statistics);
         throw error;
-      } finally {
-        signal.removeEventListener("abort", keep);
       }
       report.stop();
-      const bad = statistics.unreadable;
-      report.unreadable(bad);
-      save(true);
+      report.unreadable(statistics);
+      await keeper?.finish();
+      const isWhole = statistics.unreadableAreas === 0;
       changeMap.save({ source: source.label, destination: destination.label });
       if (!dryRun) {
         const sizes = sizeText(from, to, exact, dryRun);
         const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
-        report.completed({ task: "sync", sizes, isLonger, next: bad.length > 0 ? AFTER_UNREADABLE : undefined });
+        report.completed({
+          task: "sync",
+          sizes,
+          isLonger,
+          next: isWhole ? undefined : mapFile === undefined ? AFTER_UNREADABLE : AFTER_MAPPED,
+        });
         changeMap.show(report);
-        return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
+        return isWhole ? ExitCode.ok : ExitCode.unreadable;
       }
       const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, to, exact, dryRun) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
@@ -109,7 +122,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
       report.completed({ task: "dry run", sizes, next });
       changeMap.show(report);
       if (differs) return ExitCode.differs;
-      return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;
+      return isWhole ? ExitCode.ok : ExitCode.unreadable;
     },
   );
 }

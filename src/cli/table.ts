@@ -144,7 +144,11 @@ export const syncOptions = {
     valueHint: "N",
     description: "try bad sectors so often again, also those that the map calls bad",
   },
-  mapfile: { type: "string", valueHint: "FILE", description: "map of unreadable areas, in GNU ddrescue's format" },
+  mapfile: {
+    type: "string",
+    valueHint: "FILE",
+    description: "GNU ddrescue's map of what was read and what is bad: kept while the run goes on, and gone on with",
+  },
 } as const satisfies ArgsDef;
 
 export const compareOptions = sharedOptions;

@@ -64,7 +64,7 @@ async function comparePart(
       return compareLent(first, count, source.blockSize, mine.value.bytes, theirs.value.bytes);
     if (count === 1) {
       if (mine.status === "rejected") {
-        if (tolerant.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", index: first }];
+        if (tolerant.source && mine.reason instanceof ReadError) return [{ kind: "unreadable", first, count: 1 }];
         throw mine.reason;
       }
       if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))

@@ -287,10 +287,17 @@ export class Device {
     try {
       await this.#file.truncate(sizeBytes);
     } catch (cause) {
-      const text = `Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(cause)}`;
-      throw new IoError(text, { cause, hint: remedy(cause) });
+      throw new IoError(`Cannot make ${quote(this.label)} ${sizeBytes} bytes long: ${reason(cause)}`, {
+        cause,
+        hint: remedy(cause),
+      });
     }
     this.#sizeBytes = sizeBytes;
+  }
+
+  /** As flush(), for what was written so far; the run goes on. */
+  async flushData(): Promise<void> {
+    await this.#writeBack.flushData(this.bytesWritten);
   }
 
   /** Waits until all that was written is on stable storage. @throws {IoError}, which is final: data may be lost. */

@@ -344,6 +344,11 @@ export class LocalEndpoint implements Endpoint {
     if (how !== undefined) throw sourceChanged(this.#options.label, `: ${how}`);
   }
 
+  async checkpoint(): Promise<void> {
+    await this.#fitted;
+    await this.#device?.flushData();
+  }
+
   async flush(): Promise<void> {
     const device = await this.#ready();
     await device.flush();

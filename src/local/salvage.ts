@@ -86,8 +86,11 @@ async function readSectors(
   return { sectors, bytes: block.subarray(0, used) };
 }
 
+/** What patchBlock() needs of a device. */
+export type Patchable = Pick<Device, "label" | "read" | "write">;
+
 /** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there; reads into `room`. */
-async function differing(device: Device, wanted: Buffer, offset: number, room: Buffer): Promise<ByteRange[]> {
+async function differing(device: Patchable, wanted: Buffer, offset: number, room: Buffer): Promise<ByteRange[]> {
   const found = room.subarray(0, wanted.length);
   try {
     await device.read(found, offset);
@@ -108,7 +111,7 @@ async function differing(device: Device, wanted: Buffer, offset: number, room: B
  * @throws {VerificationError} when a part does not read back as it was written.
  */
 export async function patchBlock(
-  device: Device,
+  device: Patchable,
   pool: BufferPool,
   place: ByteRange,
   salvage: Salvage,
@@ -121,7 +124,7 @@ export async function patchBlock(
   }
 }
 
-async function patchSectors(device: Device, room: Buffer, place: ByteRange, salvage: Salvage): Promise<number> {
+async function patchSectors(device: Patchable, room: Buffer, place: ByteRange, salvage: Salvage): Promise<number> {
   const bytes = Buffer.from(salvage.bytes.buffer, salvage.bytes.byteOffset, salvage.bytes.length);
   let position = 0;
   let written = 0;

@@ -35,7 +35,19 @@ export class WriteBack {
 
   /** Starts writing back what the page cache holds, if `bytesWritten`, the bytes written in all, say that it is time. */
   begin(bytesWritten: number): void {
-    if (this.#underWay !== undefined || bytesWritten - this.#begunAt < WRITE_BACK_LENGTH) return;
+    if (this.#underWay === undefined && bytesWritten - this.#begunAt >= WRITE_BACK_LENGTH) this.#start(bytesWritten);
+  }
+
+  /** Waits until what was written so far is on stable storage; the run goes on. @throws {IoError}, as flush(). */
+  async flushData(bytesWritten: number): Promise<void> {
+    await this.#underWay;
+    this.check();
+    if (this.#underWay === undefined) this.#start(bytesWritten);
+    await this.#underWay;
+    this.check();
+  }
+
+  #start(bytesWritten: number): void {
     this.#begunAt = bytesWritten;
     this.#underWay = this.#file
       .flushData()

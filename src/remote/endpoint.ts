@@ -138,6 +138,10 @@ export class RemoteEndpoint implements Endpoint {
     await this.#confirmed(encode.empty("confirm"));
   }
 
+  async checkpoint(): Promise<void> {
+    await this.#confirmed(encode.empty("checkpoint"));
+  }
+
   async flush(): Promise<void> {
     await this.#confirmed(encode.empty("flush"));
   }

@@ -153,7 +153,8 @@ export const encode = {
     message(MessageType.patch, new FieldWriter().u64(index).bytes(salvage.sectors), salvage.bytes),
   patched: (bytesWritten: number) => message(MessageType.patched, new FieldWriter().u64(bytesWritten)),
   bypassed: (how: CacheBypass) => message(MessageType.bypassed, new FieldWriter().u8(CACHE_BYPASSES.indexOf(how))),
-  empty: (type: "counters" | "confirm" | "flush" | "bypass" | "done") => message(MessageType[type], new FieldWriter()),
+  empty: (type: "counters" | "confirm" | "checkpoint" | "flush" | "bypass" | "done") =>
+    message(MessageType[type], new FieldWriter()),
   opened: (description: Description) =>
     message(
       MessageType.opened,

@@ -60,6 +60,7 @@
  *     bypass      –                                                                        → bypassed
  *     counters    –                                                                        → counted
  *     confirm     –                                                                        → done
+ *     checkpoint  –                                                                        → done
  *     flush       –                                                                        → done
  *
  * REPLIES, serve to controller:
@@ -118,6 +119,7 @@ export const MessageType = {
   salvage: 12,
   patch: 13,
   bypass: 14,
+  checkpoint: 15,
   opened: 32,
   run: 33,
   leaves: 34,

@@ -210,6 +210,10 @@ export class Server {
         decode.empty(frame);
         await this.#opened.confirmUnchanged();
         return await this.#reply(frame, encode.empty("done"));
+      case MessageType.checkpoint:
+        decode.empty(frame);
+        await this.#opened.checkpoint();
+        return await this.#reply(frame, encode.empty("done"));
       case MessageType.flush:
         decode.empty(frame);
         if (!this.#mayWrite) throw new ProtocolError("Received a flush for what may not be written");

@@ -12,6 +12,11 @@ export interface BarState {
   readonly same: number;
   readonly differ: number;
   readonly zero: number;
+  /** Areas of the source that cannot be read, and their bytes. */
+  readonly badAreas: number;
+  readonly badBytes: number;
+  /** Blocks that cannot be read as a whole, and come last. */
+  readonly failed: number;
   /** Of the device, whatever of it had to be read; in bytes a second. */
   readonly rate: number;
   /** Both ways together; undefined where there is no connection. */
@@ -66,10 +71,13 @@ function mainLine(state: BarState, columns: number, colour: boolean): string {
 
 function countLine(state: BarState, columns: number): string {
   const { same, differ, zero, blocksDone, blocksTotal, wireRate, savedBytes } = state;
+  const { badAreas, badBytes, failed } = state;
   const parts = [
     part(`${blocksDone}/${blocksTotal} blocks`, 4),
     part(`${same} same`, 1),
     part(`${differ} differ`, 0),
+    ...(badAreas === 0 ? [] : [part(`${badAreas} bad (${formatBytes(badBytes)})`, 0)]),
+    ...(failed === 0 ? [] : [part(`${failed} failed`, 0)]),
     part(`${zero} zero`, 3),
     part(`${formatBytes(savedBytes)} saved`, 5),
     ...(wireRate === undefined ? [] : [part(`wire ${rateText(wireRate)}`, 2)]),

@@ -1,6 +1,6 @@
 /** Plain progress: blocksync.py's line, on a timer, with or without a terminal. */
 import type { LaneStatistics, Statistics } from "../sync/statistics.ts";
-import { formatDuration } from "./format.ts";
+import { formatBytes, formatDuration } from "./format.ts";
 
 /**
  * One lane's line, "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)"; the rate is that of the
@@ -15,8 +15,18 @@ export function progressLine(
 ): string {
   const done = lane.blocksDone;
   const total = lane.range.count;
-  const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${done}/${total}`;
+  const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${badText(lane)}${done}/${total}`;
   return `[worker ${number}] ${counts}, ${rateAndRest(done, total, blockSize, elapsedMs, remaining)}`;
+}
+
+/**
+ * "bad: 2 (1.5 KiB), failed: 3, " where something cannot be read: areas that are bad, and blocks that could not be read as a
+ * whole and come last, sector by sector; "" for most disks.
+ */
+function badText({ unreadable, kept, blocksDeferred }: LaneStatistics): string {
+  const areas = unreadable.count + kept.count;
+  const bad = areas === 0 ? "" : `bad: ${areas} (${formatBytes(unreadable.length + kept.length)}), `;
+  return blocksDeferred === 0 ? bad : `${bad}failed: ${blocksDeferred}, `;
 }
 
 function rateAndRest(done: number, total: number, blockSize: number, elapsedMs: number, remaining: boolean): string {

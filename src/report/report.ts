@@ -161,6 +161,9 @@ export class Report {
       blocksDiffering,
       blocksVerified,
       bytesWritten,
+      blocksDeferred: statistics.blocksDeferred,
+      unreadableAreas: statistics.unreadableAreas,
+      sourceUnreadableBytes: statistics.sourceUnreadableBytes,
       elapsedMs,
     });
   }
@@ -183,14 +186,15 @@ export class Report {
   }
 
   /** Areas of the source that could not be read, under which the destination was left alone. */
-  unreadable(areas: readonly ByteRange[]): void {
+  unreadable({ unreadable, kept }: Statistics): void {
+    this.#listUnreadable(unreadable, false, "the destination was left as it was");
+    this.#listUnreadable(kept, true, "the destination has what was read there before, which may be older");
+  }
+
+  #listUnreadable(areas: readonly ByteRange[], rescued: boolean, there: string): void {
     for (const [i, { offset, length }] of areas.entries()) {
-      if (i < LISTED) {
-        this.#output.log.warn(
-          `Unreadable: ${length} bytes at offset ${offset} of the source; the destination was left as it was`,
-        );
-      }
-      this.#event("unreadable", { offset, length });
+      if (i < LISTED) this.#output.log.warn(`Unreadable: ${length} bytes at offset ${offset} of the source; ${there}`);
+      this.#event("unreadable", { offset, length, rescued });
     }
     if (areas.length > LISTED)
       this.#output.log.warn(`Unreadable: ${areas.length - LISTED} more areas; --mapfile FILE lists them all`);
@@ -246,6 +250,8 @@ export class Report {
       bytesBootstrapped,
       leavesWritten: statistics?.leavesWritten ?? 0,
       sourceUnreadableBytes: statistics?.sourceUnreadableBytes ?? 0,
+      bytesKept: statistics?.bytesKept ?? 0,
+      bytesBelieved: statistics?.bytesBelieved ?? 0,
       sourceFingerprint: statistics?.sourceFingerprint ?? null,
       destinationFingerprint: statistics?.destinationFingerprint ?? null,
       verified: statistics?.verified !== undefined,

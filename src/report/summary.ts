@@ -62,16 +62,17 @@ export function stoppedLine(
 }
 
 function syncResult(statistics: Statistics, isLonger: boolean): string {
-  const { sizeBytes, sourceUnreadableBytes, rescuedBytes, blocksDiffering, blocksTotal, bytesWritten } = statistics;
+  const { sizeBytes, sourceUnreadableBytes, blocksDiffering, blocksTotal, bytesWritten } = statistics;
   const equal =
     sourceUnreadableBytes === 0
       ? isLonger
         ? `the destination is equal in its first ${formatBytes(sizeBytes)}`
         : `${formatBytes(sizeBytes)} equal`
       : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
-  const rescued =
-    rescuedBytes === 0 ? "" : `, ${rescuedBytes} unreadable bytes of it as the map says they were rescued`;
-  return `${equal}${rescued}, ${blocksDiffering} of ${blocksTotal} blocks differed, ${formatBytes(bytesWritten)} written`;
+  const { bytesKept, bytesBelieved } = statistics;
+  const kept = bytesKept === 0 ? "" : `, of which the destination has ${bytesKept} as they were read before`;
+  const believed = bytesBelieved === 0 ? "" : `, ${formatBytes(bytesBelieved)} not read again as the map has them`;
+  return `${equal}${kept}${believed}, ${blocksDiffering} of ${blocksTotal} blocks differed, ${formatBytes(bytesWritten)} written`;
 }
 
 function readText({ statistics, elapsedMs }: Finished): string {

@@ -29,7 +29,7 @@ export type Verdict =
       readonly destinationPrint: bigint | undefined;
     }
   /** The source cannot be read there, wholly or in part. */
-  | { readonly kind: "unreadable"; readonly index: number };
+  | { readonly kind: "unreadable"; readonly first: number; readonly count: number };
 
 export type Comparison = AsyncIterable<Verdict>;
 
@@ -150,11 +150,11 @@ export async function* compareHashes(
 }
 
 function* unreadablePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict> {
+  if (pair.source.kind === "unreadable") {
+    yield { kind: "unreadable", first: pair.first, count: pair.count };
+    return;
+  }
   for (let index = pair.first; index < pair.first + pair.count; index++) {
-    if (pair.source.kind === "unreadable") {
-      yield { kind: "unreadable", index };
-      continue;
-    }
     const sourcePrint = printOf(hashAt(pair.source, index, zeroHash));
     yield { kind: "differ", index, destination: "unreadable", sourcePrint, destinationPrint: undefined };
   }

@@ -1,14 +1,15 @@
 /** Makes single blocks of the destination equal to the source, many at once. */
 import { notHeld, ReadError } from "../errors.ts";
 import {
-  addSectors,
   type BlockLayout,
+  type BlockRange,
   countLeaves,
   emptySectorSet,
   equalBytes,
   LEAF_SIZE,
   leafCount,
   otherSectors,
+  type SectorSet,
   sectorRuns,
 } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
@@ -17,8 +18,9 @@ import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
-import { addRange, type ByteRange, without } from "./ranges.ts";
+import { RangeSet, totalLength } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
+import type { Rescue } from "./rescue.ts";
 import type { LaneStatistics } from "./statistics.ts";
 import { Window } from "./window.ts";
 
@@ -35,20 +37,10 @@ interface Ends {
   readonly destination: Endpoint;
 }
 
-/** What to do about a source that cannot be read in places: go on, and leave the destination alone there. */
-export interface SkipOptions {
-  /** Times that a bad sector is tried again. */
-  readonly retries: number;
-  /** Areas that are known to be bad and not to be tried, in ascending order. */
-  readonly known: readonly ByteRange[];
-  /** Areas that the destination has already, by whatever means, if they cannot be read now. */
-  readonly rescued: readonly ByteRange[];
-}
-
 export interface CopyOptions {
   readonly dryRun: boolean;
   /** undefined: a source that cannot be read ends the run. */
-  readonly skip: SkipOptions | undefined;
+  readonly rescue: Rescue | undefined;
   /** Is told what each differing block holds in the source, which is what it then holds in the destination. */
   readonly record: BlockRecord;
   /** Is told what differed. */
@@ -61,13 +53,13 @@ export class Copier {
   readonly #layout: BlockLayout;
   readonly #statistics: LaneStatistics;
   readonly #dryRun: boolean;
-  readonly #skip: SkipOptions | undefined;
+  readonly #rescue: Rescue | undefined;
   readonly #record: BlockRecord;
   readonly #changes: Changes | undefined;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
-  readonly #deferred: number[] = [];
+  readonly #deferred = new RangeSet();
   #failure: { readonly cause: unknown } | undefined;
   /** Rejects at the first failure of any block. */
   readonly #broken = Promise.withResolvers<never>();
@@ -76,14 +68,14 @@ export class Copier {
     { source, destination }: Ends,
     layout: BlockLayout,
     statistics: LaneStatistics,
-    { dryRun, skip, record, changes }: CopyOptions,
+    { dryRun, rescue, record, changes }: CopyOptions,
   ) {
     this.#source = source;
     this.#destination = destination;
     this.#layout = layout;
     this.#statistics = statistics;
     this.#dryRun = dryRun;
-    this.#skip = skip;
+    this.#rescue = rescue;
     this.#record = record;
     this.#changes = changes;
     this.#broken.promise.catch(() => undefined);
@@ -117,16 +109,28 @@ export class Copier {
     this.#inFlight.set(block.index, work);
   }
 
-  /** Leaves a block that cannot be read as a whole for the end, when all that can be read is safe. */
-  defer(index: number): void {
-    this.#deferred.push(index);
+  /** Leaves blocks that cannot be read as a whole for the end, when all that can be read is safe. */
+  defer({ first, count }: BlockRange): void {
+    const offset = this.#layout.offsetOf(first);
+    const last = first + count - 1;
+    const range = { offset, length: this.#layout.offsetOf(last) + this.#layout.lengthOf(last) - offset };
+    this.#deferred.add(range);
+    this.#rescue?.failed(range);
+    this.#statistics.blocksDeferred += count;
   }
 
   /** Waits for every started block, then salvages those that were left. @throws the first failure of any block. */
   async finish(): Promise<void> {
     // The others may be thousands.
     await Promise.race([Promise.all(this.#inFlight.values()), this.#broken.promise]);
-    for (const index of this.#deferred.sort((a, b) => a - b)) await this.#salvage(index);
+    for (const { offset, length } of this.#deferred.all()) {
+      const first = offset / this.#layout.blockSize;
+      const count = Math.ceil(length / this.#layout.blockSize);
+      for (let index = first; index < first + count; index++) {
+        await this.#salvage(index);
+        this.#statistics.blocksDeferred--;
+      }
+    }
   }
 
   async #copy(block: Differing): Promise<void> {
@@ -134,14 +138,14 @@ export class Copier {
     if (this.#dryRun && block.destination !== "zero") {
       await this.#noteUnread(index);
       if (block.sourcePrint === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
-      this.#record.set(index, block.sourcePrint);
+      this.#note(index, block.sourcePrint);
       this.#statistics.blocksDiffering++;
       return;
     }
     const filter = await this.#filter(block);
     const data = await this.#read(index, filter);
     if (data === undefined) {
-      this.defer(index);
+      this.defer({ first: index, count: 1 });
       return;
     }
     if (this.#failure !== undefined) {
@@ -155,21 +159,27 @@ export class Copier {
     if (filter.kind === "differing") this.#policy.observe(touched, leaves);
     if (touched === 0 && filter.kind === "nonzero") {
       data.release();
-      this.#record.set(index, print);
+      this.#note(index, print);
       this.#statistics.blocksMatching++;
       this.#statistics.blocksZero++;
       return;
     }
     if (this.#dryRun) {
-      this.#record.set(index, print);
+      this.#note(index, print);
       this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
       data.release();
       this.#statistics.blocksDiffering++;
       return;
     }
     if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
-    this.#record.set(index, (await this.#write(index, data)) ? print : await this.#copyAgain(index));
+    this.#note(index, (await this.#write(index, data)) ? print : await this.#copyAgain(index));
     this.#statistics.blocksDiffering++;
+  }
+
+  /** A block whose print the destination has now, or would have without a dry run. */
+  #note(index: number, print: bigint): void {
+    this.#record.set(index, print);
+    this.#rescue?.done({ offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) });
   }
 
   /** Notes a differing block of a dry run; by leaves, which have to be asked for, only for those who want that. */
@@ -193,7 +203,7 @@ export class Copier {
     try {
       return await this.#source.read(index, filter);
     } catch (error) {
-      if (this.#skip !== undefined && error instanceof ReadError) return undefined;
+      if (this.#rescue !== undefined && error instanceof ReadError) return undefined;
       throw error;
     }
   }
@@ -223,38 +233,47 @@ export class Copier {
 
   /** Copies what can be read of a block, sector by sector, and leaves the destination alone under the rest. */
   async #salvage(index: number): Promise<void> {
-    if (this.#skip === undefined) throw new RangeError("Nothing is salvaged unless asked for");
-    const offset = this.#layout.offsetOf(index);
-    const length = this.#layout.lengthOf(index);
-    const known = emptySectorSet(length);
-    for (const range of this.#skip.known) {
-      const start = Math.max(range.offset - offset, 0);
-      const end = Math.min(range.offset + range.length - offset, length);
-      if (start < end) addSectors(known, { offset: start, length: end - start });
-    }
-    const salvage = await this.#source.salvage(index, known, this.#skip.retries);
-    const missing = otherSectors(salvage.sectors, length);
-    this.#record.salvaged(index, missing);
-    const runs = sectorRuns(missing, length).map((run) => ({ offset: offset + run.offset, length: run.length }));
-    for (const run of runs) {
-      const bad = without([run], this.#skip.rescued);
-      for (const part of bad) {
-        addRange(this.#statistics.unreadable, part);
-        this.#changes?.add("unreadable", part);
-      }
-      this.#statistics.rescuedBytes += run.length - bad.reduce((sum, part) => sum + part.length, 0);
+    const rescue = this.#rescue;
+    if (rescue === undefined) throw new RangeError("Nothing is salvaged unless asked for");
+    const block = { offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) };
+    const { offset, length } = block;
+    const missingOf = ({ sectors }: Salvage) =>
+      [...sectorRuns(otherSectors(sectors, length), length)].map((run) => ({ ...run, offset: offset + run.offset }));
+    let believes = rescue.believes;
+    let salvage = await this.#readSectors(index, rescue.untried(block, believes), rescue.retries);
+    if (believes && rescue.notHeld(block, missingOf(salvage)).length === 0) {
+      // Nothing is bad here any more, so all of it can be compared.
+      believes = false;
+      salvage = await this.#readSectors(index, rescue.untried(block, false), rescue.retries);
     }
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
+    const missing = missingOf(salvage);
+    this.#record.salvaged(index, missing);
+    const { bad, kept, believed } = rescue.salvaged(block, missing, believes);
+    for (const range of bad) this.#statistics.unreadable.add(range);
+    for (const range of kept) this.#statistics.kept.add(range);
+    for (const range of [...bad, ...kept]) this.#changes?.add("unreadable", range);
+    this.#statistics.bytesBelieved += totalLength(believed);
     this.#statistics.bytesWritten += written;
     this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
     if (this.#dryRun ? await this.#holdsSalvaged(index, salvage) : written === 0) {
-      this.#statistics.blocksMatching++;
+      if (bad.length + kept.length > 0) this.#statistics.blocksUnreadable++;
+      else if (believed.length > 0) this.#statistics.blocksBelieved++;
+      else this.#statistics.blocksMatching++;
       return;
     }
     this.#statistics.blocksDiffering++;
     // Which of them differed is not known here.
     for (const run of sectorRuns(salvage.sectors, length))
       this.#changes?.add("differ", { offset: offset + run.offset, length: run.length });
+  }
+
+  /** What can be read of the source's block; nobody is asked when nothing is to be tried. */
+  async #readSectors(index: number, untried: SectorSet, retries: number): Promise<Salvage> {
+    const length = this.#layout.lengthOf(index);
+    const [first] = sectorRuns(otherSectors(untried, length), length);
+    if (first === undefined) return { sectors: emptySectorSet(length), bytes: new Uint8Array() };
+    return await this.#source.salvage(index, untried, retries);
   }
 
   /** Whether the destination, which a dry run leaves as it is, has the salvaged sectors already. */

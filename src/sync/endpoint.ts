@@ -171,6 +171,9 @@ export interface Endpoint {
    */
   confirmUnchanged(): Promise<void>;
 
+  /** Makes durable what was written so far; the run goes on. @throws {IoError} finally, as flush(). */
+  checkpoint(): Promise<void>;
+
   /**
    * Makes everything written durable, then does what confirmUnchanged() does.
    * @throws {IoError} finally: a failed flush is never tried again. {VerificationError}

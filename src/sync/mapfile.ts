@@ -8,7 +8,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { addRange, type ByteRange, without } from "./ranges.ts";
+import { addRange, type ByteRange } from "./ranges.ts";
 
 /** "+" was read, "-" is bad, and "?", "*" and "/" are still to be tried in ddrescue's different ways. */
 export type Status = "+" | "-" | "?" | "*" | "/";
@@ -16,8 +16,6 @@ export type Status = "+" | "-" | "?" | "*" | "/";
 export interface MapArea extends ByteRange {
   readonly status: Status;
 }
-
-const STATUSES: readonly Status[] = ["+", "-", "?", "*", "/"];
 
 /** What ddrescue keeps of a line. */
 const MAX_LINE_LENGTH = 127;
@@ -145,26 +143,6 @@ export function areasWith(map: readonly MapArea[], ...statuses: readonly Status[
   const ranges: ByteRange[] = [];
   for (const area of map) if (statuses.includes(area.status)) addRange(ranges, area);
   return ranges;
-}
-
-/**
- * What is known of a source at the end of a run that found `bad` areas: all else was read if the run was `complete`, and is
- * as it was in the `old` map if not.
- */
-export function mapAfter(
-  sizeBytes: number,
-  bad: readonly ByteRange[],
-  old: readonly MapArea[],
-  complete: boolean,
-): MapArea[] {
-  const all = [{ offset: 0, length: sizeBytes }];
-  if (complete)
-    return mergedMap([
-      [bad, "-"],
-      [without(all, bad), "+"],
-    ]);
-  const kept = STATUSES.map((status) => [without(areasWith(old, status), bad), status] as const);
-  return mergedMap([[bad, "-"], ...kept, [without(without(all, bad), old), "?"]]);
 }
 
 /** Lists of areas, each with its status, as one map; they must not overlap. */

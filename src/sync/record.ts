@@ -2,8 +2,9 @@
  * What the blocks hold that both sides were made to agree on: their fingerprint, and where it is kept for each block, so that a
  * verification can tell who changed.
  */
-import type { BlockLayout, SectorSet } from "./blocks.ts";
+import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
 import { Fingerprint, printOf } from "./fingerprint.ts";
+import { type ByteRange, RangeSet } from "./ranges.ts";
 
 /** Blocks that are remembered together; a part of a sparse image without data takes no memory. */
 const CHUNK = 4096;
@@ -13,10 +14,16 @@ export class BlockRecord {
   readonly #zero: bigint;
   /** Undefined where only the fingerprint is wanted. */
   readonly #chunks: Map<number, BigUint64Array> | undefined;
-  readonly #salvaged = new Map<number, SectorSet>();
+  readonly #layout: BlockLayout;
+  /** Blocks of which nothing is known as a whole: copied in part, or not read. */
+  readonly #salvaged = new RangeSet();
+  readonly #believed = new RangeSet();
+  /** What is missing in the salvaged ones. */
+  readonly #missing = new RangeSet();
 
   /** `zeroHash` is that of a zero block of full length. With `keep`, 8 bytes a block with data, holds() can be asked. */
   constructor(layout: BlockLayout, zeroHash: Uint8Array, { keep }: { readonly keep: boolean }) {
+    this.#layout = layout;
     this.#fingerprint = new Fingerprint(layout, zeroHash);
     this.#zero = printOf(zeroHash);
     if (keep) this.#chunks = new Map();
@@ -45,21 +52,44 @@ export class BlockRecord {
     this.#chunks.set(number, chunk);
   }
 
-  /** Notes a block that was copied in part, without its sectors `missing`: nothing is known of it as a whole. */
-  salvaged(index: number, missing: SectorSet): void {
+  /** Notes a block that was copied in part, without the ranges `missing` of the source: nothing is known of it as a whole. */
+  salvaged(index: number, missing: readonly ByteRange[]): void {
     this.set(index, this.#zero);
-    this.#salvaged.set(index, missing);
+    this.#salvaged.add(this.#placeOf(index));
+    for (const range of missing) this.#missing.add(range);
   }
 
-  /** What is missing of a block that was copied in part. */
+  /** Notes blocks that were read on neither side. */
+  believed({ first, count }: BlockRange): void {
+    this.setEach(first, count, undefined);
+    const { offset } = this.#placeOf(first);
+    const last = this.#placeOf(first + count - 1);
+    this.#believed.add({ offset, length: last.offset + last.length - offset });
+  }
+
+  #placeOf(index: number): ByteRange {
+    return { offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) };
+  }
+
+  /** What is missing of a block that was copied in part; undefined for any other block. */
   missingOf(index: number): SectorSet | undefined {
-    return this.#salvaged.get(index);
+    const place = this.#placeOf(index);
+    if (this.#salvaged.partsIn(place).length === 0) return undefined;
+    const set = emptySectorSet(place.length);
+    for (const { offset, length } of this.#missing.partsIn(place))
+      addSectors(set, { offset: offset - place.offset, length });
+    return set;
   }
 
-  /** See Fingerprint.value; undefined when a block was salvaged. @throws {RangeError} unless every block was noted. */
+  /** Whether a block was read on neither side. */
+  isBelieved(index: number): boolean {
+    return this.#believed.partsIn(this.#placeOf(index)).length > 0;
+  }
+
+  /** See Fingerprint.value; undefined when a block was salvaged or believed. @throws {RangeError} unless every block was noted. */
   get fingerprint(): string | undefined {
     const { value } = this.#fingerprint;
-    return this.#salvaged.size > 0 ? undefined : value;
+    return this.#salvaged.length + this.#believed.length > 0 ? undefined : value;
   }
 
   /** Whether a block still has the print that it was noted with. */

@@ -1,7 +1,7 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
 import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
 import type { CacheBypass } from "./endpoint.ts";
-import { addRange, type ByteRange } from "./ranges.ts";
+import { type ByteRange, joined, RangeSet } from "./ranges.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {
@@ -14,10 +14,18 @@ export class LaneStatistics {
   bytesWritten = 0;
   /** Blocks whose source was seen to change between comparing and copying. */
   blocksChanged = 0;
-  /** What could not be read of the source, in ascending order. */
-  readonly unreadable: ByteRange[] = [];
-  /** What could not be read either, but is in the destination already, as a map says. */
-  rescuedBytes = 0;
+  /** Blocks that were read sector by sector, of which some are missing, and all others were there already. */
+  blocksUnreadable = 0;
+  /** Blocks that cannot be read as a whole, and are left for the end. */
+  blocksDeferred = 0;
+  /** Blocks that were not read, since a map says that the destination has them. */
+  blocksBelieved = 0;
+  /** Bytes that were not read for that reason, in those blocks and in others. */
+  bytesBelieved = 0;
+  /** What could not be read of the source. */
+  readonly unreadable = new RangeSet();
+  /** What could not be read either, but was read before: the destination has what it then was. */
+  readonly kept = new RangeSet();
   /** Blocks that were read again at the end. */
   blocksVerified = 0;
 
@@ -26,7 +34,7 @@ export class LaneStatistics {
   }
 
   get blocksDone(): number {
-    return this.blocksMatching + this.blocksDiffering;
+    return this.blocksMatching + this.blocksDiffering + this.blocksUnreadable + this.blocksBelieved;
   }
 }
 
@@ -90,19 +98,40 @@ export class Statistics {
     return this.#sum((lane) => lane.bytesWritten);
   }
 
+  get blocksUnreadable(): number {
+    return this.#sum((lane) => lane.blocksUnreadable);
+  }
+
+  get blocksDeferred(): number {
+    return this.#sum((lane) => lane.blocksDeferred);
+  }
+
+  get bytesBelieved(): number {
+    return this.#sum((lane) => lane.bytesBelieved);
+  }
+
   /** What could not be read of the source, in ascending order. */
   get unreadable(): ByteRange[] {
-    const ranges: ByteRange[] = [];
-    for (const range of this.lanes.flatMap((lane) => lane.unreadable)) addRange(ranges, range);
-    return ranges;
+    return joined(this.lanes.flatMap((lane) => lane.unreadable.all()));
   }
 
-  get rescuedBytes(): number {
-    return this.#sum((lane) => lane.rescuedBytes);
+  /** What could not be read either, but was read before: the destination has what it then was. In ascending order. */
+  get kept(): ByteRange[] {
+    return joined(this.lanes.flatMap((lane) => lane.kept.all()));
   }
 
+  /** Areas that cannot be read, those of which the destination has something older among them; one across lanes counts twice. */
+  get unreadableAreas(): number {
+    return this.#sum((lane) => lane.unreadable.count + lane.kept.count);
+  }
+
+  /** Bytes in them. */
   get sourceUnreadableBytes(): number {
-    return this.#sum((lane) => lane.unreadable.reduce((sum, { length }) => sum + length, 0));
+    return this.#sum((lane) => lane.unreadable.length + lane.kept.length);
+  }
+
+  get bytesKept(): number {
+    return this.#sum((lane) => lane.kept.length);
   }
 
   get blocksChanged(): number {

@@ -4,40 +4,16 @@
  */
 
 import { sourceChanged } from "../errors.ts";
-import { scanAhead } from "./ahead.ts";
 import { BlockLayout } from "./blocks.ts";
-import type { Changes } from "./changes.ts";
-import { type Compare, compareWithNothing } from "./compare.ts";
-import { Copier, type SkipOptions } from "./copy.ts";
-import type { CacheBypass, Description, Endpoint } from "./endpoint.ts";
+import { compareWithNothing } from "./compare.ts";
+import type { CacheBypass, Description } from "./endpoint.ts";
 import { checkHashes, checkSame, type Identities } from "./pair.ts";
 import { BlockRecord } from "./record.ts";
-import type { LaneStatistics, Statistics } from "./statistics.ts";
+import { copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
+import type { Statistics } from "./statistics.ts";
 import { checkFindings, verifyRange } from "./verify.ts";
 
-/** One way between the two sides: an endpoint at either end, and how to tell their blocks apart. */
-export interface Lane {
-  readonly source: Endpoint;
-  readonly destination: Endpoint;
-  readonly compare: Compare;
-}
-
-export interface SyncOptions {
-  readonly blockSize: number;
-  /** Cut a regular-file destination that is larger than the source. */
-  readonly exact: boolean;
-  readonly dryRun: boolean;
-  /** Rest after each block that was read, in each lane. */
-  readonly pauseMs: number;
-  /** What to do about a source that cannot be read in places; undefined to stop. */
-  readonly skip: SkipOptions | undefined;
-  /** Read both sides again at the end. */
-  readonly verify: boolean;
-  /** Is told where the two sides differed; undefined when nobody wants to know. */
-  readonly changes: Changes | undefined;
-  /** Called when that begins. */
-  readonly onVerify: () => void;
-}
+export type { Lane, SyncOptions } from "./share.ts";
 
 export function layoutOf(source: Description, blockSize: number): BlockLayout {
   return new BlockLayout(source.sizeBytes, blockSize);
@@ -60,6 +36,7 @@ export async function synchronize(
   // The scans are asked for right behind, which spares a round trip.
   const preparing = prepareLane(first, layout, options);
   const lanes: [Lane, ...Lane[]] = [first];
+  const shares: Share[] = [];
   const record = new BlockRecord(layout, first.source.description.zeroHash, { keep: options.verify });
   const { blank } = first.destination.description;
   await Promise.all([
@@ -75,9 +52,11 @@ export async function synchronize(
         checkSame(identities, await prepareLane(lane, layout, options));
       }
       const compare = blank ? compareWithNothing : lane.compare;
-      await copyShare({ ...lane, compare }, layout, options, share, record);
+      shares[number] = new Share({ ...lane, compare }, layout, options, share, record);
+      await shares[number].copyFirst();
     }),
   ]);
+  if (options.rescue !== undefined) await copyLater(shares, options.rescue, statistics, options.onDisbelief);
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   if (!options.dryRun) statistics.phase = "flushing";
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
@@ -134,59 +113,9 @@ async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions
   return { source, destination };
 }
 
-/** What a lane's blocks need, in ascending order. */
-async function copyShare(
-  lane: Lane,
-  layout: BlockLayout,
-  options: SyncOptions,
-  share: LaneStatistics,
-  record: BlockRecord,
-): Promise<void> {
-  const { source, destination } = lane;
-  const { dryRun, skip, changes } = options;
-  const copier = new Copier(lane, layout, share, { dryRun, skip, record, changes });
-  const tolerant = { source: skip !== undefined, destination: !dryRun };
-  const ahead = scanAhead(layout.blockSize, options.pauseMs);
-  let position = share.range.first;
-  const advance = () => {
-    const done = Math.min(copier.lowest ?? position, position);
-    source.advance(done);
-    destination.advance(done);
-  };
-  for await (const verdict of lane.compare(source, destination, share.range, { tolerant, ahead })) {
-    if (verdict.kind === "match") {
-      share.blocksMatching += verdict.count;
-      if (verdict.zero) share.blocksZero += verdict.count;
-      record.setEach(verdict.first, verdict.count, verdict.prints);
-      position = verdict.first + verdict.count;
-    } else if (verdict.kind === "unreadable") {
-      copier.defer(verdict.index);
-      position = verdict.index + 1;
-    } else {
-      await copier.start(verdict, advance);
-      position = verdict.index + 1;
-    }
-    advance();
-    copier.check();
-    // Holes were not read, so nothing has to recover from it.
-    if (options.pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) {
-      await rest(verdict.kind === "match" ? verdict.count : 1, options.pauseMs);
-    }
-  }
-  await copier.finish();
-  advance();
-}
-
 /** Asks all ends what they have read so far. */
 export async function countReads(lanes: readonly Lane[], statistics: Statistics): Promise<void> {
   const ends = lanes.flatMap((lane) => [lane.source, lane.destination]);
   const counters = await Promise.all(ends.map((end) => end.counters()));
   statistics.bytesRead = counters.reduce((total, { bytesRead }) => total + bytesRead, 0);
-}
-
-/** setTimeout() takes 31 bits. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-
-function rest(blocks: number, pauseMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.min(MAX_TIMEOUT_MS, blocks * pauseMs)));
 }

@@ -86,6 +86,11 @@ function checkBlock(
   const here = pair.source.kind === "unreadable" ? undefined : hashAt(pair.source, index, zeroHash);
   if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
   const place = placeOf(layout, index);
+  if (record.isBelieved(index)) {
+    // A map says that it was read before. A source that cannot be read there says nothing against it.
+    if (here !== undefined || there === undefined) addRange(findings.wrong, place);
+    return;
+  }
   const sourceHolds = here !== undefined && record.holds(index, here);
   if (here !== undefined && !sourceHolds) addRange(findings.changed, place);
   // Prints can be forged: of two that differ one is wrong, even if both have the print that was noted.

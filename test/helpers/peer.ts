@@ -19,6 +19,7 @@ export const Type = {
   salvage: 12,
   patch: 13,
   bypass: 14,
+  checkpoint: 15,
   opened: 32,
   run: 33,
   leaves: 34,

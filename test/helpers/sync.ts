@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { compareBytes } from "../../src/local/bytes.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { type Compare, compareHashes } from "../../src/sync/compare.ts";
-import type { SkipOptions } from "../../src/sync/copy.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { checkPair } from "../../src/sync/pair.ts";
+import type { Rescue } from "../../src/sync/rescue.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
 import { type Lane, layoutOf, type SyncOptions, synchronize } from "../../src/sync/sync.ts";
 import { type OpenEndpoint, openLocal, openRemote } from "./endpoints.ts";
@@ -36,10 +36,11 @@ export const OPTIONS: SyncOptions = {
   exact: false,
   dryRun: false,
   pauseMs: 0,
-  skip: undefined,
+  rescue: undefined,
   verify: false,
   changes: undefined,
   onVerify: () => undefined,
+  onDisbelief: () => undefined,
 };
 
 /** For runs of one lane. */
@@ -63,7 +64,7 @@ export async function syncFiles(
     readonly dryRun?: boolean;
     readonly lanes?: number;
     readonly verify?: boolean;
-    readonly skip?: SkipOptions;
+    readonly rescue?: Rescue;
   },
 ): Promise<SyncResult> {
   const { blockSize, exact = false, dryRun = false } = options;
@@ -83,7 +84,7 @@ export async function syncFiles(
     const statistics = new Statistics(layoutOf(from, blockSize), options.lanes ?? 1);
     await synchronize(
       first,
-      { ...OPTIONS, blockSize, exact, dryRun, verify: options.verify ?? false, skip: options.skip },
+      { ...OPTIONS, blockSize, exact, dryRun, verify: options.verify ?? false, rescue: options.rescue },
       statistics,
       openLane,
     );
@@ -106,6 +107,7 @@ export function altered(endpoint: Endpoint, calls: Partial<Endpoint>): Endpoint 
     advance: (index) => endpoint.advance(index),
     counters: () => endpoint.counters(),
     confirmUnchanged: () => endpoint.confirmUnchanged(),
+    checkpoint: () => endpoint.checkpoint(),
     flush: () => endpoint.flush(),
     salvage: (...args) => endpoint.salvage(...args),
     patch: (...args) => endpoint.patch(...args),

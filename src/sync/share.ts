@@ -1,0 +1,151 @@
+/** What a lane's blocks need: in which order they are compared, copied, read sector by sector, or believed. */
+import { scanAhead } from "./ahead.ts";
+import type { BlockLayout, BlockRange } from "./blocks.ts";
+import type { Changes } from "./changes.ts";
+import type { Compare, Verdict } from "./compare.ts";
+import { Copier } from "./copy.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { BlockRecord } from "./record.ts";
+import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
+import type { LaneStatistics, Statistics } from "./statistics.ts";
+
+/** One way between the two sides: an endpoint at either end, and how to tell their blocks apart. */
+export interface Lane {
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+  readonly compare: Compare;
+}
+
+export interface SyncOptions {
+  readonly blockSize: number;
+  /** Cut a regular-file destination that is larger than the source. */
+  readonly exact: boolean;
+  readonly dryRun: boolean;
+  /** Rest after each block that was read, in each lane. */
+  readonly pauseMs: number;
+  /** What is known of a source that cannot be read in places; undefined to stop at the first of them. */
+  readonly rescue: Rescue | undefined;
+  /** Read both sides again at the end. */
+  readonly verify: boolean;
+  /** Is told where the two sides differed; undefined when nobody wants to know. */
+  readonly changes: Changes | undefined;
+  /** Called when that begins. */
+  readonly onVerify: () => void;
+  /** Called when the destination does not hold what a map says, so that it is not believed. */
+  readonly onDisbelief: () => void;
+}
+
+export class Share {
+  readonly #lane: Lane;
+  readonly #layout: BlockLayout;
+  readonly #options: SyncOptions;
+  readonly #statistics: LaneStatistics;
+  readonly #record: BlockRecord;
+  readonly #plan: Plan;
+
+  constructor(lane: Lane, layout: BlockLayout, options: SyncOptions, statistics: LaneStatistics, record: BlockRecord) {
+    this.#lane = lane;
+    this.#layout = layout;
+    this.#options = options;
+    this.#statistics = statistics;
+    this.#record = record;
+    const everything = { compare: [statistics.range], salvage: [], later: [] };
+    this.#plan = options.rescue?.plan(layout, statistics.range) ?? everything;
+  }
+
+  /** Blocks that the destination holds as a whole, by what a map says, and that were not looked at yet. */
+  get later(): readonly BlockRange[] {
+    return this.#plan.later;
+  }
+
+  /** All but those, and what is bad last. */
+  async copyFirst(): Promise<void> {
+    await this.copy(this.#plan.compare, this.#plan.salvage);
+  }
+
+  /** Makes the blocks equal that are in the ranges, in ascending order, and then those in which something is known to be bad. */
+  async copy(ranges: readonly BlockRange[], bad: readonly BlockRange[]): Promise<void> {
+    const { source, destination, compare } = this.#lane;
+    const { dryRun, rescue, changes, pauseMs } = this.#options;
+    const record = this.#record;
+    const copier = new Copier(this.#lane, this.#layout, this.#statistics, { dryRun, rescue, record, changes });
+    for (const range of bad) copier.defer(range);
+    const tolerant = { source: rescue !== undefined, destination: !dryRun };
+    const ahead = scanAhead(this.#layout.blockSize, pauseMs);
+    let position = ranges[0]?.first ?? 0;
+    const advance = () => {
+      const done = Math.min(copier.lowest ?? position, position);
+      source.advance(done);
+      destination.advance(done);
+    };
+    for (const range of ranges) {
+      for await (const verdict of compare(source, destination, range, { tolerant, ahead })) {
+        if (verdict.kind === "match") this.#match(verdict);
+        else if (verdict.kind === "unreadable") copier.defer(verdict);
+        else await copier.start(verdict, advance);
+        position = verdict.kind === "differ" ? verdict.index + 1 : verdict.first + verdict.count;
+        advance();
+        copier.check();
+        // Holes were not read, so nothing has to recover from it.
+        if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero))
+          await rest(verdict.kind === "differ" ? 1 : verdict.count, pauseMs);
+      }
+    }
+    await copier.finish();
+    advance();
+  }
+
+  #match({ first, count, zero, prints }: Extract<Verdict, { kind: "match" }>): void {
+    this.#statistics.blocksMatching += count;
+    if (zero) this.#statistics.blocksZero += count;
+    this.#record.setEach(first, count, prints);
+    this.#options.rescue?.done(this.#placeOf({ first, count }));
+  }
+
+  /** Takes it that the destination holds the blocks, and reads them on neither side. */
+  believe(ranges: readonly BlockRange[]): void {
+    for (const range of ranges) {
+      this.#record.believed(range);
+      this.#statistics.blocksBelieved += range.count;
+      this.#statistics.bytesBelieved += this.#placeOf(range).length;
+    }
+  }
+
+  #placeOf({ first, count }: BlockRange): { readonly offset: number; readonly length: number } {
+    const [offset, last] = [this.#layout.offsetOf(first), first + count - 1];
+    return { offset, length: this.#layout.offsetOf(last) + this.#layout.lengthOf(last) - offset };
+  }
+}
+
+/** What an earlier run's map says that the destination holds: see rescue.ts for when that is believed. */
+export async function copyLater(
+  shares: readonly Share[],
+  rescue: Rescue,
+  statistics: Statistics,
+  onDisbelief: () => void,
+): Promise<void> {
+  const parts = shares.map((share) => ({ share, ...samplesOf(share.later) }));
+  if (parts.every(({ samples }) => samples.length === 0)) return;
+  let believes = statistics.unreadableAreas > 0;
+  if (believes) {
+    const before = statistics.blocksDiffering;
+    await Promise.all(parts.map(({ share, samples }) => share.copy(samples, [])));
+    believes = statistics.blocksDiffering === before;
+    if (!believes) onDisbelief();
+  } else {
+    for (const part of parts) part.others = [...part.share.later];
+  }
+  if (believes) {
+    for (const { share, others } of parts) share.believe(others);
+    return;
+  }
+  rescue.believeNothing();
+  await Promise.all(parts.map(({ share, others }) => share.copy(others, [])));
+}
+
+/** setTimeout() takes 31 bits. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+function rest(blocks: number, pauseMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.min(MAX_TIMEOUT_MS, blocks * pauseMs)));
+}
