@@ -36,7 +36,7 @@ async function sh(line: string): Promise<Result> {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, BLOCKSYNC_DEBUG: undefined, B: BINARY, D: dir.path },
+    env: { ...process.env, BLOCKSYNC_DEBUG: undefined, B: BINARY, BUN: process.execPath, D: dir.path },
   });
   const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { exitCode, stdout, stderr };
@@ -201,6 +201,16 @@ test("--json has a name to be read and, where it is not UTF-8, its bytes in base
   expect(map).toMatchObject(names);
   expect(stderr).toContain('"k\\xf6\\u001b[31m\\u202e\\u009b!"');
   for (const one of ["\x1b", "\u202e", "\x9b"]) expect(stdout + stderr).not.toContain(one);
+});
+
+test("the words are the last ones of the command line, whatever stands before them", async () => {
+  const script = `import { wordsGiven } from ${JSON.stringify(path.join(ROOT, "src/given.ts"))};
+    process.stdout.write(JSON.stringify(wordsGiven(process.argv.slice(-3))));`;
+  fs.writeFileSync(dir.file("words.ts"), script);
+  const { stdout } = await sh(
+    `"$BUN" run --silent words.ts ${word("o\xe4")} ${word("k\xf6")} '' ${word("\xf0\x9f\x98.\xff")}`,
+  );
+  expect(JSON.parse(stdout)).toEqual(["k\udcf6", "", "\udcf0\udc9f\udc98.\udcff"]);
 });
 
 test("a word whose bytes cannot be found out is refused", () => {

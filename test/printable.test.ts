@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import fs from "node:fs";
 import { printable } from "../src/name.ts";
+import { createOutput } from "../src/report/output.ts";
 import { BINARY, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
@@ -65,6 +66,21 @@ test.each(PLACES)("a far side's words are shown, and not obeyed: %s", async (_pl
   expect(printable((result.stderr + result.stdout).replaceAll("\n", ""))).toBe(
     (result.stderr + result.stdout).replaceAll("\n", ""),
   );
+});
+
+test("every message is looked at once more on its way out, whatever it was put together from", () => {
+  const { log } = createOutput({ file: dir.file("log"), quiet: false, verbose: true, draws: false });
+  for (const say of [log.info, log.warn, log.debug]) say(`a${EVIL}\n  b`);
+  const lines = fs.readFileSync(dir.file("log"), "utf8").split("\n");
+  expect(lines).toEqual([
+    `a${printable(EVIL)}`,
+    "  b",
+    `blocksync: warning: a${printable(EVIL)}`,
+    "  b",
+    `a${printable(EVIL)}`,
+    "  b",
+    "",
+  ]);
 });
 
 test("a path that clean is told of, and a host, are shown likewise", async () => {
