@@ -79,7 +79,7 @@ test("helpText() lists the options of compare before those that only sync has", 
 
 test("helpText() lists what only serve has after all else", () => {
   const border = LINES.indexOf("Options of serve:");
-  const own = Object.keys(serveOptions).filter((name) => !(name in compareOptions));
+  const own = Object.keys(serveOptions).filter((name) => !(name in syncOptions));
   expect(own).toEqual(["only", "read-only"]);
   for (const name of own) expect(LINES.indexOf(lineOf(name))).toBeGreaterThan(border);
   expect(border).toBeGreaterThan(LINES.indexOf("Options of sync:"));

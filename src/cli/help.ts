@@ -38,7 +38,7 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
 export const OPTION_GROUPS: readonly (readonly [heading: string, options: ArgsDef])[] = [
   ["Options of sync and compare, with their defaults", { ...compareOptions, ...versionOption }],
   ["Options of sync", without(syncOptions, compareOptions)],
-  ["Options of serve", without(serveOptions, compareOptions)],
+  ["Options of serve", without(serveOptions, syncOptions)],
 ];
 
 /** An option as a person reads it. */

@@ -167,9 +167,14 @@ export const cleanOptions = {
 
 export const serveOptions = {
   help: sharedOptions.help,
-  only: { type: "string", valueHint: "PATH", description: "open this path and no other, for a key's forced command" },
+  only: {
+    type: "string",
+    valueHint: "PATH",
+    description: "open this path and no other, for a forced command; the client overrides what --allow says",
+  },
   "read-only": { type: "boolean", description: "with --only: never write to it" },
-  allow: { type: "string", valueHint: "NAME,…", description: "with --only: refusals that the client may override" },
+  /** With --only: what the client may override. */
+  allow: syncOptions.allow,
 } as const satisfies ArgsDef;
 
 /** What each command takes. */
