@@ -226,6 +226,12 @@ test("a limit of the length of files is said as such, here and at the far end, a
   const here = await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] });
   expect(here.stderr).toBe(`blocksync: Cannot make ${JSON.stringify(dir.file("d"))} 200000 ${message}${hint}`);
   expect(here.exitCode).toBe(4);
+  fs.writeFileSync(dir.file("old"), new Uint8Array(200_000));
+  const over = await run(["-q", a, dir.file("old")], { argv0: ["prlimit", "--fsize=100000"] });
+  expect(over.stderr).toMatch(
+    /^blocksync: Cannot write \d+ bytes at offset \d+ of ".*": no file may be that long here \(ulimit -f\)\n/,
+  );
+  expect(over.exitCode).toBe(4);
   fakeSsh(dir.file("rsh"));
   fs.writeFileSync(dir.file("rsh"), '#!/bin/sh\nshift\nexec prlimit --fsize=100000 sh -c "$*"\n');
   const words = ["-q", "-e", JSON.stringify(dir.file("rsh")), "--script", BINARY, a, `h:${dir.file("e")}`];

@@ -1,5 +1,5 @@
 /** Accounts that sshd lets in to nothing, or not at all: what it says is shown, and what to do fits. */
-import { afterAll, beforeAll, expect } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import fs from "node:fs";
 import { run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -97,6 +97,21 @@ for (const { name, shell = "/bin/sh", lines = [], needs = "/", said, hint } of A
     const matching = (text: string | RegExp) => (typeof text === "string" ? text : expect.stringMatching(text));
     expect(await refusal(sshd)).toEqual({ said: matching(said), hint: matching(hint) });
     expect(fs.readdirSync(user.home)).toEqual([]);
+  });
+}
+
+for (const words of [
+  "exec request failed on channel 0",
+  "Hi me! You've successfully authenticated, but GitHub does not provide shell access.",
+  "This account is restricted by rssh.",
+  "fatal: unrecognized command 'sh -c ...'",
+  "Command not found. Use 'help' to get a list of available commands.",
+]) {
+  test(`an account that may run no command of ours is told as such: ${words}`, async () => {
+    fs.writeFileSync(dir.file("rsh"), `#!/bin/sh\necho "${words}" >&2\nexit 1\n`, { mode: 0o755 });
+    const result = await run(["-q", "-e", JSON.stringify(dir.file("rsh")), dir.file("s"), "h:/x"]);
+    expect(result.stderr).toEndWith(`ended with exit status 1: ${words}\nblocksync: hint: ${NO_COMMANDS}\n`);
+    expect(result.exitCode).toBe(5);
   });
 }
 

@@ -22,6 +22,9 @@ const NOISE = /^(Warning: Permanently added |\*\* |\s*remove with:|\s*ssh-keygen
 /** Lines of a command that are repeated in the message. */
 const SAID_LINES = 3;
 
+const NO_COMMANDS =
+  "this account seems to run no commands (sftp only, a login shell such as /bin/false, or a forced command): use another one";
+
 /** ssh's own words (sshconnect.c, readconf.c and strerror of OpenSSH, which does not translate them) and what they ask for. */
 const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   [/Could not resolve hostname/, "check how the name is spelt; ssh looks for it in ~/.ssh/config, /etc/hosts and DNS"],
@@ -46,6 +49,11 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   [
     /service allows sftp connections only/i,
     "this account may use sftp only: blocksync needs one that may run commands, or serve --only as its forced command",
+  ],
+  // ssh's own where the server offers sftp and no commands, and what git, GitHub, rssh, rbash and storage boxes say.
+  [
+    /\b(exec|shell) request failed on channel|does not provide shell access|restricted by rssh|: restricted$|fatal: unrecognized command|Command not found\. Use 'help'/m,
+    NO_COMMANDS,
   ],
   [
     /account is (currently )?not available/i,
@@ -75,9 +83,6 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
     "a library is missing there or too old: install libstdc++, on Alpine with: apk add libstdc++",
   ],
 ];
-
-const NO_COMMANDS =
-  "this account seems to run no commands (sftp only, a login shell such as /bin/false, or a forced command): use another one";
 
 function adviceByStatus(status: number | undefined, script: string | undefined): string | undefined {
   const missing =
