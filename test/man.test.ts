@@ -106,7 +106,10 @@ test("the man page names variables that the program reads, and the directories i
     .map((name) => fs.readFileSync(join(root, "src", name), "utf8"));
   const variables = [...sectionOf("ENVIRONMENT").matchAll(/^\.TP\n(.*)$/gm)].map(([, name = ""]) => name);
   expect(variables).toContain("BLOCKSYNC_REMOTE_DIR");
-  for (const name of variables) expect(sources.filter((text) => text.includes(`env["${name}"]`)).length).toBe(1);
+  const reads = (text: string, name: string) =>
+    [`env["${name}"]`, `variableGiven("${name}")`].some((words) => text.includes(words));
+  for (const name of variables)
+    expect({ name, readers: sources.filter((text) => reads(text, name)).length }).toEqual({ name, readers: 1 });
   const tried = /FAR_DIRECTORIES =\s*'"\$2" (.*?)';/.exec(
     fs.readFileSync(join(root, "src/remote/bootstrap.ts"), "utf8"),
   )?.[1];
