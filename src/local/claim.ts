@@ -64,7 +64,9 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Pictu
   const device = await Device.open(path, label, shares ? "join" : "write");
   try {
     if (device.identity !== identityOf(stat)) throw changed(label);
-    return { device, lock: await RunLock.take(device, picture, options), picture };
+    const lock = await RunLock.take(device, picture, options);
+    await device.forgetStack();
+    return { device, lock, picture };
   } catch (error) {
     await device.close();
     throw error;

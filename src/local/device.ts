@@ -138,7 +138,6 @@ export class Device {
       if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
       if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
         throw sizeless(label);
-      if (mode === "write") await dropCachesOfStack(file);
       return new Device(file, label, kind, state, stat, path, directory);
     } catch (error) {
       await file.close();
@@ -268,6 +267,11 @@ export class Device {
       this.#file.closeDirect();
       return false;
     }
+  }
+
+  /** See dropCachesOfStack(). */
+  async forgetStack(): Promise<void> {
+    await dropCachesOfStack(this.#file);
   }
 
   /**
