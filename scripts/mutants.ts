@@ -7,7 +7,7 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ALL } from "./mutants/all.ts";
-import { type Mutant, mutated, testOf } from "./mutants/mutant.ts";
+import { mutated, testOf } from "./mutants/mutant.ts";
 
 const root = join(import.meta.dir, "..");
 /** A test may take so long before it counts as hanging, which notices a bug too; all of them together much longer. */
@@ -109,7 +109,7 @@ function copySources(): void {
 }
 
 /** What caught it, in words; undefined when nothing did. */
-async function caughtBy({ tests }: Mutant): Promise<string | undefined> {
+async function caughtBy(tests: readonly string[]): Promise<string | undefined> {
   const named = await redAmong(tests);
   if (named !== undefined || !wide) return named;
   await build();
@@ -120,21 +120,26 @@ async function caughtBy({ tests }: Mutant): Promise<string | undefined> {
 async function main(): Promise<number> {
   copySources();
   const chosen = ALL.filter(({ bug, file, from }) => [bug, file, from].some((text) => text.includes(only)));
-  const red = await redAmong(new Set(chosen.flatMap(({ tests }) => tests)));
-  if (red !== undefined) throw new Error(`Nothing can be said while a test is red without any bug: ${red}`);
+  const redAnyway = new Set<string>();
+  for (const test of new Set(chosen.flatMap(({ tests }) => tests))) {
+    const red = await redAmong([test]);
+    if (red === undefined) continue;
+    redAnyway.add(test);
+    process.stdout.write(`Red without any bug, so it says nothing: ${red}\n`);
+  }
   let caught = 0;
   for (const mutant of chosen) {
     const path = join(copy, "src", mutant.file);
     const text = fs.readFileSync(path, "utf8");
     fs.writeFileSync(path, mutated(text, mutant));
-    const by = await caughtBy(mutant);
+    const by = await caughtBy(mutant.tests.filter((test) => !redAnyway.has(test)));
     fs.writeFileSync(path, text);
     if (by !== undefined) caught++;
     process.stdout.write(`${by === undefined ? "SURVIVED" : "caught"}  src/${mutant.file}: ${mutant.bug}\n`);
     if (by !== undefined) process.stdout.write(`        ${by}\n`);
   }
   process.stdout.write(`${caught} of ${chosen.length} caught\n`);
-  return caught === chosen.length ? 0 : 1;
+  return caught === chosen.length && redAnyway.size === 0 ? 0 : 1;
 }
 
 try {

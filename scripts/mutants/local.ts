@@ -110,7 +110,7 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "those who wait for memory are not told that the endpoint is closed",
     file: "local/endpoint.ts",
-    from: "    this.#pool.fail(new IoError(`Cannot use ${quote(this.#options.label)}: it is closed`));\n",
+    from: "    this.#pool.fail(this.#closedFailure);\n",
     to: "",
     tests: ["local.test.ts"],
   },
@@ -330,9 +330,23 @@ export const SALVAGE: readonly Mutant[] = [
   {
     bug: "a salvaged patch is not read back",
     file: "local/salvage.ts",
-    from: "if (parts.length > 0 && (await differing(device, wanted, start)).length > 0) {",
+    from: "if (parts.length > 0 && (await differing(device, wanted, start, room)).length > 0) {",
     to: "if (parts.length < 0) {",
     tests: ["faulty.test.ts: D1.3 what was salvaged is read back"],
+  },
+  {
+    bug: "the buffer of salvaged sectors is kept when salvaging fails",
+    file: "local/salvage.ts",
+    from: "  } catch (error) {\n    release();\n    throw error;\n  }",
+    to: "  } catch (error) {\n    throw error;\n  }",
+    tests: ["local.test.ts"],
+  },
+  {
+    bug: "the buffer that a patch is read back into is never given back",
+    file: "local/salvage.ts",
+    from: "  } finally {\n    pool.give(room);\n  }",
+    to: "  } finally {\n  }",
+    tests: ["local.test.ts"],
   },
   {
     bug: "patching writes what is there already",

@@ -19,9 +19,16 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "the memory of a block that serve has sent is not released",
     file: "remote/serve.ts",
-    from: "    } finally {\n      data.release();\n    }\n  }\n\n  #checkMayWrite",
-    to: "    } finally {\n    }\n  }\n\n  #checkMayWrite",
+    from: "      });\n    } finally {\n      data.release();\n    }",
+    to: "      });\n    } finally {\n    }",
     tests: ["remote.test.ts"],
+  },
+  {
+    bug: "the buffer of salvaged sectors is not given back when they were sent",
+    file: "remote/serve.ts",
+    from: "    } finally {\n      release();\n    }\n  }\n\n  #checkMayWrite",
+    to: "    } finally {\n    }\n  }\n\n  #checkMayWrite",
+    tests: ["remote.test.ts: RemoteEndpoint over channel and serve"],
   },
   {
     bug: "salvaged sectors are lent from memory that the next frame overwrites",
@@ -117,9 +124,23 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "a frame that is released twice gives its room back twice",
     file: "remote/channel.ts",
-    from: "      if (unreleased === 0) return;\n      unreleased = 0;\n",
-    to: "      unreleased = 0;\n",
+    from: "      if (!unreleased) return;\n",
+    to: "",
     tests: ["channel.test.ts"],
+  },
+  {
+    bug: "an answered request still counts as under way",
+    file: "remote/backlog.ts",
+    from: "      this.#requests--;\n",
+    to: "",
+    tests: ["remote.test.ts: RemoteEndpoint over channel and serve", "channel.test.ts"],
+  },
+  {
+    bug: "room for an answer is not given back when it cannot be made",
+    file: "remote/backlog.ts",
+    from: "  } finally {\n    window.give(held);\n  }",
+    to: "  } catch (error) {\n    throw error;\n  }\n  window.give(held);",
+    tests: ["remote.test.ts: RemoteEndpoint over channel and serve", "channel.test.ts", "hostile.test.ts: D4.19"],
   },
   {
     bug: "whoever waits for a reply is not told that the channel failed",
