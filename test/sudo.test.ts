@@ -23,8 +23,7 @@ beforeAll(async () => {
   if (!CAN) return;
   sshd = await startSshd();
   user = throwawayUser();
-  const set = Bun.spawnSync(["/usr/sbin/chpasswd"], { stdin: Buffer.from(`${user.name}:${SECRET}\n`) });
-  if (set.exitCode !== 0) throw new Error(set.stderr.toString());
+  setPassword(Buffer.from(SECRET));
   fs.writeFileSync(dir.file("s"), CONTENTS);
 });
 afterAll(async () => {
@@ -35,6 +34,12 @@ afterAll(async () => {
   }
   dir[Symbol.dispose]();
 });
+
+function setPassword(password: Uint8Array): void {
+  const line = Buffer.concat([Buffer.from(`${user.name}:`), password, Buffer.from("\n")]);
+  const set = Bun.spawnSync(["/usr/sbin/chpasswd"], { stdin: line });
+  if (set.exitCode !== 0) throw new Error(set.stderr.toString());
+}
 
 /** Rules of sudo for the user; "" takes them all away. */
 function allow(rule: string, defaults = ""): void {
@@ -63,7 +68,7 @@ function isExposed(secret: string): boolean {
 }
 
 /** Runs on a terminal, giving the answers one after the other, each when it is asked. */
-async function answer(words: readonly string[], answers: readonly string[]) {
+async function answer(words: readonly string[], answers: readonly (string | Uint8Array)[]) {
   let seen = "";
   let asked = 0;
   let exposed = false;
@@ -73,7 +78,10 @@ async function answer(words: readonly string[], answers: readonly string[]) {
       rows: 50,
       data: (terminal, data) => {
         seen += new TextDecoder().decode(data);
-        while (asked < seen.split(PROMPT).length - 1) terminal.write(`${answers[asked++] ?? "surplus"}\r`);
+        while (asked < seen.split(PROMPT).length - 1) {
+          terminal.write(answers[asked++] ?? "surplus");
+          terminal.write("\r");
+        }
       },
     },
   });
@@ -195,4 +203,17 @@ onSudo("D6.33 the environment handed through has no BUN_ and no LD_ variable", a
   expect(child.exitCode).toBe(0);
   expect(environments.size).toBeGreaterThan(0);
   for (const environment of environments) expect(environment).not.toMatch(/(^|\0)(BUN|LD)_/);
+});
+
+onSudo("D6.33 a password is what the terminal sends, byte for byte, also where that is not UTF-8", async () => {
+  allow("ALL=(ALL) ALL");
+  fs.rmSync(dir.file("d"), { force: true });
+  const latin1 = Buffer.from("sch\xf6nes Pa\xdfwort", "latin1");
+  setPassword(latin1);
+  try {
+    const { exitCode, asked } = await answer(words("-S", BINARY), [latin1]);
+    expect({ exitCode, asked }).toEqual({ exitCode: 0, asked: 1 });
+  } finally {
+    setPassword(Buffer.from(SECRET));
+  }
 });

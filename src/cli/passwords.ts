@@ -1,6 +1,6 @@
 /** Asks on the terminal for the passwords of far sudos: each once, for all lanes, without echo, kept in memory only. */
 
-import { quote } from "../name.ts";
+import { nameOf, quote } from "../name.ts";
 
 /** Longer than any password; what comes beyond is not kept. */
 const MAX_LENGTH = 1024;
@@ -16,7 +16,7 @@ export class Passwords {
     this.#signal = signal;
   }
 
-  /** The password of sudo at `host`; `isWrong` when the last one was. Rejects when interrupted. */
+  /** The password of sudo at `host`, whose bytes bytesOf() has, whatever the terminal writes; `isWrong` when the last one was. Rejects when interrupted. */
   readonly ask = (host: string, isWrong: boolean): Promise<string> => {
     if (isWrong) this.#known.delete(host);
     const answer = this.#asking.then(async () => {
@@ -49,7 +49,7 @@ function askHidden(question: string, signal: AbortSignal): Promise<string> {
       reject(signal.reason);
     };
     const take = (data: Buffer) => {
-      for (const character of data.toString()) {
+      for (const character of nameOf(data)) {
         if (character === "\r" || character === "\n" || character === "\u0004") {
           end();
           resolve(line);

@@ -2,7 +2,7 @@
 
 import { UnreachableError } from "../errors.ts";
 import { programPath } from "../given.ts";
-import { printable, quote } from "../name.ts";
+import { bytesOf, printable, quote } from "../name.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, MarkedLines, scriptCommand } from "./bootstrap.ts";
 import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
@@ -162,7 +162,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
     try {
       const password = await options.askPassword?.(host, answers++ > 0);
       patience.start();
-      await child.sink.write(new TextEncoder().encode(`${password ?? ""}\n`));
+      await child.sink.write(bytesOf(`${password ?? ""}\n`));
     } catch {
       // Interrupted, or sudo is gone; whoever reads from the connection learns it.
       await child.sink.end();
