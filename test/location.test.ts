@@ -266,6 +266,23 @@ test("parseLocations() refuses a destination that could be a host as well as a f
   });
 });
 
+test("parseLocations() refuses dd's words, which would be names, unless a file has that name", () => {
+  for (const words of [
+    ["disk.img", "of=/dev/sdb"],
+    ["if=disk.img", "of=copy.img"],
+    ["disk.img", "copy.img", "bs=1M"],
+  ] as const) {
+    const word = words.find((one) => one.includes("="));
+    expect(refusal(() => pair(...words))).toEqual({
+      message: `"${word}" is how dd is told`,
+      hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say "./${word}"`,
+    });
+  }
+  expect(pair("disk.img", "./of=copy.img").destination.path).toBe("./of=copy.img");
+  const existing = parseLocations(["a", "of=b"], { exists: (path) => path === "of=b", forHost: false });
+  expect(seen(existing.destination).path).toBe("of=b");
+});
+
 test("parseLocations() refuses such a destination even when a file of that name exists", () => {
   for (const text of ["root@box", "localhost", "192.0.2.1"]) {
     expect(said(() => parseLocations(["/x", text], { exists: () => true, forHost: false }))).toBe(

@@ -121,6 +121,14 @@ function looksLikeHost(text: string, source: Location, { exists, forHost }: Loca
   return (saysHost || looksOld) && !exists(text);
 }
 
+/** dd's operands (dd(1)) would be names, and the second one a new file. @throws {UsageError} */
+function refuseOperand(word: string, { exists }: LocationOptions): void {
+  if (!/^(?:if|of|bs|ibs|obs|count|skip|seek|conv|iflag|oflag|status)=/.test(word) || exists(word)) return;
+  throw new UsageError(`${quote(word)} is how dd is told`, {
+    hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say ${quote(`./${word}`)}`,
+  });
+}
+
 /**
  * What to say of a destination that is to be made: a bare word is a file of this machine, and may have been meant as
  * blocksync.py's host. Names with a dot, a slash or a blank in them are files to everybody.
@@ -148,6 +156,7 @@ export function parseLocations(
     throw new UsageError(`Too many arguments: ${quote(surplus[0] ?? "")}`, {
       hint: `they are SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
     });
+  for (const word of words) refuseOperand(word, options);
   const source = parseLocation(first);
   if (third === undefined) {
     if (looksLikeHost(second, source, options)) {
