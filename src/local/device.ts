@@ -88,7 +88,7 @@ export class Device {
     directory: string | undefined,
   ) {
     this.#file = file;
-    this.#vitals = new Vitals(file, () => this.kind === "file" || this.resized() === undefined);
+    this.#vitals = new Vitals(file, () => this.#hasItsSize());
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
     this.#writeBack = new WriteBack(file, label, directory);
     this.label = label;
@@ -331,6 +331,15 @@ export class Device {
   /** As changed(), for a destination, which this run writes to and gives its size. */
   resized(): string | undefined {
     return this.#differs(otherSize, { ...this.#opened, sizeBytes: this.#sizeBytes });
+  }
+
+  /** A reader that was reset may call the same medium another one, so that its number alone does not tell that it is gone. */
+  #hasItsSize(): boolean {
+    if (this.kind === "file") return true;
+    return (
+      this.#differs((before, now) => (before.sizeBytes === now.sizeBytes ? undefined : "size"), this.#opened) ===
+      undefined
+    );
   }
 
   #differs(how: typeof otherSize, before: State): string | undefined {
