@@ -240,9 +240,10 @@ test("a limit of the length of files is said as such, here and at the far end, a
   expect(far.exitCode).toBe(4);
 });
 
-for (const [what, limit] of [
-  ["4 open files", "--nofile=4:4"],
-  ["a stack of 64 KiB", "--stack=65536"],
+for (const [what, argv0, env] of [
+  ["4 open files", ["prlimit", "--nofile=4:4"], {}],
+  ["a stack of 64 KiB", ["prlimit", "--stack=65536"], {}],
+  ["a variable that Bun does not know", [], { BUN_JSC_none: "1" }],
 ] as const) {
   test(`with ${what} nothing can be said, and then nothing is said that a script could take for a verdict`, async () => {
     using dir = tempDir();
@@ -252,7 +253,7 @@ for (const [what, limit] of [
       ["compare", "--json", a, b],
       ["-n", "--json", a, b],
     ]) {
-      const { exitCode, stdout } = await run(words, { argv0: ["prlimit", limit] });
+      const { exitCode, stdout } = await run(words, { argv0, env });
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
     }
   });
