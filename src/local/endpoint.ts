@@ -301,7 +301,8 @@ export class LocalEndpoint implements Endpoint {
   async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {
     const { sectors, bytes, release } = await this.lendSalvage(index, known, retries);
     try {
-      return { sectors, bytes: bytes.slice() };
+      // A copy, which slice() of a Buffer is not: the pool's buffer is the next reader's.
+      return { sectors, bytes: Uint8Array.from(bytes) };
     } finally {
       release();
     }
