@@ -9,10 +9,11 @@ import { Statistics } from "../src/sync/statistics.ts";
 import { type Lane, layoutOf, type SyncOptions, synchronize } from "../src/sync/sync.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { openLocal } from "./helpers/endpoints.ts";
-import { altered, laneOf, OPTIONS } from "./helpers/sync.ts";
+import { altered, laneOf, OPTIONS, syncFiles } from "./helpers/sync.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
 const BLOCK = 4096;
+const LOCAL_ROAD = { name: "local", source: openLocal, destination: openLocal };
 
 interface Alterations {
   source?(endpoint: Endpoint, lane: number): Partial<Endpoint>;
@@ -188,6 +189,21 @@ describe("synchronize()", () => {
     await expect(run).rejects.toThrow(`does not hold what was written: ${150 * BLOCK} bytes`);
   });
 });
+
+for (const [what, data] of [
+  ["data", bytes(611, 40 << 16)],
+  ["zeros that are no hole", Buffer.alloc(40 << 16)],
+] as const)
+  for (const dryRun of [true, false])
+    test(`a ${dryRun ? "dry run" : "sync"} of ${what} over nothing keeps no memory of its blocks`, async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), data);
+      const options = { blockSize: 1 << 16, dryRun };
+      const { statistics } = await syncFiles(LOCAL_ROAD, dir.file("s"), dir.file("d"), options);
+      expect(statistics.blocksDone).toBe(40);
+      expect(statistics.blocksDiffering).toBe(what === "data" ? 40 : 0);
+      expect(fs.existsSync(dir.file("d"))).toBe(!dryRun);
+    });
 
 function unreadableAt(first: number): Run {
   return { kind: "unreadable", first, count: 1 };

@@ -205,6 +205,8 @@ describe("destinations that fail", () => {
       using dir = tempDir();
       const data = bytes(16, SIZE);
       const image = file(dir, "image", data);
+      // Zeros have to get there too, beside what cannot be read.
+      data.fill(0, 2 * MIB + 16_384, 2 * MIB + 20_480);
       await using disk = await weakDisk(image, [{ offset: 2 * MIB + 8192, length: 4096 }]);
       const words = [
         "-f",

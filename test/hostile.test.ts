@@ -289,10 +289,10 @@ async function serveInTurn(dir: TempDir, requests: readonly Buffer[], watched = 
 }
 
 describe("a pull from a far side that lies:", () => {
-  async function pull(dir: TempDir, lie: string) {
+  async function pull(dir: TempDir, lie: string, seconds = 5) {
     fs.writeFileSync(dir.file("d"), bytes(72, 4 * BLOCK));
     const rsh = [process.execPath, FALSE_SERVE, lie].map((word) => JSON.stringify(word)).join(" ");
-    const words = ["-q", "-b", "64K", "-1", "md5", "--timeout", "5", "-e", rsh, "-S", BINARY];
+    const words = ["-q", "-b", "64K", "-1", "md5", "--timeout", `${seconds}`, "-e", rsh, "-S", BINARY];
     const child = Bun.spawn([BINARY, ...words, "h:/s", dir.file("d")], { stdout: "pipe", stderr: "pipe" });
     const [exitCode, stderr, peak] = await Promise.all([child.exited, child.stderr.text(), peakMemory(child)]);
     return { exitCode, stderr, peak, data: fs.readFileSync(dir.file("d")) };
@@ -364,6 +364,14 @@ describe("a pull from a far side that lies:", () => {
     const { exitCode, stderr, peak } = await pull(dir, "1e6 signs of life");
     expect([exitCode, stderr]).toEqual([0, ""]);
     expect(peak).toBeLessThan(MEMORY_CAP);
+  });
+
+  test("D4.17 silence once it runs, from one that stays, ends the run after --timeout", async () => {
+    using dir = tempDir();
+    const { exitCode, stderr } = await pull(dir, "silence", 1);
+    expect(stderr).toContain('Lost the connection to "h": the far side was silent for 1 s');
+    expect(exitCode).toBe(5);
+    await until("the far side is gone", () => processesWith(dir.path).length === 0);
   });
 
   test("D4.23 another build is refused by name", async () => {

@@ -186,6 +186,23 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
   });
 
+  test(`${name}: reading and writing much that can be compressed keeps no memory`, async () => {
+    using dir = tempDir();
+    const data = Buffer.alloc(BLOCK, "A line of text, as logs have them. ");
+    fs.writeFileSync(dir.file("s"), data);
+    fs.writeFileSync(dir.file("d"), Buffer.alloc(BLOCK, 1));
+    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+    const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false, dryRun: false });
+    for (let i = 0; i < MANY; i++) {
+      const block = await source.read(0, { kind: "all" });
+      expect(data.equals(block.bytes)).toBe(true);
+      expect(await destination.write(0, block)).toEqual({ proved: true, bytesWritten: BLOCK });
+    }
+    await Promise.all([source.close(), destination.close()]);
+    expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  });
+
   test(`${name}: what was salvaged stays what it was while more is salvaged`, async () => {
     using dir = tempDir();
     const data = bytes(508, 8 * BLOCK);

@@ -5,15 +5,15 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "what a map calls rescued is believed of a blank destination",
     file: "cli/sync-command.ts",
-    from: "const held = to.blank ? 0 : to.sizeBytes;",
-    to: "const held = to.sizeBytes;",
+    from: "const heldBytes = to.blank || !isKnown ? 0 : to.sizeBytes;",
+    to: "const heldBytes = !isKnown ? 0 : to.sizeBytes;",
     tests: ["faulty.test.ts: a map that calls areas rescued says nothing about a new destination"],
   },
   {
-    bug: "a failed run saves its rescue map as complete",
-    file: "cli/sync-command.ts",
-    from: "const keep = () => void Promise.try(save, false).catch(() => undefined);",
-    to: "const keep = () => void Promise.try(save, true).catch(() => undefined);",
+    bug: "a map calls safe what a failed flush lost",
+    file: "cli/mapfile.ts",
+    from: "    await this.#options.checkpoint();\n    this.#durable = written;",
+    to: "    this.#durable = written;\n    await this.#options.checkpoint();",
     tests: ["faulty.test.ts: --on-read-error", "dying.test.ts"],
   },
   {
@@ -40,7 +40,7 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "a run that left bad areas exits 0",
     file: "cli/sync-command.ts",
-    from: "return bad.length > 0 ? ExitCode.unreadable : ExitCode.ok;\n      }\n      const sizes",
+    from: "return isWhole ? ExitCode.ok : ExitCode.unreadable;\n      }\n      const sizes",
     to: "return ExitCode.ok;\n      }\n      const sizes",
     tests: ["faulty.test.ts: D2.9 a good destination"],
   },
@@ -103,8 +103,8 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "half a map stays beside the old one when the disk is full",
     file: "cli/replaced-file.ts",
-    from: "    fs.rmSync(bytesOf(path), { force: true });\n    throw error;",
-    to: "    throw error;",
+    from: "    await file.sync();\n  } catch (error) {\n    fs.rmSync(bytesOf(path), { force: true });\n",
+    to: "    await file.sync();\n  } catch (error) {\n",
     tests: ["map.test.ts"],
   },
   {

@@ -335,6 +335,13 @@ export const SALVAGE: readonly Mutant[] = [
     tests: ["faulty.test.ts: D1.3 what was salvaged is read back"],
   },
   {
+    bug: "what was salvaged lies in a buffer that the next read overwrites",
+    file: "local/endpoint.ts",
+    from: "bytes: Uint8Array.from(bytes) };",
+    to: "bytes };",
+    tests: ["local.test.ts"],
+  },
+  {
     bug: "the buffer of salvaged sectors is kept when salvaging fails",
     file: "local/salvage.ts",
     from: "  } catch (error) {\n    release();\n    throw error;\n  }",

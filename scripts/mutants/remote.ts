@@ -26,8 +26,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "the buffer of salvaged sectors is not given back when they were sent",
     file: "remote/serve.ts",
-    from: "    } finally {\n      release();\n    }\n  }\n\n  #checkMayWrite",
-    to: "    } finally {\n    }\n  }\n\n  #checkMayWrite",
+    from: "      await this.#reply(frame, encode.salvaged(salvage));\n    } finally {\n      release();\n    }",
+    to: "      await this.#reply(frame, encode.salvaged(salvage));\n    } finally {\n    }",
     tests: ["remote.test.ts: RemoteEndpoint over channel and serve"],
   },
   {
@@ -78,20 +78,6 @@ export const REMOTE: readonly Mutant[] = [
     from: "if (index >= this.#layout.blockCount) {",
     to: "if (index > this.#layout.blockCount) {",
     tests: ["channel.test.ts", "hostile.test.ts: a write to the index at the count"],
-  },
-  {
-    bug: "serve's scan is one block ahead of its window",
-    file: "remote/serve.ts",
-    from: "while (run.first >= this.#advanced + window) {",
-    to: "while (run.first > this.#advanced + window) {",
-    tests: ["channel.test.ts"],
-  },
-  {
-    bug: "serve stays when its scan waits for a controller that is gone",
-    file: "remote/serve.ts",
-    from: "    this.#inputEnded = true;\n    this.#onAdvance?.();\n",
-    to: "    this.#inputEnded = true;\n",
-    tests: ["channel.test.ts", "cut.test.ts"],
   },
   {
     bug: "serve opens what the controller asks for before it looks at its permission",
@@ -161,7 +147,7 @@ export const REMOTE: readonly Mutant[] = [
     file: "remote/connect.ts",
     from: "    patience.run();\n",
     to: "    patience.stop();\n",
-    tests: ["timeout.test.ts: D4.17 at any byte"],
+    tests: ["hostile.test.ts: D4.17 silence once it runs"],
   },
   {
     bug: "a tick of silence counts as two",
@@ -203,7 +189,7 @@ export const REMOTE: readonly Mutant[] = [
     file: "remote/data.ts",
     from: "    const release = () => {\n      expanded.release();\n      frame.release();",
     to: "    const release = () => {\n      frame.release();",
-    tests: ["remote.test.ts", "sync.test.ts"],
+    tests: ["remote.test.ts: RemoteEndpoint over channel and serve"],
   },
   {
     bug: "a word with blanks reaches a shell without quotes",
@@ -217,7 +203,7 @@ export const REMOTE: readonly Mutant[] = [
     file: "remote/bootstrap.ts",
     from: "d????-??-*) true;; *) false;; esac; }'",
     to: "d*) true;; *) false;; esac; }'",
-    tests: ["bootstrap.test.ts: a private directory that others may write to"],
+    tests: ["far-functions.test.ts"],
   },
   {
     bug: "the copy of the program is run without its sum being looked at",
@@ -227,18 +213,11 @@ export const REMOTE: readonly Mutant[] = [
     tests: ["bootstrap.test.ts: right name, wrong contents"],
   },
   {
-    bug: "a child's input is closed while it is being written",
-    file: "remote/process.ts",
-    from: "writing.catch(() => undefined).finally(() => fs.closeSync(fd));",
-    to: "fs.closeSync(fd);",
-    tests: ["binary.test.ts: --sudo"],
-  },
-  {
     bug: "our ends of a child's pipes stay open with it",
     file: "remote/process.ts",
     from: "  for (const fd of [input.readEnd, output.writeEnd]) fs.closeSync(fd);\n",
     to: "",
-    tests: ["binary.test.ts: --sudo"],
+    tests: ["timeout.test.ts: D4.17 at any byte"],
   },
   {
     bug: "--bwlimit holds each portion back for itself, and not behind the others",

@@ -102,6 +102,7 @@ function answer({ type, id }: Parsed): Buffer[] {
       return [opened];
     }
     case Type.prepare:
+      if (lie === "silence") return [];
       return [frame(Type.prepared, id, [text("else")])];
     case Type.scan:
       return scanReplies(id);
