@@ -13,9 +13,15 @@ export interface Use {
 const HOLDER_HINT =
   "let go of it first (losetup --detach, dmsetup remove, vgchange --activate n, mdadm --stop); lsblk shows what is above it";
 
+/** A device as people call it, a file in quotes. */
+function called(picture: Picture, node: Node): string {
+  const name = picture.nameOf(node);
+  return node.kind === "file" ? quote(name) : name;
+}
+
 /** What it is to the destination, as the subject of a sentence. */
 function words(picture: Picture, { node, relation }: Relative): string {
-  const name = node.kind === "file" ? quote(picture.nameOf(node)) : picture.nameOf(node);
+  const name = called(picture, node);
   switch (relation) {
     case "itself":
       return "it";
@@ -59,7 +65,7 @@ function swapAt({ identity }: Node): string | undefined {
 }
 
 function heldBy(picture: Picture, own: Node, { node, relation }: Relative): Use {
-  const name = picture.nameOf(node);
+  const name = called(picture, node);
   if (own.kind === "file" && relation === "above" && name.startsWith("loop")) {
     const sentence = `the loop device ${name} is attached to it`;
     return { name: "held", sentence, hint: `detach it first: losetup --detach /dev/${name}` };
