@@ -29,7 +29,7 @@ export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] =
   [`${ExitCode.io}`, "opening, reading, writing, flushing failed"],
   [`${ExitCode.unreachable}`, "the far side could not be reached or started"],
   [`${ExitCode.protocol}`, "protocol error"],
-  [`${ExitCode.verification}`, "verification failed, or the source changed meanwhile"],
+  [`${ExitCode.verification}`, "verification failed, or either side changed meanwhile"],
   [`${ExitCode.unreadable}`, "done except for unreadable source areas"],
   [`${ExitCode.interrupted}/${ExitCode.terminated}`, "interrupted"],
 ];

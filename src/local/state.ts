@@ -2,6 +2,9 @@
  * What tells that somebody else was at a file or device between two moments, without reading it: its size; a file's times, of
  * which a program can set the one of modification back, but not the one of change (inode(7)); the number that the kernel
  * gives a disk anew whenever another medium, or another file below a loop device, comes under its name.
+ *
+ * A source's name is not looked at again: what was opened was read to its end. Where the name of a file went elsewhere, by a
+ * rename or its removal, its time of change moved; a device is the one that the name led to when the run began.
  */
 import type fs from "node:fs";
 import { deviceSize, diskSequence } from "./kernel.ts";
