@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { BINARY, fakeSsh, run, summaryOf, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { watch } from "./helpers/meddle.ts";
-import { ailingDisk, badDisk, failingDisk } from "./helpers/nbd.ts";
+import { badDisk, failingDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -117,6 +117,12 @@ function expectTrue(map: string, there: string, data: Buffer): void {
   expect(Bun.spawnSync(["ddrescuelog", "-t", map]).exitCode).toBe(0);
 }
 
+/** Processes that a process has started, and those that these have. */
+function descendants(pid: number): number[] {
+  const listed = Bun.spawnSync(["ps", "-o", "pid=", "--ppid", String(pid)]).stdout.toString();
+  return [...listed.matchAll(/\d+/g)].flatMap(([child]) => [Number(child), ...descendants(Number(child))]);
+}
+
 for (const far of [false, true]) {
   const where = far ? "over a connection" : "here";
   describe(`the map ${where}`, () => {
@@ -124,19 +130,20 @@ for (const far of [false, true]) {
       using dir = tempDir();
       const data = bytes(411, 8 * MIB);
       const image = file(dir, "image", data);
-      await using disk = await ailingDisk(image, [{ offset: 3 * MIB + 512, length: 512 }]);
-      const from = `${far ? "host:" : ""}${disk.path}`;
-      const words = [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
-      expect((await run(words)).exitCode).toBe(0);
+      const place = { offset: 3 * MIB + 512, length: 512 };
+      const words = (disk: string) => {
+        const from = `${far ? "host:" : ""}${disk}`;
+        return [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
+      };
+      expect((await run(words(image))).exitCode).toBe(0);
       expect(areasOf(dir.file("map"))).toEqual(["0 8 +"]);
       // The sector is rewritten, and goes bad.
-      fs.writeFileSync(
-        image,
-        Buffer.concat([data.subarray(0, 3 * MIB + 512), bytes(412, 512), data.subarray(3 * MIB + 1024)]),
-      );
-      disk.fail(true);
+      const changed = Buffer.from(data);
+      bytes(412, 512).copy(changed, place.offset);
+      fs.writeFileSync(image, changed);
+      await using disk = await badDisk(image, [place]);
       for (const _ of ["once", "and again"]) {
-        const result = await run(words);
+        const result = await run(words(disk.path));
         expect(summaryOf(result)).toMatchObject({
           exitCode: 8,
           sourceUnreadableBytes: 512,
@@ -154,20 +161,20 @@ for (const far of [false, true]) {
 
     onFaulty("of a run that was interrupted says what was read, and the same command goes on", async () => {
       using dir = tempDir();
-      const data = bytes(413, 64 * MIB);
-      const bad = { offset: 10 * MIB + 4096, length: 4096 };
+      const data = bytes(413, 24 * MIB);
+      const bad = { offset: 2 * MIB + 4096, length: 4096 };
       await using disk = await badDisk(file(dir, "image", data), [bad]);
       const from = `${far ? "host:" : ""}${disk.path}`;
       const words = [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
-      expect(await endedBy("SIGINT", ["-p", "50", ...words], dir.file("map"))).toBe(130);
+      expect(await endedBy("SIGINT", ["-p", "100", ...words], dir.file("map"))).toBe(130);
       expectTrue(dir.file("map"), dir.file("d"), data);
       const first = areasOf(dir.file("map"));
       expect(first.at(-1)).toEndWith(" ?");
-      expect(first.slice(0, 3)).toEqual(["0 10 +", "10 1 *", expect.stringMatching(/^11 \d+ \+$/)]);
+      expect(first.slice(0, 3)).toEqual(["0 2 +", "2 1 *", expect.stringMatching(/^3 \d+ \+$/)]);
       const result = summaryOf(await run(words));
       expect(result).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 4096, bytesKept: 0 });
       // All but the samples of what it had.
-      const had = 10 + Number(first[2]?.split(" ")[1]);
+      const had = 2 + Number(first[2]?.split(" ")[1]);
       expect(result["bytesBelieved"]).toBe((had - 1) * MIB);
       const there = fs.readFileSync(dir.file("d"));
       expect(there.subarray(0, bad.offset).equals(data.subarray(0, bad.offset))).toBe(true);
@@ -177,10 +184,10 @@ for (const far of [false, true]) {
 
     onFaulty("is true after kill -9 at any moment, and blocksync and ddrescue go on with it", async () => {
       using dir = tempDir();
-      const data = bytes(414, 64 * MIB);
+      const data = bytes(414, 24 * MIB);
       await using disk = await badDisk(file(dir, "image", data), [{ offset: 2 * MIB, length: 4096 }]);
       const words = [...(far ? farWords(dir) : []), ...SKIP, dir.file("map"), `${far ? "host:" : ""}${disk.path}`];
-      await endedBy("SIGKILL", ["-p", "50", ...words, dir.file("d")], dir.file("map"));
+      await endedBy("SIGKILL", ["-p", "100", ...words, dir.file("d")], dir.file("map"));
       expectTrue(dir.file("map"), dir.file("d"), data);
       expect(areasOf(dir.file("map"))).toContain("2 1 *");
       const rescue = Bun.spawnSync(["ddrescue", "-q", "-f", disk.path, dir.file("d"), dir.file("map")]);
@@ -188,19 +195,19 @@ for (const far of [false, true]) {
       expectTrue(dir.file("map"), dir.file("d"), data);
       const result = await run([...words, dir.file("d")]);
       expect(result.exitCode).toBe(8);
-      expect(result.stderr).toContain(`equal except for 4096 bytes that cannot be read, 0 of 64 blocks differed`);
-      expect(areasOf(dir.file("map"))).toEqual(["0 2 +", "2 0.00390625 -", "2.00390625 61.99609375 +"]);
+      expect(result.stderr).toContain(`equal except for 4096 bytes that cannot be read, 0 of 24 blocks differed`);
+      expect(areasOf(dir.file("map"))).toEqual(["0 2 +", "2 0.00390625 -", "2.00390625 21.99609375 +"]);
     });
   });
 
   onFaulty(`60 blocks with bad sectors are all salvaged ${where}`, async () => {
     using dir = tempDir();
-    const data = bytes(415, 60 * MIB);
-    const areas = Array.from({ length: 60 }, (_, i) => ({ offset: i * MIB + 8192, length: 512 }));
+    const data = bytes(415, 60 * 65_536);
+    const areas = Array.from({ length: 60 }, (_, i) => ({ offset: i * 65_536 + 8192, length: 512 }));
     await using disk = await badDisk(file(dir, "image", data), areas);
     const link = far ? farWords(dir) : [];
     const there = Buffer.alloc(data.length, 1);
-    const words = [...link, "--on-read-error", "skip", "--json", `${far ? "host:" : ""}${disk.path}`];
+    const words = [...link, "-b", "64K", "--on-read-error", "skip", "--json", `${far ? "host:" : ""}${disk.path}`];
     const result = await run([...words, `${far ? "host:" : ""}${file(dir, "d", there)}`]);
     expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 60 * 512, blocksDiffering: 60 });
     const expected = Buffer.from(data);
@@ -211,9 +218,9 @@ for (const far of [false, true]) {
 
 test("a healthy source whose copy was interrupted is compared as a whole, what was missing first", async () => {
   using dir = tempDir();
-  const data = bytes(417, 64 * MIB);
+  const data = bytes(417, 24 * MIB);
   const words = ["--json", ...SKIP, dir.file("map"), file(dir, "s", data), dir.file("d")];
-  expect(await endedBy("SIGINT", ["-p", "50", ...words], dir.file("map"))).toBe(130);
+  expect(await endedBy("SIGINT", ["-p", "100", ...words], dir.file("map"))).toBe(130);
   // What was copied is another one by now, or somebody was at it.
   data.fill(7, 0, 4096);
   file(dir, "s", data);
@@ -222,7 +229,7 @@ test("a healthy source whose copy was interrupted is compared as a whole, what w
   expect(result["sourceFingerprint"]).toBe(result["destinationFingerprint"]);
   expect(result["sourceFingerprint"]).toBeString();
   expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
-  expect(areasOf(dir.file("map"))).toEqual(["0 64 +"]);
+  expect(areasOf(dir.file("map"))).toEqual(["0 24 +"]);
 });
 
 onFaulty("a map is not believed of another destination, nor of one that holds something else", async () => {
@@ -289,4 +296,61 @@ onFaulty("what is bad is said while the run goes on, in lines and as events", as
   expect(steps.some(({ unreadableAreas }) => Number(unreadableAreas) > 0)).toBe(true);
   // Equal but for what is bad: none of these is the same.
   expect(events.at(-1)).toMatchObject({ blocksMatching: 10, blocksDiffering: 0, sourceUnreadableBytes: 20 * 4096 });
+});
+
+onFaulty("README's recipe reads a dying disk once, and then its bad places alone", async () => {
+  using dir = tempDir();
+  const data = bytes(422, 32 * MIB);
+  const bad = { offset: 20 * MIB + 512, length: 1024 };
+  const image = file(dir, "image", data);
+  await using disk = await badDisk(image, [bad]);
+  const readme = fs.readFileSync(`${import.meta.dir}/../README.md`, "utf8");
+  const lines = [...readme.matchAll(/^ +\/root\/blocksync (--on-read-error .* vmhost:\/srv\/old\.img)$/gm)];
+  const [first = [], second = []] = lines.map(([, words = ""]) => [
+    ...farWords(dir),
+    "--json",
+    ...words.split(" ").map((word) => {
+      if (word === "/root/old.map") return dir.file("map");
+      if (word === "/dev/sda") return disk.path;
+      return word.replace("vmhost:/srv/old.img", `host:${dir.file("old.img")}`);
+    }),
+  ]);
+  expect(lines.length).toBe(2);
+  const copied = summaryOf(await run(first));
+  expect(copied).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 1024, verified: false });
+  // Each side once, to copy it and to see that it is there, and the bad block.
+  expect(Number(copied["bytesRead"])).toBeLessThan(68 * MIB);
+  const again = summaryOf(await run(second));
+  expect(again).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 1024, bytesBelieved: 31 * MIB - 1024 });
+  expect(Number(again["bytesRead"])).toBeLessThan(6 * MIB);
+  // Once the places can be read, all is compared, so that the run can say that it is equal.
+  const healed = second.map((word) => (word === disk.path ? image : word));
+  expect(summaryOf(await run(healed))).toMatchObject({ exitCode: 0, bytesBelieved: 0 });
+  expect(fs.readFileSync(dir.file("old.img")).equals(data)).toBe(true);
+  expect(areasOf(dir.file("map"))).toEqual(["0 32 +"]);
+});
+
+onFaulty("the map of several lanes is one, and a far end that is killed leaves it true", async () => {
+  using dir = tempDir();
+  const data = bytes(423, 24 * MIB);
+  const areas = [1, 10, 20].map((block) => ({ offset: block * MIB, length: 512 }));
+  await using disk = await badDisk(file(dir, "image", data), areas);
+  const words = [...farWords(dir), ...SKIP, dir.file("map"), "-w", "3", "-l", "0", `host:${disk.path}`, dir.file("d")];
+  const child = Bun.spawn([BINARY, "-p", "200", ...words], { stdio: ["ignore", "ignore", "ignore"] });
+  await until("the map has something", () => fs.existsSync(dir.file("map")) && areasOf(dir.file("map")).length > 3);
+  const [far = 0] = descendants(child.pid).toReversed();
+  expect(far).toBeGreaterThan(1);
+  process.kill(far, "SIGKILL");
+  expect(await child.exited).toBe(5);
+  expectTrue(dir.file("map"), dir.file("d"), data);
+  const result = await run(["--json", ...words]);
+  expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 1536 });
+  const expected = Buffer.from(data);
+  for (const { offset } of areas) expected.fill(0, offset, offset + 512);
+  expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+  expect(
+    areasOf(dir.file("map"))
+      .map((area) => area.slice(-1))
+      .join(""),
+  ).toBe("+-+-+-+");
 });

@@ -5,8 +5,8 @@
  * A map calls an area "+" when the destination holds it. That is never taken back: what was rescued stays where it is, even
  * if the source cannot be read there any more. Whether it is believed, so that it need not be read again, is the one rule:
  *
- * - A map that leaves nothing to be tried (only "+" and "-") is finished: everything but "-" is read and compared again, and
- *   what cannot be read now is said, although the destination has it.
+ * - A map that leaves nothing to be tried (only "+" and, unless they are to be tried again, "-") is finished: everything but "-"
+ *   is read and compared again, and what cannot be read now is said, although the destination has it.
  * - A map that leaves something is gone on with: first what it leaves. If nothing of the source is bad after that, the rest is
  *   compared too, so that success always means that everything was compared. While something is bad the source is one that
  *   may not live for long: what is "+" is not read again, but for a few samples.
@@ -68,7 +68,7 @@ export class Rescue {
     for (const range of held) this.#held.add(range);
     if (retries === undefined) for (const range of areasWith(map, "-")) this.#hopeless.add(range);
     this.#retries = retries ?? 0;
-    this.#goesOn = totalLength(held) + totalLength(areasWith(map, "-")) < sizeBytes;
+    this.#goesOn = totalLength(held) + this.#hopeless.length < sizeBytes;
     this.#believes = this.#goesOn;
   }
 
