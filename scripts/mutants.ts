@@ -1,7 +1,7 @@
 /**
  * `make mutants`: puts the bugs of scripts/mutants/ into a copy of the sources, one at a time, and tells which test notices
- * each: first the tests that its entry names, and only if they stay green all others. ONLY=TEXT picks entries by what they
- * say or change; WIDE=0 leaves the others out.
+ * each: first the tests that its entry names, and only if they stay green all others. ONLY=TEXT|TEXT picks entries by what
+ * they say or change; WIDE=0 leaves the others out.
  */
 import fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ const TEST_MS = 30_000;
 const NAMED_MS = 180_000;
 const ALL_MS = 1_800_000;
 
-const only = process.env["ONLY"] ?? "";
+const only = (process.env["ONLY"] ?? "").split("|");
 const wide = process.env["WIDE"] !== "0";
 const copy = fs.mkdtempSync(join(tmpdir(), "blocksync-mutants-"));
 
@@ -119,7 +119,9 @@ async function caughtBy(tests: readonly string[]): Promise<string | undefined> {
 
 async function main(): Promise<number> {
   copySources();
-  const chosen = ALL.filter(({ bug, file, from }) => [bug, file, from].some((text) => text.includes(only)));
+  const chosen = ALL.filter(({ bug, file, from }) =>
+    [bug, file, from].some((text) => only.some((one) => text.includes(one))),
+  );
   const redAnyway = new Set<string>();
   for (const test of new Set(chosen.flatMap(({ tests }) => tests))) {
     const red = await redAmong([test]);

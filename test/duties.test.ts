@@ -2,9 +2,10 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import fs from "node:fs";
 import { IoError, VerificationError } from "../src/errors.ts";
-import { BlockLayout } from "../src/sync/blocks.ts";
-import { pairRuns } from "../src/sync/compare.ts";
+import { addSectors, BlockLayout } from "../src/sync/blocks.ts";
+import { compareHashes, pairRuns } from "../src/sync/compare.ts";
 import type { Endpoint, Run } from "../src/sync/endpoint.ts";
+import { Rescue } from "../src/sync/rescue.ts";
 import { Statistics } from "../src/sync/statistics.ts";
 import { type Lane, layoutOf, type SyncOptions, synchronize } from "../src/sync/sync.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -37,7 +38,7 @@ async function sync(
     return {
       source: altered(source, alterations.source?.(source, number) ?? {}),
       destination: altered(destination, alterations.destination?.(destination, number) ?? {}),
-      compare: plain.compare,
+      compare: alterations.source === undefined ? plain.compare : compareHashes,
     };
   };
   try {
@@ -158,6 +159,14 @@ describe("synchronize()", () => {
     expect(scans.toSorted()).toEqual(expected.toSorted());
   });
 
+  test("counts what was read of both sides, in every lane", async () => {
+    using dir = tempDir();
+    const data = bytes(612, 40 * BLOCK);
+    files(dir, data, data);
+    expect((await sync(dir, 1, {})).bytesRead).toBe(2 * data.length);
+    expect((await sync(dir, 3, {})).bytesRead).toBe(2 * data.length);
+  });
+
   test("a destination that cannot be read when it is verified does not hold what was written", async () => {
     using dir = tempDir();
     files(dir, bytes(609, 5 * BLOCK), bytes(609, 5 * BLOCK));
@@ -175,6 +184,48 @@ describe("synchronize()", () => {
     await expect(run).rejects.toBeInstanceOf(VerificationError);
     await expect(run).rejects.toThrow(`does not hold what was written: ${5 * BLOCK} bytes`);
   });
+
+  for (const wrong of [undefined, 2 * BLOCK + 100, 3 * BLOCK - 1])
+    test(`verifies what was salvaged of a block: ${wrong === undefined ? "all right" : `wrong at ${wrong}`}`, async () => {
+      using dir = tempDir();
+      const [data, old] = [bytes(613, 5 * BLOCK), bytes(614, 5 * BLOCK)];
+      files(dir, data, old);
+      // The third block has one sector that cannot be read.
+      const bad = { offset: 2 * BLOCK + 1536, length: 512 };
+      const source = (endpoint: Endpoint): Partial<Endpoint> => ({
+        async *scan(range, options) {
+          for await (const run of endpoint.scan(range, options))
+            for (let first = run.first; first < run.first + run.count; first++) {
+              if (first === 2) yield unreadableAt(first);
+              else yield* endpoint.scan({ first, count: 1 }, options);
+            }
+        },
+        salvage: (index, known, retries) => {
+          const more = Uint8Array.from(known);
+          addSectors(more, { offset: bad.offset - 2 * BLOCK, length: bad.length });
+          return endpoint.salvage(index, index === 2 ? more : known, retries);
+        },
+      });
+      const map = [{ offset: 0, length: data.length, status: "?" }] as const;
+      const rescue = new Rescue({ map, heldBytes: 0, retries: undefined });
+      const onVerify = () => {
+        if (wrong === undefined) return;
+        const fd = fs.openSync(dir.file("d"), "r+");
+        fs.writeSync(fd, Buffer.of((data[wrong] ?? 0) ^ 1), 0, 1, wrong);
+        fs.closeSync(fd);
+      };
+      const run = sync(dir, 1, { source }, { verify: true, rescue, onVerify });
+      if (wrong === undefined) {
+        expect((await run).sourceUnreadableBytes).toBe(512);
+        const expected = Buffer.from(data);
+        old.copy(expected, bad.offset, bad.offset, bad.offset + bad.length);
+        expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
+      } else {
+        await expect(run).rejects.toThrow(
+          `does not hold what was written: ${BLOCK} bytes (${BLOCK} at offset ${2 * BLOCK})`,
+        );
+      }
+    });
 
   test("names every wrong place that a verification finds, also beyond those that are read once more", async () => {
     using dir = tempDir();

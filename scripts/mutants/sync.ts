@@ -147,7 +147,7 @@ export const SYNC: readonly Mutant[] = [
     file: "sync/verify.ts",
     from: "if (!equalBytes(here.sectors, there.sectors) || !equalBytes(here.bytes, there.bytes))",
     to: "if (!equalBytes(here.sectors, there.sectors))",
-    tests: ["faulty.test.ts: D1.3 what was salvaged"],
+    tests: ["duties.test.ts"],
   },
   {
     bug: "places beyond the hundredth that is read once more are forgotten",
@@ -231,7 +231,7 @@ export const SYNC: readonly Mutant[] = [
     file: "sync/sync.ts",
     from: "lanes.flatMap((lane) => [lane.source, lane.destination]);",
     to: "lanes.flatMap((lane) => [lane.source]);",
-    tests: ["sync.test.ts", "binary.test.ts: works beyond 4 GiB"],
+    tests: ["duties.test.ts"],
   },
 ];
 
