@@ -95,6 +95,13 @@ onSshd("--pass answers behind a host on the way that has a key, and behind a wra
   }
 });
 
+onSshd("--pass answers where blocksync itself was started by something called ssh", async () => {
+  fs.writeFileSync(dir.file("ssh"), '#!/bin/sh\n"$@"\nexit $?\n', { mode: 0o755 });
+  const words = [...sshd.words, "-P", "TEST_SECRET", dir.file("s"), `${user.name}@127.0.0.1:${user.home}/under`];
+  const result = await run(["-q", ...words], { env: { TEST_SECRET: SECRET }, argv0: [dir.file("ssh")] });
+  expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({ exitCode: 0, stderr: "" });
+});
+
 onSshd("--pass opens a key file with a passphrase; a wrong one exits 5", async () => {
   const key = dir.file("id");
   const plain = `${dirname(sshd.configFile)}/id`;
