@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { BINARY, fakeSsh, run, summaryOf, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { watch } from "./helpers/meddle.ts";
-import { badDisk, failingDisk } from "./helpers/nbd.ts";
+import { badDisk, failingDisk, lyingDisk } from "./helpers/nbd.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
 
@@ -277,6 +277,16 @@ testWith("strace")(
     expect(areasOf(dir.file("map"))).toEqual(["0 4 ?"]);
   },
 );
+
+onFaulty("a destination that stores nothing leaves a map that calls nothing read", async () => {
+  using dir = tempDir();
+  await using liar = await lyingDisk(file(dir, "lie", Buffer.alloc(4 * MIB)));
+  const words = ["-f", "--verify", ...SKIP, dir.file("map"), file(dir, "s", bytes(424, 4 * MIB)), liar.path];
+  const result = await run(words);
+  expect(result.stderr).toContain("does not hold what was written");
+  expect(result.exitCode).toBe(7);
+  expect(areasOf(dir.file("map"))).toEqual(["0 4 ?"]);
+});
 
 onFaulty("what is bad is said while the run goes on, in lines and as events", async () => {
   using dir = tempDir();

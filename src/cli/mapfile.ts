@@ -1,6 +1,6 @@
 /** The file of --mapfile on this machine: read at the start, and kept true while a run goes on, however it ends. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { asFailure, type Failure, GoneError, IoError, UsageError } from "../errors.ts";
+import { asFailure, type Failure, GoneError, IoError, UsageError, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { formatMap, type MapArea, parseMap } from "../sync/mapfile.ts";
 import type { ByteRange } from "../sync/ranges.ts";
@@ -152,9 +152,14 @@ export class MapKeeper {
     await this.#save(false);
   }
 
-  /** After any other: what is safe by then, and what is bad. */
+  /** After any other: what is safe by then, and what is bad. A side that was found to lie makes nothing safe. */
   async fail(failure: Failure): Promise<void> {
     await this.#stop();
+    if (failure instanceof VerificationError) {
+      this.#durable = [];
+      await this.#save(false).catch((error: unknown) => this.#options.onTrouble(asFailure(error)));
+      return;
+    }
     const late = sleep(LAST_FLUSH_MS, undefined, { ref: false }).then(() => {
       throw new IoError("The flush takes too long");
     });
