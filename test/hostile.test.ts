@@ -374,6 +374,40 @@ describe("a pull from a far side that lies:", () => {
     await until("the far side is gone", () => processesWith(dir.path).length === 0);
   });
 
+  test("D4.19 2^31 blocks, none of them readable, are skipped in little memory, and a signal is heard", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("d"), bytes(72, 4 * BLOCK));
+    const lie = "2^31 blocks that cannot be read";
+    const rsh = [process.execPath, FALSE_SERVE, lie].map((word) => JSON.stringify(word)).join(" ");
+    const words = [
+      "-n",
+      "--json",
+      "-t",
+      "1",
+      "-b",
+      "64K",
+      "-1",
+      "md5",
+      "--on-read-error",
+      "skip",
+      "-e",
+      rsh,
+      "-S",
+      BINARY,
+    ];
+    const child = Bun.spawn([BINARY, ...words, "h:/s", dir.file("d")], { stdout: "pipe", stderr: "pipe" });
+    const watching = peakMemory(child);
+    let said = "";
+    for await (const chunk of child.stdout) {
+      said += Buffer.from(chunk).toString();
+      // By then it goes from block to block, which may take days.
+      if (said.includes('"progress"')) child.kill("SIGTERM");
+    }
+    expect(await child.exited).toBe(143);
+    expect(said).toContain('"blocksTotal":2147483648');
+    expect(await watching).toBeLessThan(FLOOD_CAP);
+  });
+
   test("D4.23 another build is refused by name", async () => {
     using dir = tempDir();
     expect((await pull(dir, "another build")).stderr).toContain(

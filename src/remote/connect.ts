@@ -132,6 +132,11 @@ export interface Started extends Attempt {
   readonly patience: Patience;
 }
 
+/** Passwords that one login of sudo may ask for: three unless passwd_tries says otherwise (sudoers(5)). */
+const MAX_ANSWERS = 10;
+/** Lines of a login that count as signs of life; a banner is shorter, and who prints without end is not logging in. */
+const MAX_BANNER_LINES = 1000;
+
 /** Starts the command, with watch and the run's limits on its pipes; `marker` where sudo may ask for a password. */
 export function start(argv: readonly string[], far: Far, options: ConnectOptions, marker?: string): Started {
   const { host, byHand } = far;
@@ -140,27 +145,34 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
   const name = quote(host);
   const watch = new Watch();
   let loggingIn = true;
+  let linesHeard = 0;
+  let answers = 0;
+  let answering = false;
+  let running = false;
   const child = startChild(argv, {
     env,
     createPipe,
     signal,
     onLine: (line) => {
-      if (marker !== undefined && isPasswordPrompt(line, marker)) {
+      // What asks again and again, or when the program runs already, is no sudo.
+      const mayAsk = !running && !answering && answers < MAX_ANSWERS;
+      if (marker !== undefined && mayAsk && isPasswordPrompt(line, marker)) {
         void answerSudo();
         return false;
       }
       // A banner, or the question of a key; later ssh may have things to say of a line that is dead.
-      if (loggingIn) watch.heard();
+      if (loggingIn && ++linesHeard <= MAX_BANNER_LINES) watch.heard();
       options.onNote(printable(line), true);
       return true;
     },
   });
-  let answers = 0;
   // The password goes to sudo's input and nowhere else; no frame exists yet.
   const answerSudo = async () => {
+    answering = true;
     patience.person();
     try {
       const password = await options.askPassword?.(host, answers++ > 0);
+      answering = false;
       patience.start();
       await child.sink.write(bytesOf(`${password ?? ""}\n`));
     } catch {
@@ -182,6 +194,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
     },
     run: () => {
       loggingIn = false;
+      running = true;
       watch.expect(
         timeoutSeconds * 1000,
         () =>

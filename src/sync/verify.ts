@@ -56,6 +56,7 @@ async function compareAgain(
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
     for (let index = pair.first; index < pair.first + pair.count; index++) {
+      if ((index - pair.first) % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE - 1) await breathe();
       const missing = record.missingOf(index);
       if (missing === undefined) checkBlock(pair, index, source.description.zeroHash, layout, record, findings);
       else await checkSalvaged(source, destination, layout, index, missing, findings);
@@ -65,6 +66,13 @@ async function compareAgain(
     onBlocks(pair.count);
   }
   return findings;
+}
+
+/** So that a run without end, which two far sides may claim, does not keep signals and the connection waiting. */
+const BLOCKS_AT_ONCE = 1 << 16;
+
+function breathe(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 type Found = Pick<Findings, "wrong" | "changed">;

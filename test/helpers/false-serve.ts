@@ -34,6 +34,7 @@ function scanReplies(id: number): Buffer[] {
     );
   const done = frame(Type.done, id, []);
   const odd: Record<string, () => Buffer[]> = {
+    "2^31 blocks that cannot be read": () => [run(0, 2 ** 31, hashes.ones, 3), done],
     "a run beyond the end": () => [run(0, 5)],
     "a run of nothing": () => [run(0, 0)],
     "a run of 2^53 + 1 blocks": () => [run(0, 2n ** 53n + 1n)],
@@ -86,7 +87,8 @@ function blockReplies(id: number): Buffer[] {
 function answer({ type, id }: Parsed): Buffer[] {
   switch (type) {
     case Type.open: {
-      const size = lie === "a size of 2^53 + 1" ? 2n ** 53n + 1n : BigInt(4 * BLOCK);
+      const blocks = lie.startsWith("2^31 blocks") ? 2 ** 31 : 4;
+      const size = lie === "a size of 2^53 + 1" ? 2n ** 53n + 1n : BigInt(blocks * BLOCK);
       const opened = frame(Type.opened, id, [
         u8(0),
         u64(size),
@@ -108,6 +110,8 @@ function answer({ type, id }: Parsed): Buffer[] {
       return scanReplies(id);
     case Type.read:
       return blockReplies(id);
+    case Type.salvage:
+      return [frame(Type.salvaged, id, [field(Buffer.alloc(BLOCK / 512 / 8))])];
     case Type.counters:
       return [frame(Type.counted, id, [u64(0), u64(0)])];
     case Type.confirm:
