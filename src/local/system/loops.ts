@@ -7,7 +7,6 @@ import { deviceNumber, devicesNamed, readLine, type SysDevice } from "./sysfs.ts
 
 export interface Loop {
   readonly number: string;
-  readonly name: string;
   /** What it lies over; undefined where neither the kernel nor a path tells. */
   readonly backing: Node | undefined;
   /** Its bytes are [start, end) of that; `end` is undefined where they go on to its end. */
@@ -22,13 +21,11 @@ function statusOf(device: SysDevice): LoopStatus | undefined {
 
 /**
  * By the kernel's own numbers of it: its path may since be another file's, or nobody's (renamed, removed, under a mount, of
- * another mount namespace). The path still serves to open it, where it leads there.
+ * another mount namespace).
  */
-function backingByStatus({ dev, ino, rdev }: LoopStatus, path: string): Node {
+function backingByStatus({ dev, ino, rdev }: LoopStatus): Node {
   if (rdev !== 0n) return deviceNode(deviceNumber(rdev));
   const identity = fileIdentity(dev, ino);
-  const found = nodeAt(path);
-  if (found?.identity === identity) return found;
   return { kind: "file", identity, number: deviceNumber(dev), mountId: undefined, path: undefined };
 }
 
@@ -38,20 +35,28 @@ function backingByPath(path: string): Node | undefined {
   return number === undefined ? nodeAt(path) : deviceNode(number);
 }
 
-/** The loop device with this place in sysfs; undefined for one that is not attached, and for any other device. */
-export function loopOf(device: SysDevice): Loop | undefined {
+/** What it is attached to; undefined for one that is not attached, and for any other device. */
+function attached(device: SysDevice): { readonly loop: Loop; readonly path: string } | undefined {
   const path = device.backingPath;
   if (path === undefined) return undefined;
   const status = statusOf(device);
-  const backing = status === undefined ? backingByPath(path) : backingByStatus(status, path);
+  const backing = status === undefined ? backingByPath(path) : backingByStatus(status);
   const { offset, sizeLimit } = status ?? device.backingPart;
   const end = sizeLimit === 0 ? undefined : offset + sizeLimit;
-  return { number: device.number, name: device.kernelName, backing, start: offset, end };
+  return { loop: { number: device.number, backing, start: offset, end }, path };
 }
 
-/** All that are attached. */
+/** The loop device with this place in sysfs, its file with the path that leads there, if it does. */
+export function loopOf(device: SysDevice): Loop | undefined {
+  const found = attached(device);
+  if (found?.loop.backing?.kind !== "file") return found?.loop;
+  const named = nodeAt(found.path);
+  return named?.identity === found.loop.backing.identity ? { ...found.loop, backing: named } : found.loop;
+}
+
+/** All that are attached; how their files can be opened is not looked for. */
 export function loops(): Loop[] {
   return devicesNamed("loop")
-    .map(loopOf)
+    .map((device) => attached(device)?.loop)
     .filter((loop) => loop !== undefined);
 }

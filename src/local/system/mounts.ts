@@ -18,6 +18,7 @@ export interface Mount {
 
 /** Blanks, tabs, line feeds and backslashes in these files are written in octal. */
 function unescapeOctal(text: string): string {
+  if (!text.includes("\\")) return text;
   const plain = (_: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 8));
   // Byte by byte: several of them may be one character.
   return nameOf(
