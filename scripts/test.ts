@@ -16,6 +16,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "mkfs.ext4": "e2fsprogs",
   "mkfs.btrfs": "btrfs-progs",
   "ntfs-3g": "ntfs-3g",
+  fuse2fs: "fuse2fs",
   "qemu-system-x86_64": "qemu-system-x86",
   "qemu-img": "qemu-utils",
   strace: "strace",

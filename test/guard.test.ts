@@ -149,6 +149,7 @@ describe("D7.35 a device in use", () => {
     command("mkswap", `${loop.path}p1`);
     fs.writeFileSync(dir.file("swap"), Buffer.alloc(SIZE), { mode: 0o600 });
     command("mkswap", dir.file("swap"));
+    command("sync");
     using _partition = swappedTo(`${loop.path}p1`);
     using _file = swappedTo(dir.file("swap"));
     const sentence = "it is used as swap space";

@@ -85,13 +85,11 @@ describe("the same bytes by another name", () => {
       command("sync");
       using other = attachLoop(dir.file("disk"), "--partscan");
       using _others = addPartitions(other.path);
-      using apart = attachLoop(dir.file("disk"), "--offset", String(8192 * 512), "--sizelimit", String(MIB));
       using _mount = mounted(`${one.path}p1`, dir.file("mnt"));
       const why = `${nameOf(one)}p1, which has the same bytes, is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
       await expectRefused(dir, [source(dir)], `${other.path}p1`, why);
       await expectRefused(dir, [source(dir)], other.path, why);
-      // What holds the second partition's bytes has none of the first one's.
-      await expectRefused(dir, [source(dir)], `${other.path}p2`, `${nameOf(apart)} holds the same bytes (held)`);
+      await expectRefused(dir, [source(dir)], `${other.path}p2`, `${nameOf(one)} holds the same bytes (held)`);
       const words = ["--allow", "held", "-f", source(dir)];
       expect(await run([...words, `${other.path}p2`])).toMatchObject({ exitCode: 0 });
       expect(
@@ -260,6 +258,89 @@ describe("file systems of more than one number", () => {
     const within = `it lies within the source ${JSON.stringify(loop.path)} (overlap)`;
     await expectRefused(dir, [...allow, loop.path], dir.file("over/f"), within);
     await expectRefused(dir, [...allow, loop.path], dir.file("over/new"), within);
+  });
+});
+
+describe("in use where no mount, lock or device tells", () => {
+  test("a file that another program has open for writing, but not one that it reads", async () => {
+    using dir = tempDir();
+    const to = dir.file("image");
+    fs.writeFileSync(to, bytes(7, MIB));
+    const reading = fs.openSync(to, "r");
+    expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
+    const writing = fs.openSync(to, "r+");
+    try {
+      const who = `bun (process ${process.pid})`;
+      await expectRefused(dir, [source(dir)], to, `${who} has it open for writing (in-use)`);
+      expect((await run(["-q", "-n", source(dir), to])).exitCode).toBe(0);
+      expect((await run(["-q", "--allow", "in-use", source(dir), to])).exitCode).toBe(0);
+    } finally {
+      fs.closeSync(reading);
+      fs.closeSync(writing);
+    }
+    expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
+  });
+
+  onFuse("an image that a FUSE program has mounted by a name that says nothing", async () => {
+    using dir = tempDir();
+    const image = formatted(dir);
+    fs.mkdirSync(dir.file("mnt"));
+    command("sh", "-c", 'cd "$1"; exec fuse2fs -o ro image mnt', "sh", dir.file("."));
+    try {
+      for (const name of [image, `host:${image}`]) {
+        const { exitCode, stderr } = await run(["-f", ...fakeSsh(dir.file("fake-ssh")), source(dir), name]);
+        expect(stderr).toMatch(/: fuse2fs \(process \d+\) has it open and serves a file system \(mounted\)\n/);
+        expect(exitCode).toBe(3);
+      }
+    } finally {
+      command("umount", dir.file("mnt"));
+    }
+  });
+
+  onFileSystem("a device that is mounted in another mount namespace, by itself or beside it", async () => {
+    using dir = tempDir();
+    const image = formatted(dir);
+    using one = attachLoop(image);
+    fs.mkdirSync(dir.file("mnt"));
+    const script = 'mount "$1" "$2"; echo mounted; read line; umount "$2"';
+    const child = Bun.spawn(
+      ["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", one.path, dir.file("mnt")],
+      { stdin: "pipe", stdout: "pipe" },
+    );
+    try {
+      await child.stdout.getReader().read();
+      expect(fs.readdirSync(dir.file("mnt"))).toEqual([]);
+      await expectRefused(dir, [source(dir)], one.path, "the device is mounted or in use (in-use)");
+      using other = attachLoop(image);
+      const allow = ["--allow", "held", source(dir)];
+      const why = "is mounted or in use (in-use)";
+      await expectRefused(dir, allow, other.path, `${nameOf(one)}, which has the same bytes, ${why}`);
+      await expectRefused(dir, allow, image, `${nameOf(one)} above it ${why}`);
+      child.stdin.end();
+      await child.exited;
+      expect((await run(["-q", "-f", "--allow", "held", source(dir), other.path])).exitCode).toBe(0);
+    } finally {
+      child.stdin.end();
+      await child.exited;
+    }
+  });
+
+  onFileSystem("an image whose loop device somebody may not ask about", async () => {
+    using dir = tempDir();
+    fs.chmodSync(dir.file("."), 0o755);
+    const [nobody, image] = [65534, formatted(dir)];
+    fs.linkSync(image, dir.file("link"));
+    fs.chownSync(image, nobody, nobody);
+    using _loop = attachLoop(image);
+    fs.rmSync(image);
+    fs.chmodSync(source(dir), 0o644);
+    const argv0 = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"];
+    const { exitCode, stderr } = await run(["-f", source(dir), dir.file("link")], {
+      argv0,
+      env: { HOME: "/nonexistent" },
+    });
+    expect(stderr).toContain("has it open for writing (in-use)\n");
+    expect(exitCode).toBe(3);
   });
 });
 

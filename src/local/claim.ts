@@ -8,6 +8,7 @@ import { quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
+import { useByOpening, useOutOfSight } from "./openers.ts";
 import { RunLock } from "./run-lock.ts";
 import { statPath } from "./stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
@@ -57,7 +58,11 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Pictu
   const node = nodeAt(path);
   if (node?.identity !== identityOf(stat)) throw changed(label);
   const uses = usesOf(picture, node);
-  const reason = uses.find(({ name }) => !allowed.some((one) => one === name));
+  const opened = stat.isFile() && uses.length === 0 ? await useByOpening(path, stat) : undefined;
+  const isHeld = uses.length > 0 && uses.every(({ name }) => name === "held");
+  const reason = [...uses, opened, isHeld ? useOutOfSight(picture, node) : undefined].find(
+    (use) => use !== undefined && !allowed.some((one) => one === use.name),
+  );
   if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
   // What is used with the user's consent cannot be claimed.
   const shares = uses.length > 0 || allowed.includes("in-use");

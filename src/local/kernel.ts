@@ -31,6 +31,9 @@ const F_UNLCK = 2;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const FLOCK_SIZE = 32;
+const F_SETSIG = 10;
+const F_SETLEASE = 1024; // linux/fcntl.h
+const SIGURG = 23; // asm-generic/signal.h
 const LOCK_EX = 2; // linux/fcntl.h
 const LOCK_UN = 8;
 const LOCK_NB = 4;
@@ -245,6 +248,20 @@ export function lockBytes(fd: number, kind: keyof typeof BYTE_LOCKS): LockOutcom
 export function hasLockedBytes(fd: number, start = 0, length = 0): boolean {
   const lock = flockOf(F_WRLCK, start, length);
   return libc().fcntl(fd, F_OFD_GETLK, ptr(lock)) === 0 && lock.readInt16LE(0) !== F_UNLCK;
+}
+
+/**
+ * Whether anybody else has the file behind `fd` open, which itself is open for reading only; with `forWriting` whether
+ * anybody can write to it, a loop device or a process out of sight as well. The kernel grants a lease (fcntl(2)) to nobody
+ * else, and it is given back at once; SIGURG, which nobody minds, would tell of an open() in between. False too where nobody
+ * can tell: for others' files, unless one is root, and on file systems that know no leases.
+ */
+export function isOpenElsewhere(fd: number, { forWriting }: { readonly forWriting: boolean }): boolean {
+  libc().fcntl(fd, F_SETSIG, SIGURG);
+  const granted = libc().fcntl(fd, F_SETLEASE, forWriting ? F_RDLCK : F_WRLCK);
+  if (granted !== 0) return errno() === EAGAIN;
+  libc().fcntl(fd, F_SETLEASE, F_UNLCK);
+  return false;
 }
 
 /** Has the kernel read the partition table of a whole disk anew: "busy" while a part of it is in use. */

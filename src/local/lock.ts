@@ -46,6 +46,13 @@ export function tryLockDisk(fd: number): boolean {
   return lockFile(fd, true) !== "busy";
 }
 
+/** Whether another has locked some of what is open behind `fd`, which is not locked by this. */
+export function isLocked(fd: number): boolean {
+  if (hasLockedBytes(fd) || lockFile(fd, true) === "busy") return true;
+  lockFile(fd, false);
+  return false;
+}
+
 /** QEMU holds the byte of what it does, and 1 is to write. */
 const QEMU_WRITES = 101;
 

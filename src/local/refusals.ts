@@ -21,7 +21,8 @@ const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first a
 export function notOpened(error: unknown, label: string, mode: OpenMode, kind: DeviceKind | undefined): Failure {
   const code = systemCode(error) ?? "";
   if (kind === "device" && mode === "write" && code === "EBUSY") {
-    const hint = "stop what uses it (lsblk, swapon, dmsetup ls show what), then run again";
+    const hint =
+      "stop what uses it (lsblk, swapon, dmsetup ls show what; a container may have it mounted: lsns --type mnt), then run again";
     return refusedDestination(label, "in-use", "the device is mounted or in use", hint);
   }
   const writes = mode === "write" || mode === "join";

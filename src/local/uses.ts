@@ -4,7 +4,7 @@ import { identityOf, look, type Node, type Picture, type Relative, swaps } from 
 
 export interface Use {
   /** The name of the refusal it is a reason for. */
-  readonly name: "root-disk" | "mounted" | "swap" | "held";
+  readonly name: "root-disk" | "mounted" | "swap" | "held" | "in-use";
   /** Goes on after "Refused to write to X: ". */
   readonly sentence: string;
   readonly hint: string;
@@ -20,7 +20,7 @@ function called(picture: Picture, node: Node): string {
 }
 
 /** What it is to the destination, as the subject of a sentence. */
-function words(picture: Picture, { node, relation }: Relative): string {
+export function describe(picture: Picture, { node, relation }: Relative): string {
   const name = called(picture, node);
   switch (relation) {
     case "itself":
@@ -48,8 +48,8 @@ const TOLD = 2;
 export function writersOf(picture: Picture, node: Node): string {
   const found = picture.relatives(node).flatMap((relative) => {
     const points = picture.writablePoints(relative.node).map(quote);
-    const mounted = points.length === 0 ? [] : [`${words(picture, relative)} is mounted on ${points.join(", ")}`];
-    const swapped = swapAt(relative.node) === undefined ? [] : [`${words(picture, relative)} is used as swap space`];
+    const mounted = points.length === 0 ? [] : [`${describe(picture, relative)} is mounted on ${points.join(", ")}`];
+    const swapped = swapAt(relative.node) === undefined ? [] : [`${describe(picture, relative)} is used as swap space`];
     return [...mounted, ...swapped];
   });
   const more = found.length > TOLD ? [`${found.length - TOLD} more of the kind`] : [];
@@ -88,13 +88,13 @@ export function usesOf(picture: Picture, node: Node): Use[] {
   for (const relative of relatives) {
     const points = picture.mountPoints(relative.node).map(quote);
     if (points.length === 0) continue;
-    const sentence = `${words(picture, relative)} is mounted on ${points.join(", ")}`;
+    const sentence = `${describe(picture, relative)} is mounted on ${points.join(", ")}`;
     uses.push({ name: "mounted", sentence, hint: `unmount it first: umount ${points.join(" ")}` });
   }
   for (const relative of relatives) {
     const path = swapAt(relative.node);
     if (path === undefined) continue;
-    const sentence = `${words(picture, relative)} is used as swap space`;
+    const sentence = `${describe(picture, relative)} is used as swap space`;
     uses.push({ name: "swap", sentence, hint: `turn it off first: swapoff ${quote(path)}` });
   }
   for (const relative of relatives) if (relative.holds) uses.push(heldBy(picture, node, relative));

@@ -57,11 +57,12 @@ export const NEEDS = {
   mkfs: has("mkfs.ext4") || fs.existsSync("/usr/sbin/mkfs.ext4") ? undefined : "mkfs.ext4 is not installed (e2fsprogs)",
   btrfs:
     has("mkfs.btrfs") || fs.existsSync("/sbin/mkfs.btrfs") ? undefined : "mkfs.btrfs is not installed (btrfs-progs)",
-  fuse: !has("ntfs-3g")
-    ? "ntfs-3g is not installed"
-    : fs.existsSync("/dev/fuse")
-      ? undefined
-      : "this kernel has no FUSE",
+  fuse:
+    !has("ntfs-3g") || !has("fuse2fs")
+      ? "ntfs-3g or fuse2fs is not installed"
+      : fs.existsSync("/dev/fuse")
+        ? undefined
+        : "this kernel has no FUSE",
   virtual:
     has("qemu-system-x86_64") && has("qemu-img")
       ? undefined

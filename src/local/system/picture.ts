@@ -9,7 +9,7 @@ import { Layers, type Step } from "./layers.ts";
 import { type Node, nodeAt } from "./nodes.ts";
 
 export { swaps } from "./mounts.ts";
-export { deviceNode, identityOf, type Node, nodeAt, nodeOf } from "./nodes.ts";
+export { deviceNode, identityOf, type Node, nodeAt, nodeOf, withOpen } from "./nodes.ts";
 export { deviceNumber, look, readLine, SysDevice } from "./sysfs.ts";
 
 /** How something has bytes of the thing in question. */

@@ -1,0 +1,123 @@
+/** Who else has a file open: programs that lock nothing and that no mount names. */
+import fs from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { systemCode } from "../errors.ts";
+import { bytesOf } from "../name.ts";
+import { entryNames, linkText } from "../paths.ts";
+import { isOpenElsewhere } from "./kernel.ts";
+import { isLocked } from "./lock.ts";
+import { identityOf, look, type Node, type Picture, readLine, SysDevice, withOpen } from "./system/picture.ts";
+import { describe, type Use } from "./uses.ts";
+
+/** The bits of the flags that say how (asm-generic/fcntl.h, O_ACCMODE). */
+const ACCESS_MODE = 3;
+/** What a program that ends takes to be gone. */
+const WAIT_MS = 1000;
+const POLL_MS = 50;
+
+interface Opener {
+  /** "squashfuse (process 4711)" */
+  readonly name: string;
+  readonly writes: boolean;
+  /** It serves a file system. */
+  readonly isFuse: boolean;
+}
+
+function names(folder: string): string[] {
+  try {
+    return entryNames(folder);
+  } catch {
+    return [];
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return linkText(path);
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * The flags (open(2)) with which a process has a file open behind one of its descriptors; undefined where it is another one.
+ * By inode first (proc(5), "fdinfo"): stat() would wait for every file system that does not answer any more.
+ */
+function flagsOf(folder: string, fd: string, identity: string, inode: bigint): number | undefined {
+  const info = readLine(`${folder}/fdinfo/${fd}`) ?? "";
+  if (/^ino:\s*(\d+)$/m.exec(info)?.[1] !== String(inode)) return undefined;
+  const stat = look(`${folder}/fd/${fd}`);
+  if (stat === undefined || identityOf(stat) !== identity) return undefined;
+  return Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0", 8);
+}
+
+/** The programs that have the file open, as far as they may be looked at. */
+function openersOf(file: fs.BigIntStats): Opener[] {
+  const identity = identityOf(file);
+  const others = names("/proc").filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid);
+  return others.flatMap((pid) => {
+    const folder = `/proc/${pid}`;
+    const open = names(`${folder}/fd`);
+    const flags = open.map((fd) => flagsOf(folder, fd, identity, file.ino)).filter((one) => one !== undefined);
+    if (flags.length === 0) return [];
+    const isFuse = open.some((fd) => linkOf(`${folder}/fd/${fd}`) === "/dev/fuse");
+    const name = `${readLine(`${folder}/comm`) ?? "a program"} (process ${pid})`;
+    return [{ name, writes: flags.some((one) => (one & ACCESS_MODE) !== fs.constants.O_RDONLY), isFuse }];
+  });
+}
+
+/**
+ * Why not to write to the file at `path`, which nothing else speaks against: a program has mounted it, or has it open for
+ * writing, as virtual machines without locks do, and what lies in another mount namespace.
+ */
+export async function useByOpening(path: string, file: fs.BigIntStats): Promise<Use | undefined> {
+  const isOpen = (forWriting: boolean) =>
+    withOpen(path, (fd) => isOpenElsewhere(fd, { forWriting }), fs.constants.O_RDONLY) === true;
+  if (!isOpen(false)) return undefined;
+  // Whoever locks it says more by that, and it is refused for that.
+  if (withOpen(path, isLocked, fs.constants.O_RDONLY) === true) return undefined;
+  const fuse = openersOf(file).find(({ isFuse }) => isFuse);
+  if (fuse !== undefined) {
+    const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
+    return { name: "mounted", sentence: `${fuse.name} has it open and serves a file system`, hint };
+  }
+  const deadline = performance.now() + WAIT_MS;
+  while (isOpen(true)) {
+    if (performance.now() > deadline) {
+      const who =
+        openersOf(file).find(({ writes }) => writes)?.name ?? "another program, or a device of another system,";
+      return { name: "in-use", sentence: `${who} has it open for writing`, hint: "end that first, then run again" };
+    }
+    await setTimeout(POLL_MS);
+  }
+  return undefined;
+}
+
+/** Whether the kernel refuses to claim a device (O_EXCL, open(2)), which a mount in any namespace or another claim is reason for. */
+function isClaimed(path: string): boolean {
+  try {
+    fs.closeSync(fs.openSync(bytesOf(path), fs.constants.O_RDONLY | fs.constants.O_EXCL));
+    return false;
+  } catch (error) {
+    return systemCode(error) === "EBUSY";
+  }
+}
+
+/**
+ * Why not to write to a device, or to a file with devices over it, of which nobody here uses these: one of them may be in use
+ * where this process does not see it. What has partitions is claimed with any of them, so they speak for it.
+ */
+export function useOutOfSight(picture: Picture, node: Node): Use | undefined {
+  for (const relative of picture.relatives(node)) {
+    if (relative.node.kind === "file" || relative.relation === "itself" || relative.relation === "disk") continue;
+    const { node: path, partitions } = new SysDevice(relative.node.number);
+    if (path === undefined || partitions.length > 0 || !isClaimed(path)) continue;
+    const sentence = `${describe(picture, relative)} is mounted or in use`;
+    return {
+      name: "in-use",
+      sentence,
+      hint: "stop what uses it, which may be a container: lsns --type mnt lists them",
+    };
+  }
+  return undefined;
+}
