@@ -205,10 +205,9 @@ describe("every line is as the schema says, the last is the summary: after", () 
       using dir = tempDir();
       const env = { BLOCKSYNC_REMOTE_DIR: dir.file("cache") };
       const result = await run(withJson(words(dir)), { env });
-      expect({ exitCode: result.exitCode, events: kinds(checked(result.stdout, result.exitCode)) }).toEqual({
-        exitCode,
-        events: [...events],
-      });
+      // On a busy machine even a short run has progress to tell.
+      const told = kinds(checked(result.stdout, result.exitCode)).filter((kind) => kind !== "progress");
+      expect({ exitCode: result.exitCode, events: told }).toEqual({ exitCode, events: [...events] });
     });
   }
 
