@@ -186,6 +186,19 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
   });
 
+  test(`${name}: any number of requests is answered, one after the other and together`, async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
+    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+    await source.prepare(BLOCK, { exact: false, dryRun: false });
+    const first = await source.leafHashes(0, 4);
+    for (let turn = 0; turn < 20; turn++) {
+      const answers = await Promise.all(Array.from({ length: 100 }, () => source.leafHashes(0, 4)));
+      expect(answers.every((one) => Buffer.from(one).equals(first))).toBe(true);
+    }
+    await source.close();
+  });
+
   test(`${name}: reading and writing much that can be compressed keeps no memory`, async () => {
     using dir = tempDir();
     const data = Buffer.alloc(BLOCK, "A line of text, as logs have them. ");

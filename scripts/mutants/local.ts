@@ -342,13 +342,6 @@ export const SALVAGE: readonly Mutant[] = [
     tests: ["local.test.ts"],
   },
   {
-    bug: "the buffer of salvaged sectors is kept when salvaging fails",
-    file: "local/salvage.ts",
-    from: "  } catch (error) {\n    release();\n    throw error;\n  }",
-    to: "  } catch (error) {\n    throw error;\n  }",
-    tests: ["local.test.ts"],
-  },
-  {
     bug: "the buffer that a patch is read back into is never given back",
     file: "local/salvage.ts",
     from: "  } finally {\n    pool.give(room);\n  }",

@@ -122,13 +122,6 @@ export const REMOTE: readonly Mutant[] = [
     tests: ["remote.test.ts: RemoteEndpoint over channel and serve", "channel.test.ts"],
   },
   {
-    bug: "room for an answer is not given back when it cannot be made",
-    file: "remote/backlog.ts",
-    from: "  } finally {\n    window.give(held);\n  }",
-    to: "  } catch (error) {\n    throw error;\n  }\n  window.give(held);",
-    tests: ["remote.test.ts: RemoteEndpoint over channel and serve", "channel.test.ts", "hostile.test.ts: D4.19"],
-  },
-  {
     bug: "whoever waits for a reply is not told that the channel failed",
     file: "remote/channel.ts",
     from: "    for (const pending of this.#pending.values()) pending.fail(cause);\n",
