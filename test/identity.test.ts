@@ -25,7 +25,7 @@ function formatted(dir: TempDir, name = "image"): string {
   return dir.file(name);
 }
 
-function nameOf({ path }: Loop): string {
+function nameOf({ path }: Pick<Loop, "path">): string {
   return path.slice("/dev/".length);
 }
 
@@ -188,6 +188,18 @@ describe("an image by another name than it was attached or mounted by", () => {
       `the loop device ${nameOf(second)} is attached to it (held)`,
     );
     expect((await run(["-q", "-T", source(dir), inner])).exitCode).toBe(0);
+  });
+
+  onFileSystem("that is mounted, though its loop device was detached", async () => {
+    using dir = tempDir();
+    const image = formatted(dir);
+    fs.linkSync(image, dir.file("link"));
+    const path = command("losetup", "--find", "--show", image);
+    using _mount = mounted(path, dir.file("mnt"));
+    // Which the kernel does when nobody uses it any more (losetup(8)).
+    command("losetup", "--detach", path);
+    const why = `${nameOf({ path })} above it is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
+    await expectRefused(dir, [source(dir)], dir.file("link"), why);
   });
 
   onFuse("an image file that a FUSE program has mounted", async () => {
