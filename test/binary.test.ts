@@ -218,6 +218,18 @@ describe("blocksync", () => {
     expect(await run(["compare", "-q", dir.file("a"), dir.file("a")])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
   });
 
+  test("--dry-run exits 1 when only the size would change", async () => {
+    using dir = tempDir();
+    const data = bytes(40, MIB + 5);
+    fs.writeFileSync(dir.file("s"), data);
+    fs.writeFileSync(dir.file("longer"), Buffer.concat([data, bytes(41, 50)]));
+    fs.writeFileSync(dir.file("zeros"), Buffer.concat([data, Buffer.alloc(50)]));
+    const exitCode = async (...words: string[]) => (await run(["-q", "-n", ...words])).exitCode;
+    expect(await exitCode("-T", dir.file("s"), dir.file("longer"))).toBe(1);
+    expect(await exitCode(dir.file("s"), dir.file("longer"))).toBe(0);
+    expect(await exitCode(dir.file("zeros"), dir.file("s"))).toBe(1);
+  });
+
   test("compare of one that is the other's beginning prints the rest, exit 1, whichever is longer", async () => {
     using dir = tempDir();
     const data = bytes(39, 2 * MIB + 100);

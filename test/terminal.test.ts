@@ -6,6 +6,7 @@ import { bytes } from "./helpers/bytes.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { type TempDir, tempDir } from "./helpers/temp.ts";
+import { answering } from "./helpers/terminal.ts";
 import { startTmux, type Tmux } from "./helpers/tmux.ts";
 
 const BLOCK = 65_536;
@@ -359,4 +360,17 @@ testWith("tmux", "loop")("the confirmation takes its answer after Ctrl-Z and fg,
   tmux.type("yes");
   await tmux.see("the summary", (lines) => lines.some((line) => line.startsWith("Completed in ")));
   expect(fs.readFileSync(loop.path).equals(bytes(91, 1 << 20))).toBe(true);
+});
+
+testWith("loop")("the confirmation takes the whole answer: neither nothing nor a part of it will do", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("s"), bytes(93, 1 << 20));
+  fs.writeFileSync(dir.file("disk"), bytes(94, 1 << 20));
+  using loop = attachLoop(dir.file("disk"));
+  for (const answer of ["", "y", "ye", "yess", "no", "YES"]) {
+    const { exitCode, seen } = await answering([dir.file("s"), loop.path], "to go on:", `${answer}\r`);
+    expect([answer, exitCode]).toEqual([answer, 3]);
+    expect(seen).toContain("not confirmed (unconfirmed)");
+  }
+  expect(fs.readFileSync(loop.path).equals(bytes(94, 1 << 20))).toBe(true);
 });

@@ -35,7 +35,7 @@ export const EDGES: readonly Mutant[] = [
     file: "cli/sync-command.ts",
     from: "const differs = statistics.blocksDiffering > 0 || sizes !== undefined;",
     to: "const differs = statistics.blocksDiffering > 0;",
-    tests: ["binary.test.ts: says what became"],
+    tests: ["binary.test.ts: --dry-run exits 1 when only the size"],
   },
   {
     bug: "a run that left bad areas exits 0",
@@ -63,7 +63,7 @@ export const EDGES: readonly Mutant[] = [
     file: "cli/confirm.ts",
     from: "if ((await ask(question)) !== answer) {",
     to: "if (!answer.startsWith(await ask(question))) {",
-    tests: ["facts.test.ts"],
+    tests: ["terminal.test.ts: the confirmation takes the whole answer"],
   },
   {
     bug: "an interrupted run does not close what it opened",

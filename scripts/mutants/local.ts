@@ -299,8 +299,8 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "with --allow for one use another is allowed too",
     file: "local/claim.ts",
-    from: "const reason = uses.find(({ name }) => !allowed.some((one) => one === name));",
-    to: "const reason = allowed.length > 0 ? undefined : uses[0];",
+    from: "(use) => use !== undefined && !allowed.some((one) => one === use.name),",
+    to: "(use) => use !== undefined && allowed.length === 0,",
     tests: ["guard.test.ts"],
   },
 ];
