@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { type Extent, extentsText, parseExtents, shareBytes, UNBOUNDED, wholeOf } from "../src/sync/extents.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -278,19 +279,37 @@ describe("in use where no mount, lock or device tells", () => {
     using dir = tempDir();
     const to = dir.file("image");
     fs.writeFileSync(to, bytes(7, MIB));
-    const reading = fs.openSync(to, "r");
+    const reader = Bun.spawn(["sleep", "60"], { stdin: Bun.file(to) });
     expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
-    const writing = fs.openSync(to, "r+");
+    const writer = Bun.spawn(["sh", "-c", 'exec sleep 60 <>"$1"', "sh", to]);
     try {
-      const who = `bun (process ${process.pid})`;
+      const isOpen = () => fs.readlinkSync(`/proc/${writer.pid}/fd/0`) === to;
+      while (!isOpen()) await setImmediate();
+      const who = `sleep (process ${writer.pid})`;
       await expectRefused(dir, [source(dir)], to, `${who} has it open for writing (in-use)`);
       expect((await run(["-q", "-n", source(dir), to])).exitCode).toBe(0);
       expect((await run(["-q", "--allow", "in-use", source(dir), to])).exitCode).toBe(0);
     } finally {
-      fs.closeSync(reading);
+      reader.kill();
+      writer.kill();
+    }
+    await writer.exited;
+    expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
+  });
+
+  test("not a file that whoever started the run has open for writing", async () => {
+    using dir = tempDir();
+    const to = dir.file("image");
+    fs.writeFileSync(to, bytes(7, MIB));
+    const writing = fs.openSync(to, "r+");
+    try {
+      expect(await run(["-q", source(dir), to])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+      const shell = await run(["-q", source(dir), to], { argv0: ["sh", "-c", 'exec 3<>"$4"; "$@"; exit $?', "sh"] });
+      expect(shell).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    } finally {
       fs.closeSync(writing);
     }
-    expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
+    expect(fs.readFileSync(to).equals(fs.readFileSync(source(dir)))).toBe(true);
   });
 
   onFuse("an image that a FUSE program has mounted by a name that says nothing", async () => {

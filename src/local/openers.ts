@@ -16,6 +16,7 @@ const WAIT_MS = 1000;
 const POLL_MS = 50;
 
 interface Opener {
+  readonly pid: number;
   /** "squashfuse (process 4711)" */
   readonly name: string;
   readonly writes: boolean;
@@ -54,21 +55,34 @@ function flagsOf(folder: string, fd: string, identity: string, inode: bigint): n
 /** The programs that have the file open, as far as they may be looked at. */
 function openersOf(file: fs.BigIntStats): Opener[] {
   const identity = identityOf(file);
-  const others = names("/proc").filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid);
-  return others.flatMap((pid) => {
+  const pids = names("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((pid) => {
     const folder = `/proc/${pid}`;
     const open = names(`${folder}/fd`);
     const flags = open.map((fd) => flagsOf(folder, fd, identity, file.ino)).filter((one) => one !== undefined);
     if (flags.length === 0) return [];
     const isFuse = open.some((fd) => linkOf(`${folder}/fd/${fd}`) === "/dev/fuse");
     const name = `${readLine(`${folder}/comm`) ?? "a program"} (process ${pid})`;
-    return [{ name, writes: flags.some((one) => (one & ACCESS_MODE) !== fs.constants.O_RDONLY), isFuse }];
+    return [
+      { pid: Number(pid), name, writes: flags.some((one) => (one & ACCESS_MODE) !== fs.constants.O_RDONLY), isFuse },
+    ];
   });
+}
+
+/** This process and those that started it, one another (proc_pid_status(5)). */
+function lineage(): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (let pid = process.pid; pid > 0 && !found.has(pid); ) {
+    found.add(pid);
+    pid = Number(/^PPid:\s*(\d+)$/m.exec(readLine(`/proc/${pid}/status`) ?? "")?.[1] ?? 0);
+  }
+  return found;
 }
 
 /**
  * Why not to write to the file at `path`, which nothing else speaks against: a program has mounted it, or has it open for
- * writing, as virtual machines without locks do, and what lies in another mount namespace.
+ * writing, as virtual machines without locks do, and what lies in another mount namespace. Whoever started this run knows what
+ * he has open, such as a script with a temporary file.
  */
 export async function useByOpening(path: string, file: fs.BigIntStats): Promise<Use | undefined> {
   const isOpen = (forWriting: boolean) =>
@@ -81,11 +95,16 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
     const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
     return { name: "mounted", sentence: `${fuse.name} has it open and serves a file system`, hint };
   }
+  const own = lineage();
+  const others = () => openersOf(file).filter(({ pid, writes }) => writes && !own.has(pid));
+  const isOwn = () => {
+    const writers = openersOf(file).filter(({ writes }) => writes);
+    return writers.length > 0 && writers.every(({ pid }) => own.has(pid));
+  };
   const deadline = performance.now() + WAIT_MS;
-  while (isOpen(true)) {
+  while (isOpen(true) && !isOwn()) {
     if (performance.now() > deadline) {
-      const who =
-        openersOf(file).find(({ writes }) => writes)?.name ?? "another program, or a device of another system,";
+      const who = others()[0]?.name ?? "another program, or a device of another system,";
       return { name: "in-use", sentence: `${who} has it open for writing`, hint: "end that first, then run again" };
     }
     await setTimeout(POLL_MS);
