@@ -17,6 +17,28 @@ function sparse(path: string, size: number, data: readonly (readonly [offset: nu
 }
 
 describe("a run", () => {
+  testWith("strace")("succeeds in a folder that cannot be flushed, but not where that fails", async () => {
+    for (const [error, said] of [
+      ["EINVAL", ""],
+      ["EOPNOTSUPP", ""],
+      ["EIO", "input/output error; a crash may lose the new file's name"],
+    ] as const) {
+      using dir = tempDir();
+      const data = bytes(1, 100_000);
+      fs.writeFileSync(dir.file("s"), data);
+      fs.mkdirSync(dir.file("folder"));
+      const inject = `inject=fsync:error=${error}`;
+      const argv0 = ["strace", "-f", "-o", "/dev/null", "-P", dir.file("folder"), "-e", "trace=fsync", "-e", inject];
+      const to = dir.file("folder/d");
+      const result = await run(["-q", dir.file("s"), to], { argv0 });
+      expect(result.stderr.split("\n")[0]).toBe(
+        said === "" ? "" : `blocksync: Cannot flush the directory of "${to}": ${said}`,
+      );
+      expect({ error, exitCode: result.exitCode }).toEqual({ error, exitCode: said === "" ? 0 : 4 });
+      expect(fs.readFileSync(to).equals(data)).toBe(true);
+    }
+  });
+
   testWith("strace")("does not succeed when a write-back under way took the error from the final fsync", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(1, 80 * MIB));

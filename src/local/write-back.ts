@@ -4,7 +4,7 @@
  * (https://wiki.postgresql.org/wiki/Fsync_Errors), so that a second run would find in the cache what no disk holds.
  */
 import fs from "node:fs";
-import { IoError, reason } from "../errors.ts";
+import { IoError, reason, systemCode } from "../errors.ts";
 import { quote } from "../name.ts";
 import { dropCaches } from "./cache.ts";
 import { closeCopy } from "./close.ts";
@@ -12,6 +12,8 @@ import { Descriptor } from "./descriptor.ts";
 
 /** Written bytes after which a write-back is started. */
 const WRITE_BACK_LENGTH = 64 << 20;
+/** What a file system says that has no fsync() for directories (fsync(2)), as CIFS before Linux 4.17 and some of FUSE. */
+const UNABLE: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
 export class WriteBack {
   readonly #file: Descriptor;
@@ -68,12 +70,28 @@ export class WriteBack {
     try {
       await this.#file.flush();
       await closeCopy(this.#file.fd);
-      if (this.#directory !== undefined) await flushDirectory(this.#directory);
       this.check();
     } catch (error) {
       const whole = await dropCaches(this.#file, { lost: true });
       this.#failure ??= this.#lost(error, whole);
       throw this.#failure;
+    }
+    if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
+  }
+
+  /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
+  async #flushDirectory(directory: string): Promise<void> {
+    // One may write to a directory without being allowed to read it; the file itself is safe.
+    const folder = await Descriptor.open(directory, fs.constants.O_RDONLY).catch(() => undefined);
+    try {
+      await folder?.flush();
+    } catch (cause) {
+      // Where that is unknown, names are stored as they are made, or nobody can do better.
+      if (UNABLE.has(systemCode(cause) ?? "")) return;
+      const text = `Cannot flush the directory of ${quote(this.#label)}: ${reason(cause)}; a crash may lose the new file's name`;
+      throw new IoError(text, { cause, hint: "look at the kernel's messages (dmesg), mend the cause and run again" });
+    } finally {
+      await folder?.close();
     }
   }
 
@@ -89,16 +107,5 @@ export class WriteBack {
       : "mend the cause, empty the page cache, which may still show what is lost (echo 3 >/proc/sys/vm/drop_caches), and run again";
     const text = `Cannot flush ${quote(this.#label)}: ${reason(cause)}; some of what was written is lost`;
     return new IoError(text, { cause, hint: `look at the kernel's messages (dmesg), ${next}` });
-  }
-}
-
-/** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
-async function flushDirectory(directory: string): Promise<void> {
-  // One may write to a directory without being allowed to read it; the file itself is safe.
-  const folder = await Descriptor.open(directory, fs.constants.O_RDONLY).catch(() => undefined);
-  try {
-    await folder?.flush();
-  } finally {
-    await folder?.close();
   }
 }
