@@ -56,7 +56,8 @@ export function loopOf(device: SysDevice): Loop | undefined {
 
 /** All that are attached; how their files can be opened is not looked for. */
 export function loops(): Loop[] {
-  return devicesNamed("loop")
+  // The folder is there while it is attached (loop_sysfs_init() in drivers/block/loop.c); most are not.
+  return devicesNamed("loop", "loop")
     .map((device) => attached(device)?.loop)
     .filter((loop) => loop !== undefined);
 }

@@ -186,10 +186,11 @@ export class SysDevice {
   }
 }
 
-/** All block devices whose name begins so. */
-export function devicesNamed(beginning: string): SysDevice[] {
+/** All block devices whose name begins so, or those of them alone whose folder has an entry `having`. */
+export function devicesNamed(beginning: string, having = ""): SysDevice[] {
   const numbers = namesIn("/sys/block")
     .filter((name) => name.startsWith(beginning))
+    .filter((name) => fs.existsSync(bytesOf(`/sys/block/${name}/${having}`)))
     .map((name) => readLine(`/sys/block/${name}/dev`));
   return known(numbers).map((number) => new SysDevice(number));
 }
