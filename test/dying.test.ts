@@ -78,6 +78,37 @@ for (const far of [false, true]) {
   });
 }
 
+onFaulty("a bad sector is tried some ten times, and not once for each page before it", async () => {
+  using dir = tempDir();
+  const data = bytes(425, 8 * MIB);
+  // At the end of a block, which is where a read of it gets last.
+  const areas = Array.from({ length: 6 }, (_, i) => ({ offset: (i + 2) * MIB - 512, length: 512 }));
+  await using disk = await badDisk(file(dir, "image", data), areas);
+  const before = disk.reads();
+  const result = await run(["--on-read-error", "skip", "--json", disk.path, file(dir, "d", bytes(426, 8 * MIB))]);
+  expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 6 * 512 });
+  const after = disk.reads();
+  // Once for each half of a block down to a page, then its page, its sector, and the first time the page cache's way.
+  expect(after.failed - before.failed).toBeLessThan(6 * 12 + 10);
+  // What else was tried before a bad place was read around the page cache was the disk's beginning, each time.
+  expect(after.first - before.first).toBeLessThan(6);
+});
+
+onFaulty("a disk that is nearly all bad is not taken for one that is gone", async () => {
+  using dir = tempDir();
+  const data = bytes(427, 2 * MIB);
+  const good = { offset: 1.875 * MIB, length: 64 * 1024 };
+  const end = good.offset + good.length;
+  const areas = [
+    { offset: 0, length: good.offset },
+    { offset: end, length: 2 * MIB - end },
+  ];
+  await using disk = await badDisk(file(dir, "image", data), areas);
+  const result = await run(["--json", "--on-read-error", "skip", disk.path, dir.file("d")]);
+  expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 2 * MIB - good.length });
+  expect(fs.readFileSync(dir.file("d")).subarray(good.offset, end).equals(data.subarray(good.offset, end))).toBe(true);
+});
+
 onFaulty("a disk of which nothing at all can be read is not read sector by sector", async () => {
   using dir = tempDir();
   await using disk = await failingDisk(file(dir, "image", bytes(404, 8 * MIB)), "read", "EIO");

@@ -75,6 +75,8 @@ export class Device {
   readonly #writers: Window;
   readonly #vitals: Vitals;
   readonly #writeBack: WriteBack;
+  /** Reads go around the page cache, and were seen to work. */
+  #direct = false;
   bytesRead = 0;
   bytesWritten = 0;
 
@@ -177,18 +179,20 @@ export class Device {
   }
 
   async #readSome(buffer: Buffer, start: number, offset: number): Promise<number> {
+    const wanted = buffer.length - start;
     try {
       const count = await this.#file.read(buffer, start, offset);
       this.#vitals.read(offset);
       return count;
     } catch (error) {
-      const wanted = buffer.length - start;
       if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("read", this.label, error);
       if (!isMediumError(error) || wanted <= LEAF_SIZE) throw transferFailed("read", this.label, wanted, offset, error);
     }
-    // Page by page, so that the failure is about the place itself; the page cache gives up whole groups of pages.
+    // By halves, so that the failure is about the place itself and a drive that tries for seconds has to fail at it ten times
+    // and not hundreds; the page cache gives up whole groups of pages.
     await this.openDirect();
-    return await this.#readSome(buffer.subarray(0, start + LEAF_SIZE), start, offset);
+    const half = LEAF_SIZE * Math.ceil(wanted / LEAF_SIZE / 2);
+    return await this.#readSome(buffer.subarray(0, start + half), start, offset);
   }
 
   /**
@@ -256,14 +260,20 @@ export class Device {
 
   /** Has reads go around the page cache from now on. False where the file system or the device does not allow it. */
   async openDirect(): Promise<boolean> {
+    // Asked for each bad place, and the first sectors of a dying disk may be bad too.
+    if (this.#direct) return true;
     if (!(await this.#file.openDirect())) return false;
     try {
       // Some allow it only until it comes to reading.
       const page = directBuffer(DIRECT_LENGTH);
       await this.#file.read(page.subarray(0, Math.min(this.#sizeBytes, DIRECT_LENGTH)), 0, 0);
+      this.#direct = true;
       return true;
     } catch (error) {
-      if (isMediumError(error)) return true;
+      if (isMediumError(error)) {
+        this.#direct = true;
+        return true;
+      }
       this.#file.closeDirect();
       return false;
     }

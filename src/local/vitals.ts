@@ -9,8 +9,13 @@ import { directBuffer } from "./direct.ts";
 
 /** Reads that fail one after the other before other places are asked: the sectors of two bad pages. */
 const FAILURES = 16;
-/** Places all over the device that are asked, besides the one that was read last. */
+/** Places all over the device that are asked at least, besides the one that was read last. */
 const PLACES = 8;
+/** Those that are asked while they fail quickly, as a device that is gone does: of one that is nearly all bad something answers. */
+const MOST_PLACES = 256;
+const QUICKLY_MS = 5000;
+/** Its multiples, without their whole parts, lie evenly however many there are, and at no regular distance. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
 /** What a block device says that is not there any more (errno(3)). */
 const GONE: ReadonlySet<string> = new Set(["ENXIO", "ENODEV", "ENOMEDIUM"]);
 
@@ -45,12 +50,11 @@ export class Vitals {
   }
 
   async #isSilent(sizeBytes: number): Promise<boolean> {
-    // At no regular distance, as what is bad may be.
-    const spread = Array.from({ length: PLACES }, (_, i) => Math.floor((sizeBytes * (i + i / 37)) / PLACES));
-    for (const offset of this.#lastRead === undefined ? spread : [this.#lastRead, ...spread]) {
-      if (!(await this.#answersAt(offset))) continue;
-      this.#failures = 0;
-      return false;
+    const begun = performance.now();
+    if (this.#lastRead !== undefined && (await this.#answersAt(this.#lastRead))) return false;
+    for (let i = 0; i < MOST_PLACES; i++) {
+      if (i >= PLACES && performance.now() - begun > QUICKLY_MS) return true;
+      if (await this.#answersAt(Math.floor(sizeBytes * ((i * GOLDEN) % 1)))) return false;
     }
     return true;
   }
@@ -59,6 +63,7 @@ export class Vitals {
   async #answersAt(offset: number): Promise<boolean> {
     try {
       await this.#file.read(directBuffer(SECTOR_SIZE), 0, offset - (offset % SECTOR_SIZE));
+      this.#failures = 0;
       return true;
     } catch {
       return false;

@@ -106,11 +106,29 @@ export function mapOf(areas: readonly Area[], sizeBytes: number): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** What was asked of a disk so far. */
+export interface Reads {
+  readonly all: number;
+  readonly failed: number;
+  /** Which began where the disk begins. */
+  readonly first: number;
+}
+
 /** A disk that cannot be read in these areas. It cannot be written to; weakDisk() can. */
-export async function badDisk(image: string, areas: readonly Area[]): Promise<FaultyDisk> {
-  const map = `${image}.map`;
+export async function badDisk(
+  image: string,
+  areas: readonly Area[],
+): Promise<FaultyDisk & { readonly reads: () => Reads }> {
+  const [map, log] = [`${image}.map`, `${image}.log`];
   fs.writeFileSync(map, mapOf(areas, sizeOf(image)));
-  return await serve(["--filter=ddrescue", "file", image, `ddrescue-mapfile=${map}`], sizeOf(image));
+  const words = ["--filter=log", "--filter=ddrescue", "file", image, `ddrescue-mapfile=${map}`, `logfile=${log}`];
+  const disk = await serve(words, sizeOf(image));
+  const reads = (): Reads => {
+    const text = fs.readFileSync(log, "utf8");
+    const count = (pattern: RegExp) => [...text.matchAll(pattern)].length;
+    return { all: count(/ Read /g), failed: count(/return=-1/g), first: count(/ Read id=\d+ offset=0x0 /g) };
+  };
+  return { ...disk, reads };
 }
 
 /** A disk on which every write, or every read, fails with the error while it is told to. */
