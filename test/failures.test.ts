@@ -151,7 +151,37 @@ describe("a run", () => {
   });
 });
 
+describe("what cannot be printed", () => {
+  test("is no success for the options that print, nor for compare's ranges", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("a"), bytes(1, 4096));
+    fs.writeFileSync(dir.file("b"), bytes(2, 4096));
+    for (const words of [["--help"], ["--version"], ["compare", "-q", dir.file("a"), dir.file("b")]]) {
+      const child = Bun.spawn([BINARY, ...words], { stdio: ["ignore", Bun.file("/dev/full"), "pipe"] });
+      expect((await child.stderr.text()).split("\n")[0]).toBe(
+        "blocksync: Cannot write to standard output: no space left on device",
+      );
+      expect(await child.exited).toBe(4);
+    }
+  });
+});
+
 describe("compare", () => {
+  test("says when both names lead to the same bytes, here and over a connection", async () => {
+    using dir = tempDir();
+    const [a, b, other] = [dir.file("a"), dir.file("b"), dir.file("other")];
+    fs.writeFileSync(a, bytes(1, 4096));
+    fs.linkSync(a, b);
+    fs.copyFileSync(a, other);
+    for (const host of ["", "host:"]) {
+      const words = host === "" ? [] : [...fakeSsh(dir.file("ssh")), "-S", BINARY];
+      const result = await run(["compare", ...words, a, `${host}${b}`]);
+      expect(result.stderr).toContain(`"${a}" and "${host}${b}" are the same file: it is compared with itself\n`);
+      expect(result.exitCode).toBe(0);
+      expect((await run(["compare", ...words, a, `${host}${other}`])).stderr).not.toContain("itself");
+    }
+  });
+
   test("over a connection is not held up by an early difference", async () => {
     using dir = tempDir();
     const size = 300 * MIB;

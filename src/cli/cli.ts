@@ -1,7 +1,7 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
 import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { asFailure, ExitCode, UsageError } from "../errors.ts";
+import { asFailure, ExitCode, systemCode, UsageError } from "../errors.ts";
 import { checkFolder, wordsGiven } from "../given.ts";
 import { bytesOf } from "../name.ts";
 import { createOutput } from "../report/output.ts";
@@ -76,6 +76,16 @@ function checkNoCommand(source: string | undefined): void {
   });
 }
 
+/** Prints what was asked for; process.stdout would lose it on a full disk and say nothing. @throws {IoError} */
+function print(text: string): void {
+  try {
+    createOutput({ file: undefined, quiet: true, verbose: false, draws: false }).data(text);
+  } catch (error) {
+    // Whoever reads the first lines only (head) has what it wants.
+    if (!(error instanceof Error) || systemCode(error.cause) !== "EPIPE") throw error;
+  }
+}
+
 /** @throws {Failure} */
 async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words.length === 0) {
@@ -83,7 +93,7 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
     return ExitCode.usage;
   }
   if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
-    process.stdout.write(`blocksync ${VERSION} (build ${BUILD})\n`);
+    print(`blocksync ${VERSION} (build ${BUILD})`);
     return ExitCode.ok;
   }
   const [first] = words;
@@ -92,7 +102,7 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
   const checked = checkArguments(name === undefined ? words : words.slice(1), command.options);
   if (name === undefined) checkNoCommand(checked[checked.indexOf("--") + 1]);
   if (checked.slice(0, checked.indexOf("--")).includes("--help")) {
-    process.stdout.write(helpText());
+    print(helpText().trimEnd());
     return ExitCode.ok;
   }
   checkFolder();

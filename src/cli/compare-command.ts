@@ -6,7 +6,7 @@ import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { Fingerprint } from "../sync/fingerprint.ts";
-import { checkHashes } from "../sync/pair.ts";
+import { checkHashes, noticeOfItself } from "../sync/pair.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
@@ -51,6 +51,8 @@ export async function runCompare(values: Values, words: readonly string[], signa
       const { source, destination, compare } = lane;
       const [inA, inB] = [source.description, destination.description];
       checkHashes(inA, inB);
+      const itself = noticeOfItself(inA, inB);
+      if (itself !== undefined) report.notice(itself);
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
       const layout = new BlockLayout(sizeBytes, options.blockSize);
       const statistics = new Statistics(layout, 1);

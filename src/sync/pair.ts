@@ -43,6 +43,15 @@ export function checkPair(
   return noticesOf(source, destination, options);
 }
 
+/** What compare says of two names that lead to the same bytes, whose verdict is worth nothing; undefined for any others. */
+export function noticeOfItself(a: Description, b: Description): string | undefined {
+  if (!shareBytes(placesOf(a), placesOf(b))) return undefined;
+  const names = `${quote(a.label)} and ${quote(b.label)}`;
+  return a.identity === b.identity
+    ? `${names} are the same ${a.kind}: it is compared with itself`
+    : `${names} have bytes in common, which are compared with themselves`;
+}
+
 /** Whether two marks are of one thing: a copy has its original's identity, and a format without any only its type. */
 function isSame(a: Signature, b: Signature): boolean {
   return a.type === b.type && (a.uuid + b.uuid === "" ? a.label === b.label : a.uuid === b.uuid);
