@@ -174,7 +174,7 @@ describe("compare", () => {
     fs.linkSync(a, b);
     fs.copyFileSync(a, other);
     for (const host of ["", "host:"]) {
-      const words = host === "" ? [] : [...fakeSsh(dir.file("ssh")), "-S", BINARY];
+      const words = host === "" ? [] : [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
       const result = await run(["compare", ...words, a, `${host}${b}`]);
       expect(result.stderr).toContain(`"${a}" and "${host}${b}" are the same file: it is compared with itself\n`);
       expect(result.exitCode).toBe(0);
