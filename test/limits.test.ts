@@ -240,6 +240,21 @@ test("a limit of the length of files is said as such, here and at the far end, a
   expect(far.exitCode).toBe(4);
 });
 
+test("a new file that cannot be made as long as the source is not left behind, here and at the far end", async () => {
+  using dir = tempDir();
+  const [a] = pair(dir);
+  const here = await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] });
+  expect(here.exitCode).toBe(4);
+  fs.writeFileSync(dir.file("rsh"), '#!/bin/sh\nshift\nexec prlimit --fsize=100000 sh -c "$*"\n', { mode: 0o755 });
+  const words = ["-q", "-e", JSON.stringify(dir.file("rsh")), "--script", BINARY, a, `h:${dir.file("e")}`];
+  expect((await run(words)).exitCode).toBe(4);
+  expect(fs.readdirSync(dir.path).toSorted()).toEqual(["a", "b", "rsh"]);
+  // One that was there stays.
+  fs.writeFileSync(dir.file("d"), "");
+  expect((await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] })).exitCode).toBe(4);
+  expect(fs.existsSync(dir.file("d"))).toBe(true);
+});
+
 for (const [what, argv0, env] of [
   ["4 open files", ["prlimit", "--nofile=4:4"], {}],
   ["a stack of 64 KiB", ["prlimit", "--stack=65536"], {}],

@@ -2,9 +2,9 @@
  * Opens a destination for a run and keeps others off it until the end: the reasons not to write to it are looked for,
  * a device is claimed with O_EXCL, and the locks are taken by which programs agree (run-lock.ts).
  */
-import type fs from "node:fs";
+import fs from "node:fs";
 import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
@@ -128,14 +128,36 @@ function elsewhere(label: string, how: string): VerificationError {
   });
 }
 
-/** Creates a destination that was not there when it was claimed, and locks it. @throws {RefusedError} {IoError} */
-export async function createDestination(options: ClaimOptions): Promise<{ device: Device; lock: RunLock }> {
-  if (statPath(options.path, options.label) !== undefined) throw changed(options.label);
-  const device = await Device.open(options.path, options.label, "create");
+/**
+ * Creates a destination that was not there when it was claimed, locks it and makes it so long; where that fails there is
+ * nothing again. @throws {RefusedError} {IoError}
+ */
+export async function createDestination(
+  options: ClaimOptions,
+  sizeBytes: number,
+): Promise<{ device: Device; lock: RunLock }> {
+  const { path, label } = options;
+  if (statPath(path, label) !== undefined) throw changed(label);
+  const device = await Device.open(path, label, "create");
+  let lock: RunLock | undefined;
   try {
-    return { device, lock: await RunLock.take(device, new Picture(), options) };
+    lock = await RunLock.take(device, new Picture(), options);
+    if (sizeBytes > 0) await device.resize(sizeBytes);
+    return { device, lock };
   } catch (error) {
+    remove(device, options);
     await device.close();
+    await lock?.close();
     throw error;
+  }
+}
+
+/** Removes what was just created, if its name still leads there. */
+function remove(device: Device, { path, label }: ClaimOptions): void {
+  try {
+    const stat = statPath(path, label);
+    if (stat !== undefined && device.isWhat(stat)) fs.unlinkSync(bytesOf(path));
+  } catch {
+    // What failed before is what is said.
   }
 }

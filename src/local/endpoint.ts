@@ -168,7 +168,7 @@ export class LocalEndpoint implements Endpoint {
     if (this.#options.readOnly)
       throw new IoError(`Cannot write to ${quote(this.#options.label)}: it is open for reading`);
     if (this.#device === undefined)
-      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#options));
+      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#options, sizeBytes));
     else checkStillThere(this.#device, this.#options);
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
