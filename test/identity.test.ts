@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { setImmediate } from "node:timers/promises";
+import { farMounts, farNumber, parseMounts } from "../src/local/system/mounts.ts";
 import { type Extent, extentsText, parseExtents, shareBytes, UNBOUNDED, wholeOf } from "../src/sync/extents.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -372,6 +373,73 @@ describe("in use where no mount, lock or device tells", () => {
     });
     expect(stderr).toContain("has it open for writing (in-use)\n");
     expect(exitCode).toBe(3);
+  });
+});
+
+describe("a file system that does not answer", () => {
+  test("farNumber() tells which paths lead into one that may not, by the deepest mount", () => {
+    const line = (id: number, number: string, point: string, type: string) =>
+      `${id} 1 ${number} / ${point} rw - ${type} x rw`;
+    const all = parseMounts(
+      [
+        line(1, "0:5", "/", "9p"),
+        line(2, "0:6", "/mnt", "nfs4"),
+        line(3, "0:7", "/mnt/local", "tmpfs"),
+        line(4, "8:1", "/win", "fuseblk"),
+        line(5, "0:8", "/over", "fuse.sshfs"),
+        line(6, "8:2", "/over", "ext4"),
+      ].join("\n"),
+    );
+    for (const [path, expected] of [
+      ["/image", undefined],
+      ["/mnt", "0:6"],
+      ["/mnt/image", "0:6"],
+      ["/mntx/image", undefined],
+      ["/mnt/local/image", undefined],
+      ["/win/image", "8:1"],
+      ["/over/image", undefined],
+      ["host:/mnt", undefined],
+    ] as const)
+      expect({ path, number: farNumber(path, farMounts(all), all) }).toEqual({ path, number: expected });
+  });
+
+  /** A program that serves `image` at `point` until that is unmounted. */
+  async function served(image: string, point: string, options: string): Promise<Bun.Subprocess> {
+    fs.mkdirSync(point);
+    const { dev } = fs.statSync(point);
+    const child = Bun.spawn(["fuse2fs", "-f", "-o", options, image, point], { stdout: "ignore", stderr: "ignore" });
+    while (fs.statSync(point).dev === dev && child.exitCode === null) await Bun.sleep(10);
+    return child;
+  }
+
+  onFuse("holds up no run that has nothing to do with it, though it has loop devices and mounted images", async () => {
+    using dir = tempDir();
+    using beside = attachLoop(formatted(dir, "beside"));
+    // Nothing of it is remembered.
+    const options = "fakeroot,attr_timeout=0,entry_timeout=0";
+    const outer = await served(formatted(dir), dir.file("outer"), options);
+    const image = dir.file("outer/image");
+    fs.writeFileSync(image, Buffer.alloc(MIB));
+    command("mkfs.ext4", "-q", "-F", image);
+    const inner = await served(image, dir.file("inner"), "ro");
+    const loop = attachLoop(image);
+    try {
+      const why = `is mounted on ${JSON.stringify(dir.file("inner"))} (mounted)`;
+      await expectRefused(dir, [source(dir)], image, `it ${why}`);
+      await expectRefused(dir, [source(dir)], loop.path, `${JSON.stringify(image)}, which it lies over, ${why}`);
+      outer.kill("SIGSTOP");
+      // What waits for a file system hears no other signal.
+      const argv0 = ["timeout", "--signal=KILL", "60"];
+      for (const to of [dir.file("new"), beside.path])
+        expect(await run(["-q", "-f", source(dir), to], { argv0 })).toMatchObject({ exitCode: 0, stderr: "" });
+    } finally {
+      outer.kill("SIGCONT");
+      loop[Symbol.dispose]();
+      command("umount", dir.file("inner"));
+      await inner.exited;
+      command("umount", dir.file("outer"));
+      await outer.exited;
+    }
   });
 });
 

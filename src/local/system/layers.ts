@@ -3,8 +3,8 @@
  * of its file system; upwards the same the other way round. One look at the machine, taken when first asked and kept.
  */
 import { UNBOUNDED } from "../../sync/extents.ts";
-import { type Loop, loopOf, loops } from "./loops.ts";
-import { type Mount, mounts } from "./mounts.ts";
+import { attached, type Loop, loopDevices, loopOf } from "./loops.ts";
+import { farMounts, farNumber, type Mount, mounts } from "./mounts.ts";
 import { deviceNode, type FileNode, type Node, nodeAt } from "./nodes.ts";
 import { overlaid, storeOf } from "./stores.ts";
 import { devicesNamed, SysDevice } from "./sysfs.ts";
@@ -24,10 +24,25 @@ function all(node: Node, by: Step["by"], exact: boolean): Step {
   return { node, start: 0, end: UNBOUNDED, exact, by };
 }
 
+/** Where to look for something that may lie in a far file system. */
+interface Reach<T> {
+  readonly near: readonly T[];
+  /** By the number of the file system, which is asked for nothing that does not lie in it. */
+  readonly far: ReadonlyMap<string, readonly T[]>;
+}
+
+function inReach<T>({ near, far }: Reach<T>, { number }: Node): readonly T[] {
+  const further = far.get(number);
+  return further === undefined ? near : [...near, ...further];
+}
+
 export class Layers {
   #mounts: readonly Mount[] | undefined;
-  #loops: readonly Loop[] | undefined;
-  #stores: ReadonlyMap<Mount, readonly Node[]> | undefined;
+  #far: readonly Mount[] | undefined;
+  #loopDevices: Reach<SysDevice> | undefined;
+  readonly #loops = new Map<SysDevice, Loop | undefined>();
+  #named: Reach<Mount> | undefined;
+  readonly #stores = new Map<string, readonly Node[]>();
   #zrams: ReadonlyMap<string, string> | undefined;
   readonly #devices = new Map<string, SysDevice>();
 
@@ -43,23 +58,33 @@ export class Layers {
     return this.#mounts;
   }
 
-  get #attached(): readonly Loop[] {
-    this.#loops ??= loops();
-    return this.#loops;
+  /** By the paths that lead to them. */
+  #reach<T>(all: readonly T[], pathOf: (one: T) => string): Reach<T> {
+    this.#far ??= farMounts(this.mounts);
+    const near: T[] = [];
+    const far = new Map<string, T[]>();
+    for (const one of all) {
+      const number = farNumber(pathOf(one), this.#far, this.mounts);
+      if (number === undefined) near.push(one);
+      else far.set(number, [...(far.get(number) ?? []), one]);
+    }
+    return { near, far };
   }
 
-  /** What each mount is of. */
-  get #kept(): ReadonlyMap<Mount, readonly Node[]> {
-    if (this.#stores === undefined) {
-      const byNumber = new Map<string, readonly Node[]>();
-      const nodesOf = (mount: Mount) => {
-        const known = byNumber.get(mount.number) ?? storeOf(mount);
-        byNumber.set(mount.number, known);
-        return known;
-      };
-      this.#stores = new Map(this.mounts.map((mount) => [mount, nodesOf(mount)]));
-    }
-    return this.#stores;
+  /** Loop devices that may lie over `node`, or over a file in it. Others whose file system may not answer are not asked. */
+  #attachedNear(node: Node): Loop[] {
+    this.#loopDevices ??= this.#reach(loopDevices(), ({ backingPath }) => backingPath ?? "");
+    return inReach(this.#loopDevices, node).flatMap((device) => {
+      if (!this.#loops.has(device)) this.#loops.set(device, attached(device));
+      return this.#loops.get(device) ?? [];
+    });
+  }
+
+  /** What a mount is of. */
+  #storeOf(mount: Mount): readonly Node[] {
+    const nodes = this.#stores.get(mount.number) ?? storeOf(mount);
+    this.#stores.set(mount.number, nodes);
+    return nodes;
   }
 
   /** Numbers of the devices in memory by the identity of the device that they put things away to. */
@@ -109,7 +134,8 @@ export class Layers {
 
   /** What lies in a file or device, as the place that it has there. Files in file systems are not told, only mounts (on()). */
   above(node: Node): Step[] {
-    const steps: Step[] = this.#attached
+    const near = this.#attachedNear(node);
+    const steps: Step[] = near
       .filter(({ backing }) => backing?.identity === node.identity)
       .map(({ number, start, end = UNBOUNDED }) => ({
         node: deviceNode(number),
@@ -130,7 +156,7 @@ export class Layers {
     const zram = this.#putAway.get(node.identity);
     if (zram !== undefined) steps.push(all(deviceNode(zram), "member", false));
     // Over a file in a file system that is on it, which is mounted somewhere, if not here.
-    for (const { number, backing } of this.#attached) {
+    for (const { number, backing } of near) {
       if (backing?.kind === "file" && backing.number === node.number)
         steps.push(all(deviceNode(number), "file", false));
     }
@@ -139,13 +165,14 @@ export class Layers {
 
   /** The mounts of a file system that keeps its files in this very file or device. */
   on(node: Node): Mount[] {
-    const kept = [...this.#kept].filter(([, nodes]) => nodes.some(({ identity }) => identity === node.identity));
-    return kept.map(([mount]) => mount);
+    this.#named ??= this.#reach(this.mounts, ({ source }) => source);
+    const candidates = inReach(this.#named, node);
+    return candidates.filter((mount) => this.#storeOf(mount).some(({ identity }) => identity === node.identity));
   }
 
   /** What the file system at "/" keeps its files in. */
   get root(): readonly Node[] {
     const mount = this.mounts.findLast(({ point }) => point === "/");
-    return (mount === undefined ? undefined : this.#kept.get(mount)) ?? [];
+    return mount === undefined ? [] : this.#storeOf(mount);
   }
 }

@@ -35,29 +35,30 @@ function backingByPath(path: string): Node | undefined {
   return number === undefined ? nodeAt(path) : deviceNode(number);
 }
 
-/** What it is attached to; undefined for one that is not attached, and for any other device. */
-function attached(device: SysDevice): { readonly loop: Loop; readonly path: string } | undefined {
+/**
+ * What the loop device with this place in sysfs is attached to; undefined for one that is not attached, and for any other
+ * device. Its file's file system is asked, and may not answer.
+ */
+export function attached(device: SysDevice): Loop | undefined {
   const path = device.backingPath;
   if (path === undefined) return undefined;
   const status = statusOf(device);
   const backing = status === undefined ? backingByPath(path) : backingByStatus(status);
   const { offset, sizeLimit } = status ?? device.backingPart;
   const end = sizeLimit === 0 ? undefined : offset + sizeLimit;
-  return { loop: { number: device.number, backing, start: offset, end }, path };
+  return { number: device.number, backing, start: offset, end };
 }
 
-/** The loop device with this place in sysfs, its file with the path that leads there, if it does. */
+/** The same, its file with the path that leads there, if it does. */
 export function loopOf(device: SysDevice): Loop | undefined {
-  const found = attached(device);
-  if (found?.loop.backing?.kind !== "file") return found?.loop;
-  const named = nodeAt(found.path);
-  return named?.identity === found.loop.backing.identity ? { ...found.loop, backing: named } : found.loop;
+  const loop = attached(device);
+  if (loop?.backing?.kind !== "file") return loop;
+  const named = nodeAt(device.backingPath ?? "");
+  return named?.identity === loop.backing.identity ? { ...loop, backing: named } : loop;
 }
 
-/** All that are attached; how their files can be opened is not looked for. */
-export function loops(): Loop[] {
+/** All that are attached. */
+export function loopDevices(): SysDevice[] {
   // The folder is there while it is attached (loop_sysfs_init() in drivers/block/loop.c); most are not.
-  return devicesNamed("loop", "loop")
-    .map((device) => attached(device)?.loop)
-    .filter((loop) => loop !== undefined);
+  return devicesNamed("loop", "loop").filter(({ backingPath }) => backingPath !== undefined);
 }

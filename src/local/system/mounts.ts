@@ -49,6 +49,27 @@ export function mounts(): Mount[] {
   return parseMounts(readLine("/proc/self/mountinfo") ?? "");
 }
 
+/** Types of file systems that ask another machine; those of FUSE ask a program. */
+const NETWORKED = new Set(["nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "afs", "lustre", "autofs"]);
+
+/** Mounts where a look at a file may wait for ever, for a server or program that does not answer; not "/", without which nothing goes on. */
+export function farMounts(all: readonly Mount[]): Mount[] {
+  return all.filter(({ point, type }) => point !== "/" && (NETWORKED.has(type) || type.startsWith("fuse")));
+}
+
+function holds({ point }: Mount, path: string): boolean {
+  return path.startsWith(point) && ["/", undefined].includes(path[point.length]);
+}
+
+/** Number of the file system in one of `far`, of `all` mounts, that a path leads into; undefined where it does not. */
+export function farNumber(path: string, far: readonly Mount[], all: readonly Mount[]): string | undefined {
+  if (!far.some((mount) => holds(mount, path))) return undefined;
+  const holding = all.filter((mount) => mount.point !== "/" && holds(mount, path));
+  const longest = Math.max(...holding.map(({ point }) => point.length));
+  const deepest = holding.findLast(({ point }) => point.length === longest);
+  return deepest !== undefined && far.includes(deepest) ? deepest.number : undefined;
+}
+
 /** The id of the mount by which the file behind `fd` was opened (proc(5), "fdinfo"); undefined without /proc. */
 export function mountIdOf(fd: number): string | undefined {
   return /^mnt_id:\s*(\d+)$/m.exec(readLine(`/proc/self/fdinfo/${fd}`) ?? "")?.[1];
