@@ -115,8 +115,8 @@ const STREAMS: readonly (readonly [line: string, said: string])[] = [
   ['"$B" s d <d', 'Standard input is the destination, "d", itself'],
   ['"$B" s /dev/stdout >>d', 'Standard output is the destination, "/dev/stdout", itself'],
   // There is nowhere to say it.
-  ['"$B" s d 2>>d', ""],
   ['"$B" --json s d >>d 2>>d', ""],
+  ['"$B" --typo-free=1 s d >>d 2>&1', ""],
   ['"$B" --typo-free=1 s d 2>said', 'Unknown option "--typo-free"'],
 ];
 
@@ -131,6 +131,34 @@ test.each(STREAMS)(
   },
 );
 
+test("what standard error cannot take, a side of the run, is said on standard output, unless that is JSON", async () => {
+  const redirected =
+    'blocksync: Standard error is the destination, "d", itself\nblocksync: hint: redirect it elsewhere\n';
+  expect(await sh('"$B" s d 2>>d')).toEqual({ exitCode: 2, stdout: redirected, stderr: "" });
+  expect((await sh('"$B" --typo-free=1 s d 2>>d')).stdout).toStartWith('blocksync: Unknown option "--typo-free"\n');
+  const { stdout } = await sh('"$B" --json s d 2>>d');
+  const events: unknown[] = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).event);
+  expect(events).toEqual(["error", "summary"]);
+  expectUntouched();
+  // Messages may go where --output has them, also those about words that are not understood.
+  const both = await sh('"$B" --typo-free=1 -o log s d >>log 2>&1; cat log');
+  expect(both.stdout).toStartWith('blocksync: Unknown option "--typo-free"\n');
+});
+
+testWith("loop")("a disk is no place for a stream, whatever the run is about", async () => {
+  fs.writeFileSync(dir.file("image"), Buffer.alloc(1 << 20));
+  using loop = attachLoop(dir.file("image"));
+  const said = `blocksync: Standard error is the block device "${loop.path}"\nblocksync: hint: redirect it elsewhere\n`;
+  expect(await sh(`"$B" s d 2>'${loop.path}'`)).toEqual({ exitCode: 2, stdout: said, stderr: "" });
+  expect((await sh(`"$B" --typo-free=1 s d 2>'${loop.path}'`)).exitCode).toBe(2);
+  expect((await sh(`"$B" compare s d >'${loop.path}'`)).exitCode).toBe(2);
+  expect(fs.readFileSync(loop.path).equals(Buffer.alloc(1 << 20))).toBe(true);
+  expectUntouched();
+});
+
 test("a side that the shell has emptied already is refused, with a word about that", async () => {
   const result = await sh('"$B" --json s d >s');
   expect(result).toEqual({
@@ -138,7 +166,7 @@ test("a side that the shell has emptied already is refused, with a word about th
     stdout: "",
     stderr:
       'blocksync: Standard output is the source, "s", itself\n' +
-      "blocksync: hint: a shell empties what stands behind > before it starts a program, so check what is left of it; name another file there\n",
+      "blocksync: hint: the shell truncates a file behind > before it starts a program, so check what is left of it; redirect to another file\n",
   });
   expect(fs.statSync(dir.file("s")).size).toBe(0);
   expect(fs.readFileSync(dir.file("d")).equals(DESTINATION)).toBe(true);

@@ -16,6 +16,7 @@ import { sayFailure } from "./run.ts";
 import { runServe } from "./serve-command.ts";
 import { runSync } from "./sync-command.ts";
 import { cleanOptions, compareOptions, serveOptions, syncOptions } from "./table.ts";
+import { keepStreamsOff } from "./taken.ts";
 
 interface Command {
   readonly options: ArgsDef;
@@ -52,6 +53,7 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
     return await runWords(wordsGiven(words), signal);
   } catch (error) {
     const failure = asFailure(error);
+    keepStreamsOff(words);
     const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), {
       json: words.includes("--json"),
       progress: "none",

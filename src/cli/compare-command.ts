@@ -29,7 +29,7 @@ export async function runCompare(values: Values, words: readonly string[], signa
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
   const ends = endsHere(a, b, ["A of compare", "B of compare"]);
-  checkStreams(ends);
+  checkStreams(ends, options);
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
   const changeMap = new ChangeMap(options, taken);

@@ -36,7 +36,7 @@ export async function runSync(values: Values, words: readonly string[], signal: 
   const { source, destination } = parseLocations(words, { exists, forHost: options.forHost });
   const asks = !options.force && !options.dryRun;
   const ends = endsHere(source, destination);
-  checkStreams(ends);
+  checkStreams(ends, options);
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
   const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);

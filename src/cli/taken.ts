@@ -5,6 +5,7 @@
 import fs from "node:fs";
 import { IoError, reason, systemCode, UsageError } from "../errors.ts";
 import { isAmongDevices } from "../local/guard.ts";
+import { copyDescriptor } from "../local/kernel.ts";
 import { writesInto } from "../local/overlap.ts";
 import { bytesOf, quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
@@ -114,25 +115,41 @@ const STREAMS = ["Standard input", "Standard output", "Standard error"] as const
 
 /**
  * Makes sure that no stream of this process is one of the two sides: `--json SOURCE DESTINATION >DESTINATION` would write
- * events over it. A stream that is gets closed, so that not even this refusal is written there. A side that is read may be
- * standard input.
+ * events over it; nor is a disk written to by way of a stream. A stream that is gets closed, so that not even this refusal
+ * is written there. A side that is read may be standard input.
  * @throws {UsageError}
  */
-export function checkStreams(taken: readonly Taken[]): void {
+export function checkStreams(taken: readonly Taken[], { json }: { readonly json: boolean }): void {
   const clashes = STREAMS.flatMap((stream, fd) => {
     const found = taken.find(([path, role]) => (fd > 0 || role === SYNC[1]) && leadsInto(fd, path));
-    return found === undefined ? [] : [{ stream, fd, path: found[0], role: found[1] }];
+    const disk = found === undefined && fd > 0 ? diskBehind(fd) : undefined;
+    if (found !== undefined) return [{ stream, fd, is: `${found[1]}, ${quote(found[0])}, itself` }];
+    return disk === undefined ? [] : [{ stream, fd, is: `the block device ${quote(disk)}` }];
   });
   const [first] = clashes;
   if (first === undefined) return;
   const stat = fs.fstatSync(first.fd);
   const isEmptied = first.fd > 0 && stat.isFile() && stat.size === 0;
-  for (const { fd } of clashes) silence(fd);
-  throw new UsageError(`${first.stream} is ${first.role}, ${quote(first.path)}, itself`, {
+  for (const { fd } of clashes) silence(fd, json);
+  throw new UsageError(`${first.stream} is ${first.is}`, {
     hint: isEmptied
-      ? "a shell empties what stands behind > before it starts a program, so check what is left of it; name another file there"
-      : "name another file behind < or >",
+      ? "the shell truncates a file behind > before it starts a program, so check what is left of it; redirect to another file"
+      : "redirect it elsewhere",
   });
+}
+
+/** Options whose value is a file that messages may go to. */
+const MESSAGES = /^(?:-o|--output(?:=|$))/;
+
+/**
+ * Keeps messages off whatever might be a side of a run whose words could not be understood: what they name, and every disk.
+ */
+export function keepStreamsOff(words: readonly string[]): void {
+  const names = words.filter((word, i) => !MESSAGES.test(word) && !MESSAGES.test(words[i - 1] ?? ""));
+  for (const fd of [1, 2]) {
+    if (diskBehind(fd) !== undefined || names.some((name) => leadsInto(fd, name)))
+      silence(fd, words.includes("--json"));
+  }
 }
 
 function leadsInto(fd: number, path: string): boolean {
@@ -145,18 +162,41 @@ function leadsInto(fd: number, path: string): boolean {
   }
 }
 
-/** Has what is written to `fd` go nowhere, or what is said on standard error to the terminal, where there is one. */
-function silence(fd: number): void {
+/** The name of the block device that a stream leads to; undefined for anything else. */
+function diskBehind(fd: number): string | undefined {
+  try {
+    return fs.fstatSync(fd).isBlockDevice() ? linkText(`/proc/self/fd/${fd}`) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Has what is written to `fd` go nowhere, or what is said on standard error to the terminal, or where there is none (cron) to
+ * standard output, unless that is JSON.
+ */
+function silence(fd: number, json: boolean): void {
   fs.closeSync(fd);
-  const places = fd === 2 ? ["/dev/tty", "/dev/null"] : ["/dev/null"];
-  for (const place of places) {
-    try {
-      // The lowest number that is free, so this one (open(2)).
-      fs.openSync(bytesOf(place), fs.constants.O_RDWR | fs.constants.O_NOCTTY);
-      return;
-    } catch {
-      // No terminal.
-    }
+  if (fd === 2 && (opens("/dev/tty") || (!json && isCopied(1, fd)))) return;
+  opens("/dev/null");
+}
+
+/** Opens what is there as the lowest number that is free (open(2)); false where there is nothing, such as no terminal. */
+function opens(place: string): boolean {
+  try {
+    fs.openSync(bytesOf(place), fs.constants.O_RDWR | fs.constants.O_NOCTTY);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isCopied(fd: number, to: number): boolean {
+  try {
+    return copyDescriptor(fd, to);
+  } catch {
+    // Where no C library can be called, which is what is going to be said.
+    return false;
   }
 }
 

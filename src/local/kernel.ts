@@ -19,6 +19,7 @@ const FALLOC_FL_KEEP_SIZE = 1; // linux/falloc.h
 const FALLOC_FL_PUNCH_HOLE = 2;
 const O_CLOEXEC = 0o2000000; // asm-generic/fcntl.h
 const MFD_CLOEXEC = 1; // linux/memfd.h
+const F_DUPFD = 0; // linux/fcntl.h (asm-generic)
 const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 const F_SETPIPE_SZ = 1031; // linux/fcntl.h
 const ENXIO = 6; // errno-base.h
@@ -121,6 +122,11 @@ export function enlargePipe(fd: number): void {
 export function closeCopyOf(fd: number): number {
   const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
   return copy < 0 || libc().close(copy) !== 0 ? errno() : 0;
+}
+
+/** Makes a copy of a descriptor, with the lowest free number from `lowest` on; programs that are started get it. False where that fails. */
+export function copyDescriptor(fd: number, lowest: number): boolean {
+  return libc().fcntl(fd, F_DUPFD, BigInt(lowest)) >= 0;
 }
 
 /** A new large pipe; both ends close on exec. @throws {Error} */
