@@ -295,6 +295,49 @@ onFaulty("a map is not believed of another destination, nor of one that holds so
   expect(Number(summaryOf(again)["bytesRead"])).toBeLessThan(5 * MIB);
 });
 
+onFaulty("what a map calls read is not believed of a blank disk, though most of it is zero", async () => {
+  using dir = tempDir();
+  const data = Buffer.alloc(64 * MIB);
+  for (const block of [3, 22, 47]) bytes(428 + block, 4096).copy(data, block * MIB + 8192);
+  await using disk = await badDisk(file(dir, "image", data), [{ offset: 63 * MIB, length: 512 }]);
+  const map = "0x0 ? 1\n0x0 0x3F00000 +\n0x3F00000 0x200 -\n0x3F00200 0xFFE00 ?\n";
+  file(dir, "map", Buffer.from(map));
+  file(dir, "d", Buffer.alloc(data.length));
+  const blank = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
+  expect(blank.stderr).toContain("the destination does not hold what the map says: everything is compared");
+  expect(summaryOf(blank)).toMatchObject({ exitCode: 8, bytesBelieved: 0, sourceUnreadableBytes: 512 });
+  expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  // One that has it is believed, but for what was looked at.
+  file(dir, "map", Buffer.from(map));
+  const again = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
+  expect(again.stderr).not.toContain("does not hold");
+  expect(summaryOf(again)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 512 });
+});
+
+onFaulty("what a map calls read beside a bad place is not believed of a disk that holds something else", async () => {
+  for (const held of [0, 20]) {
+    using dir = tempDir();
+    const data = bytes(429, 24 * MIB);
+    const bad = { offset: 20 * MIB + 4096, length: 512 };
+    await using disk = await badDisk(file(dir, "image", data), [bad]);
+    const hex = (value: number) => `0x${value.toString(16)}`;
+    const start = held === 0 ? 20 * MIB : 0;
+    const areas = [
+      [0, start, "?"],
+      [start, bad.offset - start, "+"],
+      [bad.offset, 512, "-"],
+      [bad.offset + 512, 24 * MIB - bad.offset - 512, "?"],
+    ].filter(([, length]) => length !== 0);
+    const lines = areas.map(([offset, length, status]) => `${hex(Number(offset))} ${hex(Number(length))} ${status}\n`);
+    file(dir, "map", Buffer.from(`0x0 ? 1\n${lines.join("")}`));
+    file(dir, "d", bytes(430, 24 * MIB));
+    const result = summaryOf(await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]));
+    expect(result).toMatchObject({ exitCode: 8, bytesBelieved: 0, sourceUnreadableBytes: 512 });
+    const there = fs.readFileSync(dir.file("d"));
+    expect(there.subarray(0, bad.offset).equals(data.subarray(0, bad.offset))).toBe(true);
+  }
+});
+
 testWith("strace")(
   "a map calls nothing read that was not flushed, and a run that failed saves none that is complete",
   async () => {

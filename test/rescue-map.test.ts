@@ -144,12 +144,31 @@ test("samplesOf() takes one block in 32, at least one and at most eight, and lea
   });
   fc.assert(
     fc.property(range, (ranges) => {
-      const { samples, others } = samplesOf(ranges);
+      const { samples, others } = samplesOf(ranges, 1);
       const all = blocksOf(ranges);
       expect([...blocksOf(samples), ...blocksOf(others)].toSorted((a, b) => a - b)).toEqual(all);
       expect(samples.length).toBe(all.length === 0 ? 0 : Math.min(8, Math.max(1, Math.floor(all.length / 32))));
       expect(samples.every(({ count }) => count === 1)).toBe(true);
       expect(others.every(({ count }) => count > 0)).toBe(true);
+    }),
+  );
+});
+
+test("samplesOf() in longer and longer runs takes each block once, and all in the end", () => {
+  const range = fc.tuple(fc.nat(50), fc.integer({ min: 1, max: 3000 })).map(([first, count]) => ({ first, count }));
+  fc.assert(
+    fc.property(range, (range) => {
+      let rest: readonly BlockRange[] = [range];
+      const taken: number[] = [];
+      let rounds = 0;
+      for (let length = 1; rest.length > 0; length *= 2) {
+        const { samples, others } = samplesOf(rest, length);
+        taken.push(...blocksOf(samples));
+        rest = others;
+        rounds++;
+      }
+      expect(taken.toSorted((a, b) => a - b)).toEqual(blocksOf([range]));
+      expect(rounds).toBeLessThan(16);
     }),
   );
 });

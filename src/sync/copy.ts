@@ -59,7 +59,7 @@ export class Copier {
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
-  readonly #deferred = new RangeSet();
+  #deferred = new RangeSet();
   #failure: { readonly cause: unknown } | undefined;
   /** Rejects at the first failure of any block. */
   readonly #broken = Promise.withResolvers<never>();
@@ -119,11 +119,17 @@ export class Copier {
     this.#statistics.blocksDeferred += count;
   }
 
-  /** Waits for every started block, then salvages those that were left. @throws the first failure of any block. */
+  /** Waits for every started block. @throws the first failure of any block. */
   async finish(): Promise<void> {
     // The others may be thousands.
     await Promise.race([Promise.all(this.#inFlight.values()), this.#broken.promise]);
-    for (const { offset, length } of this.#deferred.all()) {
+  }
+
+  /** Salvages the blocks that were left. @throws the first failure of any of them. */
+  async salvage(): Promise<void> {
+    const deferred = this.#deferred.all();
+    this.#deferred = new RangeSet();
+    for (const { offset, length } of deferred) {
       const first = offset / this.#layout.blockSize;
       const count = Math.ceil(length / this.#layout.blockSize);
       for (let index = first; index < first + count; index++) {

@@ -9,7 +9,7 @@
  *   is read and compared again, and what cannot be read now is said, although the destination has it.
  * - A map that leaves something is gone on with: first what it leaves. If nothing of the source is bad after that, the rest is
  *   compared too, so that success always means that everything was compared. While something is bad the source is one that
- *   may not live for long: what is "+" is not read again, but for a few samples.
+ *   may not live for long: what is "+" is not read again, but for a few samples, which come first.
  */
 import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
 import { areasWith, type MapArea, mergedMap } from "./mapfile.ts";
@@ -194,23 +194,28 @@ function blocksWithin(ranges: readonly ByteRange[], { blockSize, sizeBytes }: Bl
   });
 }
 
-/** A few of the blocks, spread evenly, and the others. */
-export function samplesOf(ranges: readonly BlockRange[]): { samples: BlockRange[]; others: BlockRange[] } {
+/** A few runs of up to `length` of the blocks, spread evenly, and the others; all of them when that is not many more. */
+export function samplesOf(
+  ranges: readonly BlockRange[],
+  length: number,
+): { samples: readonly BlockRange[]; others: readonly BlockRange[] } {
   const total = ranges.reduce((sum, { count }) => sum + count, 0);
   const wanted = Math.min(total, MOST_SAMPLES, Math.max(1, Math.floor(total / SAMPLE_SHARE)));
+  if (length > 1 && 2 * wanted * length >= total) return { samples: ranges, others: [] };
   const samples: BlockRange[] = [];
   const others: BlockRange[] = [];
   let before = 0;
   for (const { first, count } of ranges) {
+    const end = first + count;
     let position = first;
     while (samples.length < wanted) {
       const place = first + Math.floor(((samples.length + 0.5) * total) / wanted) - before;
-      if (place >= first + count) break;
-      samples.push({ first: place, count: 1 });
+      if (place >= end) break;
       if (place > position) others.push({ first: position, count: place - position });
-      position = place + 1;
+      position = Math.min(place + length, end);
+      samples.push({ first: place, count: position - place });
     }
-    if (position < first + count) others.push({ first: position, count: first + count - position });
+    if (position < end) others.push({ first: position, count: end - position });
     before += count;
   }
   return { samples, others };

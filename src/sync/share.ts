@@ -42,6 +42,9 @@ export class Share {
   readonly #statistics: LaneStatistics;
   readonly #record: BlockRecord;
   readonly #plan: Plan;
+  readonly #copier: Copier;
+  /** Blocks that the destination holds as a whole, by what a map says, and that were not looked at yet. */
+  #later: readonly BlockRange[];
 
   constructor(lane: Lane, layout: BlockLayout, options: SyncOptions, statistics: LaneStatistics, record: BlockRecord) {
     this.#lane = lane;
@@ -50,26 +53,53 @@ export class Share {
     this.#statistics = statistics;
     this.#record = record;
     const everything = { compare: [statistics.range], salvage: [], later: [] };
-    this.#plan = options.rescue?.plan(layout, statistics.range) ?? everything;
+    const { dryRun, rescue, changes } = options;
+    this.#plan = rescue?.plan(layout, statistics.range) ?? everything;
+    this.#later = this.#plan.later;
+    this.#copier = new Copier(lane, layout, statistics, { dryRun, rescue, record, changes });
   }
 
-  /** Blocks that the destination holds as a whole, by what a map says, and that were not looked at yet. */
-  get later(): readonly BlockRange[] {
-    return this.#plan.later;
+  /** Blocks that match and hold data: a blank disk has all the zeros there are. */
+  get #matchingData(): number {
+    return this.#statistics.blocksMatching - this.#statistics.blocksZero;
   }
 
-  /** All but those, and what is bad last. */
+  /**
+   * Compares a few of the blocks that the destination holds by what a map says, more of them until enough hold data. Returns
+   * how many hold data and match, or "differ". What cannot be read of them is left for the end.
+   */
+  async sample(): Promise<number | "differ"> {
+    const [matched, differing] = [this.#matchingData, this.#statistics.blocksDiffering];
+    let wanted: number | undefined;
+    for (let length = 1; this.#later.length > 0; length *= 2) {
+      const { samples, others } = samplesOf(this.#later, length);
+      wanted ??= samples.length;
+      this.#later = others;
+      await this.#copy(samples);
+      if (this.#statistics.blocksDiffering > differing) return "differ";
+      if (this.#matchingData - matched >= wanted) break;
+    }
+    return this.#matchingData - matched;
+  }
+
+  /** All blocks but those that are held, and what is bad last. */
   async copyFirst(): Promise<void> {
-    await this.copy(this.#plan.compare, this.#plan.salvage);
+    for (const range of this.#plan.salvage) this.#copier.defer(range);
+    await this.#copy(this.#plan.compare);
+    await this.#copier.salvage();
   }
 
-  /** Makes the blocks equal that are in the ranges, in ascending order, and then those in which something is known to be bad. */
-  async copy(ranges: readonly BlockRange[], bad: readonly BlockRange[]): Promise<void> {
+  /** Those that are held, and were not looked at yet. */
+  async copyLater(): Promise<void> {
+    await this.#copy(this.#later);
+    await this.#copier.salvage();
+  }
+
+  /** Makes the blocks equal that are in the ranges, in ascending order, but for those that cannot be read as a whole. */
+  async #copy(ranges: readonly BlockRange[]): Promise<void> {
     const { source, destination, compare } = this.#lane;
-    const { dryRun, rescue, changes, pauseMs } = this.#options;
-    const record = this.#record;
-    const copier = new Copier(this.#lane, this.#layout, this.#statistics, { dryRun, rescue, record, changes });
-    for (const range of bad) copier.defer(range);
+    const { dryRun, rescue, pauseMs } = this.#options;
+    const copier = this.#copier;
     const tolerant = { source: rescue !== undefined, destination: !dryRun };
     const ahead = scanAhead(this.#layout.blockSize, pauseMs);
     let position = ranges[0]?.first ?? 0;
@@ -102,9 +132,9 @@ export class Share {
     this.#options.rescue?.done(this.#placeOf({ first, count }));
   }
 
-  /** Takes it that the destination holds the blocks, and reads them on neither side. */
-  believe(ranges: readonly BlockRange[]): void {
-    for (const range of ranges) {
+  /** Takes it that the destination holds the blocks that are left, and reads them on neither side. */
+  believe(): void {
+    for (const range of this.#later) {
       this.#record.believed(range);
       this.#statistics.blocksBelieved += range.count;
       this.#statistics.bytesBelieved += this.#placeOf(range).length;
@@ -117,30 +147,25 @@ export class Share {
   }
 }
 
+/**
+ * Finds out whether the destination holds what an earlier run's map says, before anything is believed of it: another disk may
+ * be under its name by now. What was not seen to be there is not believed either.
+ */
+export async function checkHeld(shares: readonly Share[], rescue: Rescue, onDisbelief: () => void): Promise<void> {
+  const found = await Promise.all(shares.map((share) => share.sample()));
+  const differs = found.includes("differ");
+  if (differs) onDisbelief();
+  if (differs || found.every((count) => count === 0)) rescue.believeNothing();
+}
+
 /** What an earlier run's map says that the destination holds: see rescue.ts for when that is believed. */
-export async function copyLater(
-  shares: readonly Share[],
-  rescue: Rescue,
-  statistics: Statistics,
-  onDisbelief: () => void,
-): Promise<void> {
-  const parts = shares.map((share) => ({ share, ...samplesOf(share.later) }));
-  if (parts.every(({ samples }) => samples.length === 0)) return;
-  let believes = statistics.unreadableAreas > 0;
-  if (believes) {
-    const before = statistics.blocksDiffering;
-    await Promise.all(parts.map(({ share, samples }) => share.copy(samples, [])));
-    believes = statistics.blocksDiffering === before;
-    if (!believes) onDisbelief();
-  } else {
-    for (const part of parts) part.others = [...part.share.later];
-  }
-  if (believes) {
-    for (const { share, others } of parts) share.believe(others);
+export async function copyLater(shares: readonly Share[], rescue: Rescue, statistics: Statistics): Promise<void> {
+  if (rescue.believes && statistics.unreadableAreas > 0) {
+    for (const share of shares) share.believe();
     return;
   }
   rescue.believeNothing();
-  await Promise.all(parts.map(({ share, others }) => share.copy(others, [])));
+  await Promise.all(shares.map((share) => share.copyLater()));
 }
 
 /** setTimeout() takes 31 bits. */

@@ -9,7 +9,7 @@ import { compareWithNothing } from "./compare.ts";
 import type { CacheBypass, Description } from "./endpoint.ts";
 import { checkHashes, checkSame, type Identities } from "./pair.ts";
 import { BlockRecord } from "./record.ts";
-import { copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
+import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
 import { checkFindings, verifyRange } from "./verify.ts";
 
@@ -39,6 +39,8 @@ export async function synchronize(
   const shares: Share[] = [];
   const record = new BlockRecord(layout, first.source.description.zeroHash, { keep: options.verify });
   const { blank } = first.destination.description;
+  const { rescue } = options;
+  const goesOn = rescue?.believes === true;
   await Promise.all([
     preparing,
     ...statistics.lanes.map(async (share, number) => {
@@ -53,10 +55,14 @@ export async function synchronize(
       }
       const compare = blank ? compareWithNothing : lane.compare;
       shares[number] = new Share({ ...lane, compare }, layout, options, share, record);
-      await shares[number].copyFirst();
+      if (!goesOn) await shares[number].copyFirst();
     }),
   ]);
-  if (options.rescue !== undefined) await copyLater(shares, options.rescue, statistics, options.onDisbelief);
+  if (rescue !== undefined && goesOn) {
+    await checkHeld(shares, rescue, options.onDisbelief);
+    await Promise.all(shares.map((share) => share.copyFirst()));
+    await copyLater(shares, rescue, statistics);
+  }
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   if (!options.dryRun) statistics.phase = "flushing";
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
