@@ -7,6 +7,7 @@
 import fs from "node:fs";
 import { constants } from "node:os";
 import type { CloseAnswer } from "./close-thread.ts";
+import { closeCopyOf } from "./kernel.ts";
 
 /** Numbers of file systems (statfs(2)) that have no flush() and so nothing to say at close(), of which most disks are. */
 const SILENT: ReadonlySet<number> = new Set([
@@ -23,14 +24,28 @@ const SILENT: ReadonlySet<number> = new Set([
  */
 export async function closeCopy(fd: number): Promise<void> {
   if (isSilent(fd)) return;
-  const worker = new Worker(new URL("./close-thread.ts", import.meta.url).href);
+  const worker = startThread();
+  // Without a thread everything waits for it.
+  const errno = worker === undefined ? closeCopyOf(fd) : await closeIn(worker, fd);
+  if (errno !== 0) throw Object.assign(new Error(`closing fails with error ${errno}`), { code: codeOf(errno) });
+}
+
+/** Undefined where the system allows no more (ulimit -u, TasksMax= of systemd). */
+function startThread(): Worker | undefined {
   try {
-    const errno = await new Promise<number>((resolve, reject) => {
+    return new Worker(new URL("./close-thread.ts", import.meta.url).href);
+  } catch {
+    return undefined;
+  }
+}
+
+async function closeIn(worker: Worker, fd: number): Promise<number> {
+  try {
+    return await new Promise<number>((resolve, reject) => {
       worker.onmessage = (event: MessageEvent<CloseAnswer>) => resolve(event.data.errno);
       worker.onerror = (event) => reject(new Error(event.message));
       worker.postMessage(fd);
     });
-    if (errno !== 0) throw Object.assign(new Error(`closing fails with error ${errno}`), { code: codeOf(errno) });
   } finally {
     worker.terminate();
   }

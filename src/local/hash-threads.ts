@@ -29,9 +29,17 @@ interface Thread {
 
 const threads: Thread[] = [];
 let nextId = 1;
+/** Whether the system has refused one more: a limit of processes, which threads count as (ulimit -u, TasksMax= of systemd). */
+let refused = false;
 
-function startThread(): Thread {
-  const worker = new Worker(new URL("./hash-thread.ts", import.meta.url).href);
+function startThread(): Thread | undefined {
+  let worker: Worker;
+  try {
+    worker = new Worker(new URL("./hash-thread.ts", import.meta.url).href);
+  } catch {
+    refused = true;
+    return undefined;
+  }
   const thread: Thread = { worker, pending: new Map() };
   const end = (problem: string) => {
     if (threads.includes(thread)) threads.splice(threads.indexOf(thread), 1);
@@ -52,12 +60,13 @@ function startThread(): Thread {
   return thread;
 }
 
-/** The thread with the least to do; the first jobs start them, and all endpoints of the process share them. */
-function leastBusy(): Thread {
+/** The thread with the least to do, undefined for none; the first jobs start them, and all endpoints of the process share them. */
+function leastBusy(): Thread | undefined {
   const idle = threads.find(({ pending }) => pending.size === 0);
   if (idle !== undefined) return idle;
-  if (threads.length < Math.min(MAX_THREADS, availableParallelism())) return startThread();
-  return threads.reduce((least, thread) => (thread.pending.size < least.pending.size ? thread : least));
+  const started =
+    !refused && threads.length < Math.min(MAX_THREADS, availableParallelism()) ? startThread() : undefined;
+  return started ?? threads.toSorted((one, other) => one.pending.size - other.pending.size)[0];
 }
 
 function isShared(bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> {
@@ -65,13 +74,15 @@ function isShared(bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> {
 }
 
 /**
- * As hasher.hashEach(), in another thread when the hash is slow and the bytes are in shared memory; they must stay as they
+ * As hasher.hashEach(), in another thread when there can be one, the hash is slow and the bytes are in shared memory; they must stay as they
  * are until then.
  * @throws {BugError} when a thread cannot hash.
  */
 export async function hashBlocks(hasher: Hasher, bytes: Uint8Array, blockSize: number): Promise<Uint8Array> {
   if (!hasher.isSlow || !isShared(bytes)) return hasher.hashEach(bytes, blockSize);
-  const { worker, pending } = leastBusy();
+  const thread = leastBusy();
+  if (thread === undefined) return hasher.hashEach(bytes, blockSize);
+  const { worker, pending } = thread;
   const { buffer: memory, byteOffset: offset, length } = bytes;
   const job: HashJob = { id: nextId++, choice: hasher.choice, memory, offset, length, blockSize };
   const waiting = Promise.withResolvers<Uint8Array>();
