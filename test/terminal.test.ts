@@ -54,10 +54,11 @@ function prepare(dir: TempDir, words: readonly string[], { through = "", destina
   fs.writeFileSync(dir.file("run"), `#!/bin/sh\necho $$ >pid\n${command}\n`, { mode: 0o755 });
 }
 
-/** All looks at the terminal that were different, until the run has ended. */
+/** All looks at the terminal that were different, from the typed command to the end of the run. */
 async function watch(tmux: Tmux): Promise<string[][]> {
   const looks: string[][] = [];
   await tmux.see("the summary", (lines) => {
+    if (lines[0] === "$") return false;
     if (lines.join("\n") !== looks.at(-1)?.join("\n")) looks.push([...lines]);
     return hasEnded(lines);
   });
@@ -166,8 +167,11 @@ describe("the bar", () => {
     prepare(dir, SLOW);
     {
       using tmux = await startTmux(dir.path, 80, 20);
-      tmux.type("(./run; echo $? >code) & disown");
-      await until("the run has begun", () => fs.existsSync(dir.file("pid")));
+      tmux.type("(./run; echo $? >code) & disown; touch disowned");
+      // Until then the shell hands a hangup on to its jobs.
+      await until("the run has begun on its own", () =>
+        ["pid", "disowned"].every((name) => fs.existsSync(dir.file(name))),
+      );
     }
     await until("the run has ended", () => fs.existsSync(dir.file("code")) && fs.statSync(dir.file("code")).size > 0);
     expect(fs.readFileSync(dir.file("code"), "utf8")).toBe("0\n");
