@@ -313,6 +313,42 @@ describe("in use where no mount, lock or device tells", () => {
     expect(fs.readFileSync(to).equals(fs.readFileSync(source(dir)))).toBe(true);
   });
 
+  onFileSystem("a device and what has the same bytes, but not what started the run", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("image"), bytes(7, MIB));
+    using one = attachLoop(dir.file("image"));
+    const own = fs.openSync(one.path, "r+");
+    expect((await run(["-q", "-f", "-w", "3", "-l", "0", source(dir), one.path])).exitCode).toBe(0);
+    const far = fakeSsh(dir.file("fake-ssh"));
+    expect((await run(["-q", "-f", "-w", "3", "-l", "0", ...far, source(dir), `host:${one.path}`])).exitCode).toBe(0);
+    fs.closeSync(own);
+    const holding = (how: string) =>
+      Bun.spawn(["sh", "-c", `exec 3${how}"$1"; echo; read line`, "holder", one.path], {
+        stdin: "pipe",
+        stdout: "pipe",
+      });
+    for (const how of ["<", "<>"]) {
+      const child = holding(how);
+      try {
+        await child.stdout.getReader().read();
+        if (how === "<") {
+          expect((await run(["-q", "-f", source(dir), one.path])).exitCode).toBe(0);
+          continue;
+        }
+        const who = `sh (process ${child.pid}) has`;
+        await expectRefused(dir, [source(dir)], one.path, `${who} it open for writing (in-use)`);
+        const allow = ["--allow", "held", source(dir)];
+        using other = attachLoop(dir.file("image"));
+        const beside = `${nameOf(one)}, which has the same bytes,`;
+        await expectRefused(dir, allow, other.path, `${who} ${beside} open for writing (in-use)`);
+        expect((await run(["-q", "-f", "--allow", "in-use,held", source(dir), one.path])).exitCode).toBe(0);
+      } finally {
+        child.stdin.end();
+        await child.exited;
+      }
+    }
+  });
+
   onFuse("an image that a FUSE program has mounted by a name that says nothing", async () => {
     using dir = tempDir();
     const image = formatted(dir);

@@ -8,11 +8,11 @@ import { bytesOf, quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
-import { useByOpening, useOutOfSight } from "./openers.ts";
+import { useByOpening, useOfDevices, useOutOfSight } from "./openers.ts";
 import { RunLock } from "./run-lock.ts";
 import { statPath } from "./stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
-import { usesOf } from "./uses.ts";
+import { type Use, usesOf } from "./uses.ts";
 
 export interface ClaimOptions {
   readonly path: string;
@@ -60,15 +60,14 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Pictu
   const uses = usesOf(picture, node);
   const opened = stat.isFile() && uses.length === 0 ? await useByOpening(path, stat) : undefined;
   const isHeld = uses.length > 0 && uses.every(({ name }) => name === "held");
-  const reason = [...uses, opened, isHeld ? useOutOfSight(picture, node) : undefined].find(
-    (use) => use !== undefined && !allowed.some((one) => one === use.name),
-  );
-  if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
+  refuseFor([...uses, opened, isHeld ? useOutOfSight(picture, node) : undefined], options);
   // What is used with the user's consent cannot be claimed.
   const shares = uses.length > 0 || allowed.includes("in-use");
   const device = await Device.open(path, label, shares ? "join" : "write");
   try {
     if (device.identity !== identityOf(stat)) throw changed(label);
+    // Who may share it with others need not know them.
+    if (!allowed.includes("in-use")) refuseFor([await useOfDevices(picture, node)], options);
     const lock = await RunLock.take(device, picture, options);
     await device.forgetStack();
     return { device, lock, picture };
@@ -76,6 +75,12 @@ async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Pictu
     await device.close();
     throw error;
   }
+}
+
+/** @throws {RefusedError} for the first that is not overridden. */
+function refuseFor(uses: readonly (Use | undefined)[], { label, allowed }: ClaimOptions): void {
+  const reason = uses.find((use) => use !== undefined && !allowed.some((one) => one === use.name));
+  if (reason !== undefined) throw refusedDestination(label, reason.name, reason.sentence, reason.hint);
 }
 
 function isSeen(stat: fs.BigIntStats): boolean {

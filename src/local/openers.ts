@@ -1,12 +1,22 @@
-/** Who else has a file open: programs that lock nothing and that no mount names. */
+/** Who else has a file or device open: programs that lock nothing and that no mount names. */
 import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { entryNames, linkText } from "../paths.ts";
+import { isAmongDevices } from "./guard.ts";
 import { isOpenElsewhere } from "./kernel.ts";
 import { isLocked } from "./lock.ts";
-import { identityOf, look, type Node, type Picture, readLine, SysDevice, withOpen } from "./system/picture.ts";
+import {
+  deviceNumber,
+  identityOf,
+  look,
+  type Node,
+  type Picture,
+  readLine,
+  SysDevice,
+  withOpen,
+} from "./system/picture.ts";
 import { describe, type Use } from "./uses.ts";
 
 /** The bits of the flags that say how (asm-generic/fcntl.h, O_ACCMODE). */
@@ -40,26 +50,41 @@ function linkOf(path: string): string {
   }
 }
 
-/**
- * The flags (open(2)) with which a process has a file open behind one of its descriptors; undefined where it is another one.
- * By inode first (proc(5), "fdinfo"): stat() would wait for every file system that does not answer any more.
- */
-function flagsOf(folder: string, fd: string, identity: string, inode: bigint): number | undefined {
-  const info = readLine(`${folder}/fdinfo/${fd}`) ?? "";
-  if (/^ino:\s*(\d+)$/m.exec(info)?.[1] !== String(inode)) return undefined;
-  const stat = look(`${folder}/fd/${fd}`);
-  if (stat === undefined || identityOf(stat) !== identity) return undefined;
+/** The flags (open(2)) of a descriptor of a process in `folder`, where it leads to what is meant; else undefined. */
+type Flags = (folder: string, fd: string) => number | undefined;
+
+function flagsIn(info: string): number {
   return Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0", 8);
 }
 
-/** The programs that have the file open, as far as they may be looked at. */
-function openersOf(file: fs.BigIntStats): Opener[] {
-  const identity = identityOf(file);
+/** By inode first (proc(5), "fdinfo"): stat() would wait for every file system that does not answer any more. */
+function ofFile(file: fs.BigIntStats): Flags {
+  const [identity, inode] = [identityOf(file), String(file.ino)];
+  return (folder, fd) => {
+    const info = readLine(`${folder}/fdinfo/${fd}`) ?? "";
+    if (/^ino:\s*(\d+)$/m.exec(info)?.[1] !== inode) return undefined;
+    const stat = look(`${folder}/fd/${fd}`);
+    return stat !== undefined && identityOf(stat) === identity ? flagsIn(info) : undefined;
+  };
+}
+
+/** Devices by number; by name first, for the same reason. */
+function ofDevices(numbers: readonly string[]): Flags {
+  return (folder, fd) => {
+    if (!isAmongDevices(linkOf(`${folder}/fd/${fd}`))) return undefined;
+    const stat = look(`${folder}/fd/${fd}`);
+    const isMeant = stat?.isBlockDevice() === true && numbers.includes(deviceNumber(stat.rdev));
+    return isMeant ? flagsIn(readLine(`${folder}/fdinfo/${fd}`) ?? "") : undefined;
+  };
+}
+
+/** The programs that have it open, as far as they may be looked at. */
+function openersOf(flagsOf: Flags): Opener[] {
   const pids = names("/proc").filter((name) => /^\d+$/.test(name));
   return pids.flatMap((pid) => {
     const folder = `/proc/${pid}`;
     const open = names(`${folder}/fd`);
-    const flags = open.map((fd) => flagsOf(folder, fd, identity, file.ino)).filter((one) => one !== undefined);
+    const flags = open.map((fd) => flagsOf(folder, fd)).filter((one) => one !== undefined);
     if (flags.length === 0) return [];
     const isFuse = open.some((fd) => linkOf(`${folder}/fd/${fd}`) === "/dev/fuse");
     const name = `${readLine(`${folder}/comm`) ?? "a program"} (process ${pid})`;
@@ -79,6 +104,15 @@ function lineage(): ReadonlySet<number> {
   return found;
 }
 
+function serving({ name }: Opener, what: string): Use {
+  const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
+  return { name: "mounted", sentence: `${name} has ${what} open and serves a file system`, hint };
+}
+
+function writing(name: string, what: string): Use {
+  return { name: "in-use", sentence: `${name} has ${what} open for writing`, hint: "end that first, then run again" };
+}
+
 /**
  * Why not to write to the file at `path`, which nothing else speaks against: a program has mounted it, or has it open for
  * writing, as virtual machines without locks do, and what lies in another mount namespace. Whoever started this run knows what
@@ -90,26 +124,49 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
   if (!isOpen(false)) return undefined;
   // Whoever locks it says more by that, and it is refused for that.
   if (withOpen(path, isLocked, fs.constants.O_RDONLY) === true) return undefined;
-  const fuse = openersOf(file).find(({ isFuse }) => isFuse);
-  if (fuse !== undefined) {
-    const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
-    return { name: "mounted", sentence: `${fuse.name} has it open and serves a file system`, hint };
-  }
+  const fuse = openersOf(ofFile(file)).find(({ isFuse }) => isFuse);
+  if (fuse !== undefined) return serving(fuse, "it");
   const own = lineage();
-  const others = () => openersOf(file).filter(({ pid, writes }) => writes && !own.has(pid));
+  const others = () => openersOf(ofFile(file)).filter(({ pid, writes }) => writes && !own.has(pid));
   const isOwn = () => {
-    const writers = openersOf(file).filter(({ writes }) => writes);
+    const writers = openersOf(ofFile(file)).filter(({ writes }) => writes);
     return writers.length > 0 && writers.every(({ pid }) => own.has(pid));
   };
   const deadline = performance.now() + WAIT_MS;
   while (isOpen(true) && !isOwn()) {
     if (performance.now() > deadline) {
       const who = others()[0]?.name ?? "another program, or a device of another system,";
-      return { name: "in-use", sentence: `${who} has it open for writing`, hint: "end that first, then run again" };
+      return writing(who, "it");
     }
     await setTimeout(POLL_MS);
   }
   return undefined;
+}
+
+/**
+ * The same of devices, which the kernel gives no leases on: a program has one open that has bytes of `node`. Whoever locks it
+ * is refused for that.
+ */
+export async function useOfDevices(picture: Picture, node: Node): Promise<Use | undefined> {
+  const devices = picture.relatives(node).flatMap((relative) => {
+    return relative.node.kind === "device" ? [{ relative, number: relative.node.number }] : [];
+  });
+  if (devices.length === 0) return undefined;
+  const own = lineage();
+  const others = (numbers: readonly string[]) =>
+    openersOf(ofDevices(numbers)).filter(({ pid, writes, isFuse }) => (writes || isFuse) && !own.has(pid));
+  const deadline = performance.now() + WAIT_MS;
+  for (;;) {
+    const [first] = others(devices.map(({ number }) => number));
+    if (first === undefined) return undefined;
+    const found = devices.find(({ number }) => others([number]).some(({ pid }) => pid === first.pid));
+    const path = new SysDevice(found?.number ?? "").node;
+    if (path !== undefined && withOpen(path, isLocked, fs.constants.O_RDONLY) === true) return undefined;
+    const what = found === undefined ? "it" : describe(picture, found.relative);
+    if (first.isFuse) return serving(first, what);
+    if (performance.now() > deadline) return writing(first.name, what);
+    await setTimeout(POLL_MS);
+  }
 }
 
 /** Whether the kernel refuses to claim a device (O_EXCL, open(2)), which a mount in any namespace or another claim is reason for. */
