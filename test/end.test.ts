@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
-import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
+import { unseenMs } from "../src/local/state.ts";
+import { BINARY, fakeSsh, run, summaryOf, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { command, mounted } from "./helpers/disk.ts";
 import { attachLoop, changeMedium } from "./helpers/loop.ts";
@@ -187,6 +188,46 @@ describe("a source that is not what it was at the end", () => {
       expect(changed.exitCode).toBe(7);
     });
   }
+
+  testWith("loop", "mkfs")(
+    "is exit 7 where a file system keeps whole seconds, and the last one is not over",
+    async () => {
+      using dir = tempDir();
+      const image = file(dir, "image", Buffer.alloc(0));
+      fs.truncateSync(image, 64 * MIB);
+      command("mkfs.ext4", "-q", "-I", "128", image);
+      using loop = attachLoop(image);
+      using _mount = mounted(loop.path, dir.file("m"));
+      const data = bytes(17, SIZE);
+      await until("a second begins", () => Promise.resolve(Date.now() % 1000 < 100));
+      fs.writeFileSync(dir.file("m/s"), data);
+      const begun = fs.statSync(dir.file("m/s"));
+      const { stderr, exitCode } = await meddle([dir.file("m/s"), dir.file("d")], () => {
+        const fd = fs.openSync(dir.file("m/s"), "r+");
+        fs.writeSync(fd, "x", 0);
+        fs.closeSync(fd);
+      });
+      expect(begun.mtimeMs % 1000).toBe(0);
+      expect(stderr).toContain("changed during the run: something wrote to it\n");
+      expect(exitCode).toBe(7);
+    },
+  );
+
+  test("unseenMs() is for how long a write would not show in a file's times", () => {
+    const state = (seconds: number, ns = 0n) => {
+      const at = BigInt(seconds) * 1_000_000_000n + ns;
+      return { sizeBytes: 1, modifiedNs: at, changedNs: at, sequence: undefined };
+    };
+    expect(unseenMs(state(1001), 1_001_400)).toBe(620);
+    expect(unseenMs(state(1000), 1_001_400)).toBe(620);
+    expect(unseenMs(state(1001), 1_002_020)).toBe(0);
+    expect(unseenMs(state(1000, 1n), 1_000_400)).toBe(0);
+    // Another clock's.
+    expect(unseenMs(state(1001), 1_000_400)).toBe(0);
+    expect(unseenMs({ ...state(1001), modifiedNs: undefined, changedNs: undefined }, 1_001_400)).toBe(0);
+    // Set back, but its time of change was not.
+    expect(unseenMs({ ...state(1001), modifiedNs: 0n }, 1_001_400)).toBe(620);
+  });
 
   testWith("strace")("is said of both sides of compare, with exit 7", async () => {
     using dir = tempDir();

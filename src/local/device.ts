@@ -5,7 +5,7 @@
  */
 
 import fs from "node:fs";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import {
   cannot,
   Failure,
@@ -37,7 +37,7 @@ import {
 } from "./kernel.ts";
 import { empty, MAX_SIZE, notOpened, type OpenMode, readOnly, sizeless, tooLong } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
-import { otherContents, otherSize, type State, stateOf } from "./state.ts";
+import { otherContents, otherSize, type State, stateOf, unseenMs } from "./state.ts";
 import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "./system/picture.ts";
 import { Vitals } from "./vitals.ts";
 import { WriteBack } from "./write-back.ts";
@@ -140,6 +140,9 @@ export class Device {
       if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
       if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
         throw sizeless(label);
+      // What is read from now on shows whether it was written to.
+      const unseen = mode === "read" ? unseenMs(state, Date.now()) : 0;
+      if (unseen > 0) await setTimeout(unseen);
       return new Device(file, label, kind, state, stat, path, directory);
     } catch (error) {
       await file.close();

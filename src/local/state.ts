@@ -32,6 +32,24 @@ export function stateOf(fd: number, stat: fs.BigIntStats): State {
   return { sizeBytes: Number(size), modifiedNs: mtimeNs, changedNs: ctimeNs, sequence: undefined };
 }
 
+/** Ends of a tick of the kernel's clock that a file gets (jiffies, of 10 ms at most), and of ours. */
+const CLOCK_MS = 20;
+
+/**
+ * How many milliseconds from `nowMs` on a write to a file would not show in its times, because it was written in this very
+ * second and its file system keeps whole ones (ext2 and ext3, ext4 with inodes of 128 bytes, HFS+) or every other (FAT):
+ * mostly 0. Until 2 s have gone by its times may be the same before and after.
+ */
+export function unseenMs({ modifiedNs, changedNs }: State, nowMs: number): number {
+  if (modifiedNs === undefined || changedNs === undefined) return 0;
+  const last = modifiedNs > changedNs ? modifiedNs : changedNs;
+  const second = 1_000_000_000n;
+  if (modifiedNs % second !== 0n || changedNs % second !== 0n) return 0;
+  const stepMs = (last / second) % 2n === 0n ? 2000 : 1000;
+  const passedMs = nowMs - Number(last / 1_000_000n);
+  return passedMs < 0 || passedMs >= stepMs + CLOCK_MS ? 0 : stepMs + CLOCK_MS - passedMs;
+}
+
 /** Whether what can be read is another thing than before, or of another length; in words that go on after a colon. */
 export function otherSize(before: State, now: State): string | undefined {
   if (now.sequence !== before.sequence) return "it is another medium, or another file below it";
