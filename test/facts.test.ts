@@ -21,23 +21,24 @@ test("parseMounts() reads places and sources with blanks, optional fields, and o
   const text = [
     "27 1 254:0 / / rw,relatime - ext4 /dev/root rw",
     "30 27 8:17 / /mnt/a\\040b\\134 rw shared:1 master:2 - ext4 /dev/sdb1 rw",
-    "32 27 0:41 / /o rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c\\040d",
+    "32 27 0:41 /sub\\040dir /o rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c\\040d",
     "33 27 0:42 / /f rw - fuse.ext4 an\\040image rw",
     "nonsense",
     "",
   ].join("\n");
   expect(parseMounts(text)).toEqual([
-    { id: "27", number: "254:0", point: "/", type: "ext4", source: "/dev/root", options: "rw" },
-    { id: "30", number: "8:17", point: "/mnt/a b\\", type: "ext4", source: "/dev/sdb1", options: "rw" },
+    { id: "27", number: "254:0", root: "/", point: "/", type: "ext4", source: "/dev/root", options: "rw" },
+    { id: "30", number: "8:17", root: "/", point: "/mnt/a b\\", type: "ext4", source: "/dev/sdb1", options: "rw" },
     {
       id: "32",
       number: "0:41",
+      root: "/sub dir",
       point: "/o",
       type: "overlay",
       source: "overlay",
-      options: "rw,lowerdir=/a:/b,upperdir=/c d",
+      options: "rw,lowerdir=/a:/b,upperdir=/c\\040d",
     },
-    { id: "33", number: "0:42", point: "/f", type: "fuse.ext4", source: "an image", options: "rw" },
+    { id: "33", number: "0:42", root: "/", point: "/f", type: "fuse.ext4", source: "an image", options: "rw" },
   ]);
 });
 

@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { farMounts, farNumber, parseMounts } from "../src/local/system/mounts.ts";
+import { layersOf } from "../src/local/system/stores.ts";
 import { type Extent, extentsText, parseExtents, shareBytes, UNBOUNDED, wholeOf } from "../src/sync/extents.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
@@ -272,6 +273,38 @@ describe("file systems of more than one number", () => {
     const within = `it lies within the source ${JSON.stringify(loop.path)} (overlap)`;
     await expectRefused(dir, [...allow, loop.path], dir.file("over/f"), within);
     await expectRefused(dir, [...allow, loop.path], dir.file("over/new"), within);
+  });
+
+  onFileSystem(
+    "also of a folder of an overlay that is bound elsewhere, and of a layer with a colon in its name",
+    async () => {
+      using dir = tempDir();
+      using loop = attachLoop(formatted(dir));
+      using _mount = mounted(loop.path, dir.file("mnt"));
+      for (const name of ["a:b\\c", "upper/sub", "work"]) fs.mkdirSync(dir.file(`mnt/${name}`), { recursive: true });
+      fs.writeFileSync(dir.file("mnt/upper/sub/f"), bytes(6, MIB));
+      fs.writeFileSync(dir.file("mnt/a:b\\c/low"), bytes(7, MIB));
+      const layers = `lowerdir=${dir.file("mnt/a\\:b\\\\c")},upperdir=${dir.file("mnt/upper")},workdir=${dir.file("mnt/work")}`;
+      using _overlay = mounted("overlay", dir.file("over"), "-t", "overlay", "-o", layers);
+      using _bound = mounted(dir.file("over/sub"), dir.file("bound"), "--bind");
+      const within = (name: string) => `it lies within the source ${JSON.stringify(name)} (overlap)`;
+      await expectRefused(dir, [dir.file("mnt/upper/sub/f")], dir.file("bound/f"), within(dir.file("mnt/upper/sub/f")));
+      const low = dir.file("over/low");
+      const contains = `it contains the source ${JSON.stringify(low)} (overlap)`;
+      await expectRefused(dir, ["--allow", "mounted,in-use", low], loop.path, contains);
+      await expectRefused(dir, ["--allow", "mounted,in-use", loop.path], dir.file("bound/new"), within(loop.path));
+    },
+  );
+
+  test("layersOf() reads an overlay's layers as the kernel shows them", () => {
+    for (const [options, expected] of [
+      ["rw,lowerdir=/a:/b,upperdir=/c,workdir=/w", ["/c", "/a", "/b"]],
+      [String.raw`rw,lowerdir=/a\134:b:/c\054d:/e\134\134f\040g`, ["/a:b", "/c,d", "/e\\f g"]],
+      ["rw,lowerdir+=/a,lowerdir+=/b,datadir+=/c,upperdir=/u", ["/u", "/a", "/b", "/c"]],
+      ["rw,lowerdir=l/X:/a::/data,upperdir=u", ["/a", "/data"]],
+      ["rw", []],
+    ] as const)
+      expect({ options, layers: layersOf({ options }) }).toEqual({ options, layers: [...expected] });
   });
 });
 

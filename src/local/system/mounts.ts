@@ -7,17 +7,19 @@ export interface Mount {
   readonly id: string;
   /** "MAJOR:MINOR" of the file system; with major 0 it is of no block device, and stat may tell another one (btrfs). */
   readonly number: string;
+  /** What of the file system is seen at `point`: "/" for all of it, else a folder or file, which was bound there. */
+  readonly root: string;
   readonly point: string;
   /** "ext4", "fuse.sshfs", … */
   readonly type: string;
   /** What was mounted, as whoever mounted it called it: a path, also one of elsewhere or relative, or any other words. */
   readonly source: string;
-  /** Of the file system, as "lowerdir=/a:/b,upperdir=/c". */
+  /** Of the file system, as "lowerdir=/a:/b,upperdir=/c", and as the kernel writes it: see unescapeOctal(). */
   readonly options: string;
 }
 
-/** Blanks, tabs, line feeds and backslashes in these files are written in octal. */
-function unescapeOctal(text: string): string {
+/** Blanks, tabs, line feeds and backslashes in these files are written in octal, and commas within options. */
+export function unescapeOctal(text: string): string {
   if (!text.includes("\\")) return text;
   const plain = (_: string, digits: string) => String.fromCharCode(Number.parseInt(digits, 8));
   // Byte by byte: several of them may be one character.
@@ -35,13 +37,13 @@ function unescapeOctal(text: string): string {
 export function parseMounts(text: string): Mount[] {
   return text.split("\n").flatMap((line) => {
     const fields = line.split(" ");
-    const [id, , number, , point] = fields;
+    const [id, , number, root, point] = fields;
     const separator = fields.indexOf("-", 6);
     const [type, source, options = ""] = fields.slice(separator + 1);
-    if (id === undefined || number === undefined || point === undefined || separator === -1) return [];
-    if (type === undefined || source === undefined) return [];
-    const words = { point: unescapeOctal(point), source: unescapeOctal(source), options: unescapeOctal(options) };
-    return [{ id, number, type, ...words }];
+    if (id === undefined || number === undefined || root === undefined || point === undefined) return [];
+    if (separator === -1 || type === undefined || source === undefined) return [];
+    const places = { root: unescapeOctal(root), point: unescapeOctal(point) };
+    return [{ id, number, type, ...places, source: unescapeOctal(source), options }];
   });
 }
 

@@ -5,7 +5,7 @@
 import fs from "node:fs";
 import { join, realPath } from "../../paths.ts";
 import { btrfsUuid } from "../kernel.ts";
-import { type Mount, mountIdOf } from "./mounts.ts";
+import { type Mount, mountIdOf, unescapeOctal } from "./mounts.ts";
 import { deviceNode, type FileNode, type Node, nodeAt, withOpen } from "./nodes.ts";
 import { look, namesIn, readLine } from "./sysfs.ts";
 
@@ -64,22 +64,37 @@ function isFile({ path }: FileNode): boolean {
   return path !== undefined && look(path)?.isFile() === true;
 }
 
-/** The value of `name` in the options of a mount. */
-function option({ options }: Mount, name: string): string | undefined {
-  return options
-    .split(",")
-    .find((one) => one.startsWith(`${name}=`))
-    ?.slice(name.length + 1);
+/** Splits at colons, which may stand in a part behind a backslash (ovl_parse_layer() in fs/overlayfs/params.c). */
+function partsOf(text: string): string[] {
+  const parts = [""];
+  for (const [piece] of text.matchAll(/\\.|[^\\]/gsu)) {
+    if (piece === ":") parts.push("");
+    else parts.push((parts.pop() ?? "") + piece);
+  }
+  return parts;
+}
+
+/** The layers of an overlay, the uppermost first; those are left out whose path begins in a folder that nobody knows. */
+export function layersOf({ options }: Pick<Mount, "options">): string[] {
+  const all = options.split(",").map((one) => ({
+    name: one.split("=", 1)[0] ?? "",
+    value: one.slice(one.indexOf("=") + 1),
+  }));
+  const named = (...names: string[]) =>
+    all.filter(({ name }) => names.includes(name)).map(({ value }) => unescapeOctal(value));
+  const lower = named("lowerdir", "lowerdir+", "datadir+").flatMap((value) => partsOf(value));
+  return [...named("upperdir"), ...lower]
+    .map((path) => path.replace(/\\(.)/gsu, "$1"))
+    .filter((path) => path.startsWith("/"));
 }
 
 /** The real file or folder behind one of an overlay: of its upper layer, else of the first lower one that has it. */
 export function overlaid(node: FileNode, mount: Mount): Node | undefined {
   const path = node.path === undefined ? "" : realPath(node.path);
   if (!path.startsWith(mount.point)) return undefined;
-  const lower = option(mount, "lowerdir")?.split(":") ?? [];
-  const layers = [option(mount, "upperdir"), ...lower].filter((layer) => layer?.startsWith("/") === true);
-  for (const layer of layers) {
-    const found = nodeAt(join(layer ?? "", path.slice(mount.point.length)));
+  const place = join(mount.root, path.slice(mount.point.length));
+  for (const layer of layersOf(mount)) {
+    const found = nodeAt(join(layer, place));
     if (found !== undefined) return found.identity === node.identity ? undefined : found;
   }
   return undefined;
