@@ -213,6 +213,27 @@ describe("a source that is not what it was at the end", () => {
     },
   );
 
+  onLoop("is said before, when another program has it open for writing, or mapped", async () => {
+    using dir = tempDir();
+    const from = file(dir, "s", bytes(18, SIZE));
+    const said = async (...words: string[]) => {
+      const { stderr, exitCode } = await run([...words, dir.file("d")]);
+      expect(exitCode).toBe(0);
+      return stderr.includes(
+        "may change while it is read, and the copy be a mixture: another program has it open for writing; copy a snapshot, or stop that first\n",
+      );
+    };
+    expect(await said(from)).toBe(false);
+    for (const mode of ["r", "r+"]) {
+      const fd = fs.openSync(from, mode);
+      expect([mode, await said(from)]).toEqual([mode, mode === "r+"]);
+      expect(await said(...farWords(dir), `host:${from}`)).toBe(mode === "r+");
+      fs.closeSync(fd);
+    }
+    using _loop = attachLoop(from);
+    expect(await said(from)).toBe(false);
+  });
+
   test("unseenMs() is for how long a write would not show in a file's times", () => {
     const state = (seconds: number, ns = 0n) => {
       const at = BigInt(seconds) * 1_000_000_000n + ns;

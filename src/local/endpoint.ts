@@ -31,6 +31,7 @@ import { BufferPool } from "./pool.ts";
 import type { RunLock } from "./run-lock.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./salvage.ts";
 import { selectLeaves } from "./select.ts";
+import type { Picture } from "./system/picture.ts";
 import { writersOf } from "./uses.ts";
 
 /**
@@ -374,7 +375,14 @@ export class LocalEndpoint implements Endpoint {
 
 /** Of a source also who may write to it; of a destination that is refused. */
 async function look(device: Device, { picture }: Claim, { role, examine }: LocalOptions): Promise<Facts> {
-  const writer =
-    role === "source" && examine !== "nothing" ? writersOf(picture, device.node) || writerOf(device.file.fd) : "";
-  return await factsOf(device, examine, writer);
+  return await factsOf(device, examine, role === "source" && examine !== "nothing" ? writerTo(device, picture) : "");
+}
+
+/** See Facts.writer. */
+function writerTo({ file, kind, node }: Device, picture: Picture): string {
+  const writers = writersOf(picture, node);
+  if (writers !== "") return writers;
+  // A loop device over it has it open for writing too, mounted or not.
+  const isAlone = kind === "file" && picture.relatives(node).length === 1;
+  return writerOf(file.fd, { byOpening: isAlone });
 }

@@ -4,7 +4,7 @@
  * single bytes that stand for what it does and does not let others do (RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE in its
  * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
  */
-import { hasLockedBytes, type LockOutcome, lockBytes, lockFile } from "./kernel.ts";
+import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockBytes, lockFile } from "./kernel.ts";
 
 /** Without waiting; each takes its lock, or with false gives it back. */
 export interface LockCalls {
@@ -56,9 +56,13 @@ export function isLocked(fd: number): boolean {
 /** QEMU holds the byte of what it does, and 1 is to write. */
 const QEMU_WRITES = 101;
 
-/** Who else may write to the file or device behind `fd`, as Facts.writer has it; "" where no lock of QEMU or blocksync tells. */
-export function writerOf(fd: number): string {
-  return hasLockedBytes(fd, QEMU_WRITES, 1)
-    ? "another program, such as a virtual machine, has it open for writing"
-    : "";
+/**
+ * Who else may write to the file or device behind `fd`, which is open for reading only, as Facts.writer has it; "" where
+ * nothing tells. With `byOpening` whoever has it open for writing counts. A file's times do not: what was mapped into memory (mmap(2)) and written to once stays so without another
+ * word until it is written back.
+ */
+export function writerOf(fd: number, { byOpening }: { readonly byOpening: boolean }): string {
+  if (hasLockedBytes(fd, QEMU_WRITES, 1)) return "another program, such as a virtual machine, has it open for writing";
+  if (byOpening && isOpenElsewhere(fd, { forWriting: true })) return "another program has it open for writing";
+  return "";
 }
