@@ -29,10 +29,10 @@ export async function* compareBytes(
   const queue: Promise<Verdict[]>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
   const most = Math.max(1, Math.floor(READ_LENGTH / source.blockSize));
-  const scan = (endpoint: LocalEndpoint) =>
-    endpoint.scan(range, { hashed: false, tolerant: false, readHoles: false, ahead });
+  const scan = (endpoint: LocalEndpoint, isTolerant: boolean) =>
+    endpoint.scan(range, { hashed: false, tolerant: isTolerant, readHoles: false, ahead });
   try {
-    for await (const pair of pairRuns(scan(source), scan(destination))) {
+    for await (const pair of pairRuns(scan(source, tolerant.source), scan(destination, tolerant.destination))) {
       // What is a hole on both sides stays whole, all else is cut into parts of one read.
       const step = pair.source.kind === "hole" && pair.destination.kind === "hole" ? pair.count : most;
       for (let done = 0; done < pair.count; done += step) {

@@ -59,6 +59,15 @@ const HOLE_PIECE = 128 << 10;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
 
+export interface ReadOptions {
+  /** Much of it may be holes. */
+  readonly holes: boolean;
+  /** Only whether all of it can be read is of interest, not which place cannot: that takes further failed reads. */
+  readonly whole: boolean;
+}
+
+const WITH_PLACE: ReadOptions = { holes: false, whole: false };
+
 export class Device {
   readonly label: string;
   readonly kind: DeviceKind;
@@ -162,14 +171,14 @@ export class Device {
   }
 
   /**
-   * Fills `buffer` from `offset` on; `holes` says that much of it may be holes.
+   * Fills `buffer` from `offset` on.
    * @throws {IoError} when a part cannot be read; {VerificationError} when it ends before that, so became shorter.
    */
-  async read(buffer: Buffer, offset: number, holes = false): Promise<void> {
+  async read(buffer: Buffer, offset: number, { holes, whole }: ReadOptions = WITH_PLACE): Promise<void> {
     const step = holes && !this.#file.isDirect ? HOLE_PIECE : buffer.length;
     let done = 0;
     while (done < buffer.length) {
-      const count = await this.#readSome(buffer.subarray(0, done + step), done, offset + done);
+      const count = await this.#readSome(buffer.subarray(0, done + step), done, offset + done, whole);
       if (count === 0) {
         throw new VerificationError(
           `Cannot read ${buffer.length} bytes at offset ${offset} of ${quote(this.label)}: it ends at ${offset + done}, it became shorter during the run`,
@@ -181,7 +190,7 @@ export class Device {
     this.bytesRead += done;
   }
 
-  async #readSome(buffer: Buffer, start: number, offset: number): Promise<number> {
+  async #readSome(buffer: Buffer, start: number, offset: number, whole: boolean): Promise<number> {
     const wanted = buffer.length - start;
     try {
       const count = await this.#file.read(buffer, start, offset);
@@ -189,13 +198,14 @@ export class Device {
       return count;
     } catch (error) {
       if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("read", this.label, error);
-      if (!isMediumError(error) || wanted <= LEAF_SIZE) throw transferFailed("read", this.label, wanted, offset, error);
+      const isFinal = wanted <= LEAF_SIZE || (whole && this.#direct);
+      if (isFinal || !isMediumError(error)) throw transferFailed("read", this.label, wanted, offset, error);
     }
     // By halves, so that the failure is about the place itself and a drive that tries for seconds has to fail at it ten times
     // and not hundreds; the page cache gives up whole groups of pages.
-    await this.openDirect();
-    const half = LEAF_SIZE * Math.ceil(wanted / LEAF_SIZE / 2);
-    return await this.#readSome(buffer.subarray(0, start + half), start, offset);
+    const isDirect = await this.openDirect();
+    const part = whole && isDirect ? wanted : LEAF_SIZE * Math.ceil(wanted / LEAF_SIZE / 2);
+    return await this.#readSome(buffer.subarray(0, start + part), start, offset, whole);
   }
 
   /**
@@ -325,6 +335,11 @@ export class Device {
   /** For looks that are no part of a run (facts.ts). */
   get file(): Descriptor {
     return this.#file;
+  }
+
+  /** Of a block device's sectors; 0 for a file, and where nobody knows. */
+  get sectorBytes(): number {
+    return this.number === undefined ? 0 : new SysDevice(this.number).sectorBytes;
   }
 
   get isWholeDisk(): boolean {

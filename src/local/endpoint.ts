@@ -19,7 +19,7 @@ import type {
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
-import type { Device } from "./device.ts";
+import type { Device, ReadOptions } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
@@ -69,8 +69,8 @@ export class LocalEndpoint implements Endpoint {
   #closed = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
   #droppedTo = 0;
-  /** Much of what is read now may be holes. */
-  #readsHoles = false;
+  /** How blocks are read now. */
+  #reads: ReadOptions = { holes: false, whole: false };
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
 
@@ -189,7 +189,8 @@ export class LocalEndpoint implements Endpoint {
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];
     const pieces = piecesOf(range, this.#layout, this.device, options);
-    this.#readsHoles = options.readHoles;
+    // Who goes on without a block looks at its sectors later; of a destination the place is said.
+    this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#options.role === "source" };
     try {
       for (;;) {
         while (queue.length < this.#depth) {
@@ -242,7 +243,7 @@ export class LocalEndpoint implements Endpoint {
     if (available < bytes.length && this.#options.role === "source") {
       throw new VerificationError(`Cannot read ${quote(this.#options.label)}: it is shorter than the run expects`);
     }
-    if (available > 0) await device.read(bytes.subarray(0, available), offset, this.#readsHoles);
+    if (available > 0) await device.read(bytes.subarray(0, available), offset, this.#reads);
     bytes.fill(0, available);
   }
 

@@ -108,12 +108,6 @@ async function partitionsOf(device: Device, system: SysDevice | undefined): Prom
   return contents;
 }
 
-/** Bytes of a device's logical sectors; 0 where sysfs does not tell (Documentation/ABI/stable/sysfs-block). */
-function sectorBytesOf({ disk, number }: SysDevice): number {
-  const bytes = Number(new SysDevice(disk ?? number).line("queue/logical_block_size") ?? 0);
-  return Number.isInteger(bytes) && bytes > 0 && bytes < 2 ** 32 ? bytes : 0;
-}
-
 /** Names of a regular file; 0 for a device, and where nobody knows. */
 function linksOf({ kind, file }: Device): number {
   try {
@@ -132,7 +126,7 @@ export async function factsOf(device: Device, examine: Examination, writer = "")
   return {
     name: clean(system?.name),
     ...hardware,
-    sectorBytes: system === undefined ? 0 : sectorBytesOf(system),
+    sectorBytes: system?.sectorBytes ?? 0,
     isPartition: system?.isPartition ?? false,
     links: linksOf(device),
     writer: writer.slice(0, MAX_WRITER_LENGTH),

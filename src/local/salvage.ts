@@ -72,8 +72,11 @@ async function readSectors(
     }
     return false;
   };
+  // A disk of longer sectors would be asked eight times for one.
+  const isFiner = device.sectorBytes < LEAF_SIZE;
   for (const leaf of pieces({ offset: 0, length }, LEAF_SIZE)) {
-    if (!hasSectors(known, leaf) && (await read(leaf, 1))) continue;
+    const isUnknown = !hasSectors(known, leaf);
+    if (isUnknown && ((await read(leaf, isFiner ? 1 : 1 + retries)) || !isFiner)) continue;
     for (const sector of pieces(leaf, SECTOR_SIZE)) {
       if (!hasSectors(known, sector)) await read(sector, 1 + retries);
     }

@@ -79,7 +79,8 @@ export class RemoteEndpoint implements Endpoint {
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
       const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
       const due = hashed ? "hashed" : "data";
-      const asked = run.kind === due || (run.kind === "hole" && !readHoles) || (run.kind === "unreadable" && tolerant);
+      const asked =
+        run.kind === due || (run.kind === "hole" && !readHoles) || (run.kind === "unreadable" && hashed && tolerant);
       if (!asked) throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       position += run.count;
       yield run;

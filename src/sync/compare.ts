@@ -181,9 +181,10 @@ export async function* compareWithNothing(
   source: Endpoint,
   _destination: Endpoint,
   range: BlockRange,
-  { ahead }: CompareOptions,
+  { tolerant, ahead }: CompareOptions,
 ): Comparison {
-  for await (const run of source.scan(range, { hashed: false, tolerant: false, readHoles: false, ahead })) {
+  const options = { hashed: false, tolerant: tolerant.source, readHoles: false, ahead };
+  for await (const run of source.scan(range, options)) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true, prints: undefined };
       continue;

@@ -53,7 +53,7 @@ export type Run =
 export interface ScanOptions {
   /** false: only tell holes from data ("data" runs), read nothing. */
   readonly hashed: boolean;
-  /** Tell of blocks that cannot be read, instead of failing; hashed scans only. */
+  /** Tell of blocks that cannot be read, instead of failing; a scan that reads nothing announces that their places do not matter. */
   readonly tolerant: boolean;
   /** Read what the file system calls a hole too, instead of believing it: no run is a "hole" then; hashed scans only. */
   readonly readHoles: boolean;

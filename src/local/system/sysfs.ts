@@ -144,6 +144,12 @@ export class SysDevice {
     return known(namesIn(join(this.#folder, folder)).map((name) => this.line(`${folder}/${name}/dev`)));
   }
 
+  /** Of its logical sectors; 0 where sysfs does not tell (Documentation/ABI/stable/sysfs-block). */
+  get sectorBytes(): number {
+    const bytes = Number(this.line(this.isPartition ? "../queue/logical_block_size" : "queue/logical_block_size") ?? 0);
+    return Number.isInteger(bytes) && bytes > 0 && bytes < 2 ** 32 ? bytes : 0;
+  }
+
   /** What BLKGETDISKSEQ tells of the disk that has this number now; a partition has its disk's. */
   get sequence(): bigint | undefined {
     const text = this.line(this.isPartition ? "../diskseq" : "diskseq");
