@@ -107,14 +107,14 @@ export class GoneError extends IoError {
 
 /** A failed read or write of the device `label` that is gone. */
 export function gone(action: "read" | "write", label: string, cause: unknown): GoneError {
-  const what = action === "read" ? "no place of it can be read" : reason(cause);
+  const what = action === "read" ? "nothing on it can be read" : reason(cause);
   const next =
     action === "read"
       ? "the same command once more goes on, and with --on-read-error skip --mapfile FILE begins where it ended"
       : "it is a mixture of old and new until a run succeeds";
   return new GoneError(`Cannot ${action} ${quote(label)} any more: ${what}, it is gone`, {
     cause,
-    hint: `look at its cable and at the kernel's messages (dmesg); ${next}`,
+    hint: `check its cable and the kernel log (dmesg); ${next}`,
   });
 }
 
@@ -140,7 +140,7 @@ export class VerificationError extends Failure {
 export function notHeld(label: string, offset: number, length: number): VerificationError {
   return new VerificationError(
     `Cannot verify ${length} bytes at offset ${offset} of ${quote(label)}: it does not hold what was written`,
-    { hint: "something else writes to it, or the device is failing: look at the kernel's messages (dmesg)" },
+    { hint: "something else writes to it, or the device is failing: check the kernel log (dmesg)" },
   );
 }
 
@@ -202,7 +202,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENODEV: "no such device",
   ENOMEDIUM: "no medium found",
   EFBIG: "the file would be too large for this file system",
-  RLIMIT_FSIZE: "no file may be that long here (ulimit -f)",
+  RLIMIT_FSIZE: "the file size limit (ulimit -f) does not allow it",
   ELOOP: "too many symbolic links",
   ETXTBSY: "it is a running program",
   EEXIST: "it exists already",
@@ -214,13 +214,13 @@ const REASONS: Readonly<Record<string, string>> = {
   ENAMETOOLONG: "a name in it is too long",
   EMFILE: "too many files are open",
   ENOMEM: "out of memory",
-  ESTALE: "the server does not know it any more",
-  ENOTCONN: "what serves this file system has ended",
-  ENOKEY: "it is encrypted, and the key is not there",
+  ESTALE: "stale file handle",
+  ENOTCONN: "the program that serves this file system has exited",
+  ENOKEY: "it is encrypted and its key is not loaded",
 };
 
 const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
-const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a), which chattr takes away";
+const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
 
 /** What to do about an error of the system, whatever was attempted. */
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -230,12 +230,12 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: "make room there (df -h) and run again",
   EDQUOT: "make room there (quota) and run again",
   EROFS: "mount it for writing, or choose another place",
-  ENOMEDIUM: "put a medium in and run again",
+  ENOMEDIUM: "insert a medium and run again",
   EMFILE: "raise the limit (ulimit -n, LimitNOFILE= of systemd) and run again",
   EFBIG: "choose another file system (FAT holds no file of 4 GiB), or write to a device",
   RLIMIT_FSIZE: "raise the limit of this user or service (ulimit -f, LimitFSIZE= of systemd), or write to a device",
-  ESTALE: "it was replaced there, or exported anew: name it once more, or mount it anew",
-  ENOTCONN: "unmount it (umount, fusermount3 -u) and mount it anew",
+  ESTALE: "it was replaced on the server, or exported again: remount it and run again",
+  ENOTCONN: "unmount it (umount, fusermount3 -u) and mount it again",
   ENOKEY: "unlock it first (fscrypt, or log in as its owner)",
   ELOOP: "a link on the path leads back to itself: ls -l",
   ETXTBSY: "end that program first, or choose another name",
@@ -243,9 +243,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
 
 /** The same where the effective user is root. */
 const REMEDIES_OF_ROOT: Readonly<Record<string, string>> = {
-  EACCES:
-    "root may not either: a network file system that trusts no root (root_squash), SELinux or AppArmor (dmesg), or a container",
-  EPERM: `${ATTRIBUTES}; else it is the limit of a container, or the kernel's lockdown (dmesg)`,
+  EACCES: "even root is denied: by root_squash on a network file system, SELinux or AppArmor (dmesg), or a container",
+  EPERM: `${ATTRIBUTES}; otherwise a container or kernel lockdown (dmesg) forbids it`,
 };
 
 /** Returns the `code` of a system error such as "ENOENT", or undefined for anything else. */

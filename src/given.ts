@@ -64,8 +64,8 @@ export function variableGiven(name: string): string | undefined {
 }
 
 function lost(what: string, where: string): UsageError {
-  return new UsageError(`Cannot find out the bytes of ${what}`, {
-    hint: `it is not UTF-8, and ${where} does not tell: mount /proc, or give the file another name, such as by a link`,
+  return new UsageError(`Cannot determine the bytes of ${what}`, {
+    hint: `it is not UTF-8, and ${where} cannot be read: mount /proc, or use a symbolic link with a UTF-8 name`,
   });
 }
 
@@ -75,9 +75,9 @@ export function checkFolder(): void {
     process.cwd();
   } catch (cause) {
     const isTooDeep = systemCode(cause) === "ERANGE";
-    throw new IoError(`Cannot use the current folder: ${isTooDeep ? "its path is too long" : "it was deleted"}`, {
+    throw new IoError(`Cannot use the current directory: ${isTooDeep ? "its path is too long" : "it was deleted"}`, {
       cause,
-      hint: isTooDeep ? "cd to one that is less deep and run again" : "cd to one that exists and run again",
+      hint: isTooDeep ? "cd to a shorter path and run again" : "cd to one that exists and run again",
     });
   }
 }

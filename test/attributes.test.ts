@@ -12,7 +12,7 @@ import { type TempDir, tempDir } from "./helpers/temp.ts";
 const onExt4 = testWith("loop", "mkfs");
 const onMounts = testWith("mounts");
 
-const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a), which chattr takes away";
+const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
 const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
 
 function says(result: Result, exitCode: number, message: string, hint: string): void {
@@ -41,7 +41,7 @@ for (const attribute of ["i", "a"]) {
     fs.chownSync(destination, 61_234, 61_234);
     command("chattr", `+${attribute}`, destination);
     const [here, there] = [JSON.stringify(destination), JSON.stringify(`h:${destination}`)];
-    const root = `${ATTRIBUTES}; else it is the limit of a container, or the kernel's lockdown (dmesg)`;
+    const root = `${ATTRIBUTES}; otherwise a container or kernel lockdown (dmesg) forbids it`;
     const reason = "operation not permitted";
     says(await run(["-q", source, destination]), 4, `Cannot open ${here}: ${reason}`, root);
     const remote = await run(["-q", ...far(dir), source, `h:${destination}`]);
@@ -59,7 +59,7 @@ for (const attribute of ["i", "a"]) {
 }
 
 test("errors that root meets are not answered with root", () => {
-  const may = process.geteuid?.() === 0 ? /^root may not either: .*root_squash/ : /such as root/;
+  const may = process.geteuid?.() === 0 ? /^even root is denied: by root_squash/ : /such as root/;
   expect(remedy(Object.assign(new Error("x"), { code: "EACCES" }))).toMatch(may);
 });
 
@@ -72,9 +72,9 @@ onMounts(
     fs.writeFileSync(big, "");
     command("truncate", "-s", String(2n ** 53n), big);
     fs.writeFileSync(dir.file("s"), "x");
-    const hint = "a file that is mostly hole can be cut to what it holds (truncate -s)";
+    const hint = "a sparse file can be cut to the data it holds (truncate -s)";
     const refusal = (label: string) =>
-      `Cannot use ${JSON.stringify(label)}: it has 9007199254740992 bytes, and blocksync counts to 4503599627370495`;
+      `Cannot use ${JSON.stringify(label)}: it has 9007199254740992 bytes, and blocksync supports at most 4503599627370495`;
     for (const words of [
       [big, dir.file("m/d")],
       [dir.file("s"), big],

@@ -124,17 +124,13 @@ test("every option that takes a file of this machine takes any bytes, in a folde
 });
 
 const HANDED_ON: readonly (readonly [option: string, words: string, said: string])[] = [
-  ["--id", `-i ${word("k\xf6")}`, '--id is "k\\xf6", which is not UTF-8: ssh would be given another name'],
-  ["--cipher", `-c ${word("k\xf6")}`, '--cipher is "k\\xf6", which is not UTF-8: ssh would be given another name'],
-  [
-    "--extra-params",
-    `-x ${word("-F k\xf6")}`,
-    '--extra-params is "-F k\\xf6", which is not UTF-8: ssh would be given another name',
-  ],
-  ["--rsh", `-e ${word("./rsh\xf6")}`, '--rsh is "./rsh\\xf6", which is not UTF-8: ssh would be given another name'],
-  ["--script", `-S ${word("k\xf6")}`, '--script is "k\\xf6", which is not UTF-8: ssh would be given another name'],
-  ["--pass", "-P SECRET", "The password of --pass is not UTF-8: ssh would be given another one"],
-  ["the host", word("h\xf6:z"), 'The host "h\\xf6" is not UTF-8: ssh would be given another one'],
+  ["--id", `-i ${word("k\xf6")}`, 'Cannot pass --id "k\\xf6" to ssh: it is not UTF-8'],
+  ["--cipher", `-c ${word("k\xf6")}`, 'Cannot pass --cipher "k\\xf6" to ssh: it is not UTF-8'],
+  ["--extra-params", `-x ${word("-F k\xf6")}`, 'Cannot pass --extra-params "-F k\\xf6" to ssh: it is not UTF-8'],
+  ["--rsh", `-e ${word("./rsh\xf6")}`, 'Cannot pass --rsh "./rsh\\xf6" to ssh: it is not UTF-8'],
+  ["--script", `-S ${word("k\xf6")}`, 'Cannot pass --script "k\\xf6" to ssh: it is not UTF-8'],
+  ["--pass", "-P SECRET", "Cannot pass the password of --pass to ssh: it is not UTF-8"],
+  ["the host", word("h\xf6:z"), 'Cannot pass the host "h\\xf6" to ssh: it is not UTF-8'],
 ];
 
 test.each(HANDED_ON)(
@@ -150,7 +146,7 @@ test.each(HANDED_ON)(
 test("a variable with a path for the far end is refused likewise, and one of this machine is taken", async () => {
   const refused = await sh(`BLOCKSYNC_REMOTE_DIR=${word("k\xf6")} "$B" -e ./rsh x h:z`);
   expect(refused.exitCode).toBe(2);
-  expect(refused.stderr).toStartWith('blocksync: BLOCKSYNC_REMOTE_DIR is "k\\xf6", which is not UTF-8: ssh would be');
+  expect(refused.stderr).toStartWith('blocksync: Cannot pass BLOCKSYNC_REMOTE_DIR "k\\xf6" to ssh: it');
   // The note about the program is in the home; other variables reach what is started as they are.
   fs.writeFileSync(dir.file("rsh"), '#!/bin/sh\nprintf %s "$OTHER" >other\nshift\nexec sh -c "$*"\n');
   const home = word("home\xe4");
@@ -215,7 +211,9 @@ test("the words are the last ones of the command line, whatever stands before th
 
 test("a word whose bytes cannot be found out is refused", () => {
   expect(wordsGiven(["x", "\u00e4"])).toEqual(["x", "\u00e4"]);
-  expect(() => wordsGiven(["x", "k\ufffd"])).toThrow(new UsageError('Cannot find out the bytes of the word "k\ufffd"'));
+  expect(() => wordsGiven(["x", "k\ufffd"])).toThrow(
+    new UsageError('Cannot determine the bytes of the word "k\ufffd"'),
+  );
 });
 
 testWith("loop")("a mount point, and the file of a loop device, of any bytes are found and said", async () => {

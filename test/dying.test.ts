@@ -63,8 +63,8 @@ for (const far of [false, true]) {
       const result = await watch([...(far ? farWords(dir) : []), ...words, from, dir.file("d")], "remaining)", () =>
         disk.fail(true),
       );
-      expect(result.stderr).toContain("no place of it can be read, it is gone\n");
-      expect(result.stderr).toContain("hint: look at its cable and at the kernel's messages (dmesg)");
+      expect(result.stderr).toContain("nothing on it can be read, it is gone\n");
+      expect(result.stderr).toContain("hint: check its cable and the kernel log (dmesg)");
       expect(result.exitCode).toBe(4);
       // Below a read of a block the kernel tries its parts; sector by sector it would be tens of thousands.
       expect(disk.failures()).toBeLessThan(2000);
@@ -132,7 +132,7 @@ onFaulty("a disk of which nothing at all can be read is not read sector by secto
   const before = bytes(405, 8 * MIB);
   const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), disk.path, file(dir, "d", before)];
   const result = await run(words);
-  expect(result.stderr).toContain("no place of it can be read, it is gone\n");
+  expect(result.stderr).toContain("nothing on it can be read, it is gone\n");
   expect(result.exitCode).toBe(4);
   // Below a read of a block the kernel tries its parts; sector by sector it would be tens of thousands.
   expect(disk.failures()).toBeLessThan(2000);
@@ -286,8 +286,8 @@ onFaulty("a map is not believed of another destination, nor of one that holds so
   const map = (destination: string) =>
     `${destination}0x0 ? 1\n0x0 0x3F00000 +\n0x3F00000 0x200 -\n0x3F00200 0xFFE00 ?\n`;
   for (const [heading, said] of [
-    [`# Destination: "/srv/other.img"\n`, "the map is about another destination"],
-    ["", "the destination does not hold what the map says: everything is compared"],
+    [`# Destination: "/srv/other.img"\n`, "the map was made for another destination"],
+    ["", "the destination does not hold what the map lists as rescued: everything is compared"],
   ] as const) {
     file(dir, "map", Buffer.from(map(heading)));
     file(dir, "d", bytes(419, 64 * MIB));
@@ -320,7 +320,7 @@ onFaulty("what a map calls read is not believed of a blank disk, though most of 
   file(dir, "map", Buffer.from(map));
   file(dir, "d", Buffer.alloc(data.length));
   const blank = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
-  expect(blank.stderr).toContain("the destination does not hold what the map says: everything is compared");
+  expect(blank.stderr).toContain("the destination does not hold what the map lists as rescued: everything is compared");
   expect(summaryOf(blank)).toMatchObject({ exitCode: 8, bytesBelieved: 0, sourceUnreadableBytes: 512 });
   expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
   // One that has it is believed, but for what was looked at.

@@ -56,7 +56,7 @@ describe("nothing is no source", () => {
     const backup = bytes(2, 5000);
     const to = file(dir, "backup", backup);
     const hidden = await run(["-T", "/proc/self/status", to]);
-    expect(hidden.stderr).toContain("it says that it has 0 bytes, and more can be read (no-size)");
+    expect(hidden.stderr).toContain("it reports a size of 0 bytes but has data (no-size)");
     expect(hidden.exitCode).toBe(3);
     expect(fs.readFileSync(to).equals(backup)).toBe(true);
     expect((await run(["-T", file(dir, "nothing", Buffer.alloc(0)), to])).exitCode).toBe(0);
@@ -77,15 +77,15 @@ describe("a destination that is not there at the end", () => {
     action: Action,
     said: string,
   ])[] = [
-    ["is removed", false, [], (dir) => fs.rmSync(dir.file("folder/d")), "nothing is under its name any more"],
-    ["is replaced", false, ["--verify"], replace, "something else is under its name now"],
-    ["is replaced and far", true, [], replace, "something else is under its name now"],
+    ["is removed", false, [], (dir) => fs.rmSync(dir.file("folder/d")), "its name no longer exists"],
+    ["is replaced", false, ["--verify"], replace, "its name now leads to something else"],
+    ["is replaced and far", true, [], replace, "its name now leads to something else"],
     [
       "lies in a folder that is renamed",
       false,
       [],
       (dir) => fs.renameSync(dir.file("folder"), dir.file("moved")),
-      "nothing is under its name any more",
+      "its name no longer exists",
     ],
     [
       "is cut",
@@ -124,7 +124,7 @@ describe("a destination that is not there at the end", () => {
     const words = [file(dir, "s", bytes(5, SIZE)), to];
     try {
       const result = await meddle(words, () => command("mount", "-t", "tmpfs", "none", dir.file("folder")));
-      expect(result.stderr).toContain("is not what was written: nothing is under its name any more\n");
+      expect(result.stderr).toContain("is not what was written: its name no longer exists\n");
       expect(result.exitCode).toBe(7);
     } finally {
       Bun.spawnSync(["umount", dir.file("folder")]);
@@ -142,7 +142,7 @@ describe("a destination that is not there at the end", () => {
       fs.symlinkSync(path, dir.file("disk"));
     };
     const moved = await meddle(["-f", from, dir.file("disk")], () => point(two.path));
-    expect(moved.stderr).toContain("is not what was written: something else is under its name now\n");
+    expect(moved.stderr).toContain("is not what was written: its name now leads to something else\n");
     expect(moved.exitCode).toBe(7);
     point(one.path);
     const resized = await meddle(["-f", from, dir.file("disk")], () => {
@@ -167,7 +167,7 @@ describe("a source that is not what it was at the end", () => {
         fs.utimesSync(from, 1000, 1000);
       });
       expect(result.stderr).toContain(
-        `The source "${far ? "host:" : ""}${from}" changed during the run: its time of change`,
+        `The source "${far ? "host:" : ""}${from}" changed during the run: its ctime changed`,
       );
       expect(result.exitCode).toBe(7);
     });
@@ -184,7 +184,7 @@ describe("a source that is not what it was at the end", () => {
       expect(grown.exitCode).toBe(7);
       const other = file(dir, "other", bytes(7, 2 * SIZE));
       const changed = await meddle([...words, dir.file("d")], () => changeMedium(loop, other));
-      expect(changed.stderr).toContain("changed during the run: it is another medium, or another file below it\n");
+      expect(changed.stderr).toContain("changed during the run: the medium or the file below it was changed\n");
       expect(changed.exitCode).toBe(7);
     });
   }
@@ -494,7 +494,7 @@ describe("--verify reads", () => {
       expect(result.stderr).toContain(
         `Verification failed: the source "${far ? "host:" : ""}${from}" changed during the run`,
       );
-      expect(result.stderr).toContain("if nothing wrote to it, its file system tells of holes where data is\n");
+      expect(result.stderr).toContain("if nothing wrote to it, its file system reports holes where there is data\n");
       expect(result.exitCode).toBe(7);
       expect((await run(["--verify", ...ends])).exitCode).toBe(0);
       expect(fs.readFileSync(dir.file("d")).equals(bytes(14, SIZE))).toBe(true);
@@ -557,7 +557,7 @@ describe("--verify reads", () => {
     expect(whole.exitCode).toBe(0);
     fs.rmSync(image);
     const partly = await run(words);
-    expect(partly.stderr).toContain("both sides read again; a page cache below the destination was out of reach");
+    expect(partly.stderr).toContain("both sides read again; a page cache below the destination could not be bypassed");
     expect(partly.exitCode).toBe(0);
   });
 });

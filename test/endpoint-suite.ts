@@ -432,19 +432,19 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.confirmUnchanged();
       fs.writeFileSync(dir.file("s"), bytes(16, 100));
       fs.utimesSync(dir.file("s"), 1000, 1000);
-      await expect(source.confirmUnchanged()).rejects.toThrow("its time of change says so");
+      await expect(source.confirmUnchanged()).rejects.toThrow("its ctime changed");
       await source.close();
     });
 
     for (const [name, action, words] of [
-      ["is gone", (path: string) => fs.rmSync(path), "nothing is under its name any more"],
+      ["is gone", (path: string) => fs.rmSync(path), "its name no longer exists"],
       [
         "leads to another file",
         (path: string) => {
           fs.writeFileSync(`${path}.other`, bytes(17, 100));
           fs.renameSync(`${path}.other`, path);
         },
-        "something else is under its name now",
+        "its name now leads to something else",
       ],
       [
         "leads to a link to another file",
@@ -453,7 +453,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
           fs.writeFileSync(`${path}.other`, bytes(17, 100));
           fs.symlinkSync(`${path}.other`, path);
         },
-        "something else is under its name now",
+        "its name now leads to something else",
       ],
       ["was cut", (path: string) => fs.truncateSync(path, 99), "it has 99 bytes instead of 100"],
       ["has grown", (path: string) => fs.appendFileSync(path, "x"), "it has 101 bytes instead of 100"],

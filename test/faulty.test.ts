@@ -581,7 +581,7 @@ describe("--on-read-error", () => {
     fs.writeFileSync(dir.file("none"), "0x0 + 1\n0x0 0x10 !\n");
     for (const [name, text] of [
       ["other", "it belongs to another source"],
-      ["none", "line 2 is none of a GNU ddrescue mapfile"],
+      ["none", "line 2 is not a line of a GNU ddrescue mapfile"],
     ] as const) {
       const before = fs.readFileSync(dir.file(name), "utf8");
       const result = await run(["--on-read-error", "skip", "--mapfile", dir.file(name), from, dir.file("d")]);

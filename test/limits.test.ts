@@ -175,7 +175,7 @@ test("a deleted current folder is said, with another exit code than that of a di
     const argv0 = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh"];
     says(
       await run(words, { argv0, cwd: folder }),
-      "Cannot use the current folder: it was deleted",
+      "Cannot use the current directory: it was deleted",
       "cd to one that exists and run again",
     );
   }
@@ -201,7 +201,7 @@ for (const limit of [5, 8, 12, 37]) {
     }
     says(
       await run(["compare", "-1", "sha256", ...pair(dir)], { argv0: ["prlimit", `--nofile=${limit}:${limit}`] }),
-      `Cannot run here: only ${limit} files may be open at once, and it may need 38`,
+      `Cannot run here: the limit is ${limit} open files, and blocksync may need 38`,
       "raise the limit (ulimit -n, LimitNOFILE= of systemd)",
     );
   });
@@ -213,14 +213,14 @@ test("a far end with too few open files says so", async () => {
   const rsh = dir.file("rsh");
   fs.writeFileSync(rsh, '#!/bin/sh\nshift\nexec prlimit --nofile=20:20 sh -c "$*"\n', { mode: 0o755 });
   const result = await run(["-q", "-e", JSON.stringify(rsh), "--script", BINARY, a, `h:${b}`]);
-  expect(result.stderr).toContain("Cannot run here: only 20 files may be open at once, and it may need 38");
+  expect(result.stderr).toContain("Cannot run here: the limit is 20 open files, and blocksync may need 38");
   expect(result.exitCode).toBe(5);
 });
 
 test("a limit of the length of files is said as such, here and at the far end, and not blamed on FAT", async () => {
   using dir = tempDir();
   const [a] = pair(dir);
-  const message = "bytes long: no file may be that long here (ulimit -f)\n";
+  const message = "bytes long: the file size limit (ulimit -f) does not allow it\n";
   const hint =
     "blocksync: hint: raise the limit of this user or service (ulimit -f, LimitFSIZE= of systemd), or write to a device\n";
   const here = await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] });
@@ -229,7 +229,7 @@ test("a limit of the length of files is said as such, here and at the far end, a
   fs.writeFileSync(dir.file("old"), new Uint8Array(200_000));
   const over = await run(["-q", a, dir.file("old")], { argv0: ["prlimit", "--fsize=100000"] });
   expect(over.stderr).toMatch(
-    /^blocksync: Cannot write \d+ bytes at offset \d+ of ".*": no file may be that long here \(ulimit -f\)\n/,
+    /^blocksync: Cannot write \d+ bytes at offset \d+ of ".*": the file size limit \(ulimit -f\) does not allow it\n/,
   );
   expect(over.exitCode).toBe(4);
   fakeSsh(dir.file("rsh"));

@@ -274,7 +274,7 @@ test("parseLocations() refuses dd's words, which would be names, unless a file h
   ] as const) {
     const word = words.find((one) => one.includes("="));
     expect(refusal(() => pair(...words))).toEqual({
-      message: `"${word}" is how dd is told`,
+      message: `"${word}" is dd's syntax`,
       hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say "./${word}"`,
     });
   }

@@ -103,7 +103,7 @@ describe("a virtual machine's disk", () => {
     await using open = await machine(image);
     const copied = await run([image, dir.file("copy")]);
     expect(copied.stderr).toContain(
-      `${JSON.stringify(image)} may change while it is read, and the copy be a mixture: another program, such as a virtual machine, has it open for writing; copy a snapshot, or stop that first`,
+      `${JSON.stringify(image)} may change while it is read, which makes the copy inconsistent: another program, such as a virtual machine, has it open for writing; copy a snapshot, or stop that first`,
     );
     expect(copied.exitCode).toBe(0);
     await open.end();

@@ -31,7 +31,7 @@ test("parseMap() reads what ddrescue writes", () => {
   expect(parseMap("0 +\n0 512 +\n512 0x200 /\n", "map")).toHaveLength(2);
 });
 
-const NONE = "is none of a GNU ddrescue mapfile";
+const NONE = "is not a line of a GNU ddrescue mapfile";
 const GAP = "does not begin where the area before it ends";
 
 test.each([

@@ -156,7 +156,7 @@ const USAGE: readonly Mistake[] = [
     name: "a mapfile that is none",
     words: ["--on-read-error", "skip", "--mapfile", "DIR/map", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: 'Cannot read the map "DIR/map": line 1 is none of a GNU ddrescue mapfile',
+    says: 'Cannot read the map "DIR/map": line 1 is not a line of a GNU ddrescue mapfile',
     hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
   },
   {
@@ -192,14 +192,14 @@ const EITHER_END: readonly Mistake[] = [
     words: ["@DIR/folder", "DIR/d"],
     exitCode: 4,
     says: 'Cannot open "@DIR/folder": it is a directory',
-    hint: "name a regular file or a block device; the files of a directory are copied by others, such as rsync",
+    hint: "name a regular file or a block device; to copy the files in a directory use rsync",
   },
   {
     name: "a source that is a named pipe",
     words: ["@DIR/pipe", "DIR/d"],
     exitCode: 4,
     says: 'Cannot open "@DIR/pipe": it is a named pipe',
-    hint: "blocks are read by their place, more than once: put what comes out of it into a file, and name that",
+    hint: "blocks are read in any order, and more than once: save its output to a file and use that",
   },
   {
     name: "a source that is a character device",

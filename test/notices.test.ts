@@ -136,19 +136,19 @@ describe("a sentence is said about", () => {
       "a whole disk for a partition",
       { carries: ["gpt 512"] },
       { ...PARTITION, carries: ["ext4"] },
-      '"s" is a whole disk with a partition table and "d" is a partition, where nothing looks for partitions and nothing boots from: was its disk meant?',
+      '"s" is a whole disk with a partition table and "d" is a partition, where no partition table is looked for and nothing boots: did you mean its disk?',
     ],
     [
       "a file system for a whole disk",
       { carries: ["ext4 4096"] },
       { ...DISK, carries: ["gpt 512"] },
-      '"s" has no partition table (ext4), and "d" is a whole disk that loses its own: was a partition of it meant?',
+      '"s" has no partition table (ext4), and "d" is a whole disk, which loses its own: did you mean one of its partitions?',
     ],
     [
       "a partition for a whole disk",
       { ...PARTITION, carries: ["crypto_LUKS"] },
       { ...DISK, carries: ["dos"] },
-      '"s" has no partition table (crypto_LUKS), and "d" is a whole disk that loses its own: was a partition of it meant?',
+      '"s" has no partition table (crypto_LUKS), and "d" is a whole disk, which loses its own: did you mean one of its partitions?',
     ],
     [
       "a GPT for other sectors",
@@ -178,26 +178,21 @@ describe("a sentence is said about", () => {
       "a source that somebody writes to",
       { ...DISK, writer: 'sda1 is mounted on "/srv"' },
       { kind: "missing" },
-      '"s" may change while it is read, and the copy be a mixture: sda1 is mounted on "/srv"; copy a snapshot, or stop that first',
+      '"s" may change while it is read, which makes the copy inconsistent: sda1 is mounted on "/srv"; copy a snapshot, or stop that first',
     ],
     [
       "an image that was cut short",
       { carries: [`gpt 512 to ${MIB + 1}`] },
       { kind: "missing" },
-      '"s" has 1048576 bytes, and what it carries (gpt) goes on to 1048577: was it cut short?',
+      '"s" has 1048576 bytes, and what it carries (gpt) extends to 1048577: was it truncated?',
     ],
     [
       "a disc that was cut short",
       { carries: [`dos to ${9 * MIB}`, `iso9660 to ${MIB + 2048}`] },
       { kind: "missing" },
-      '"s" has 1048576 bytes, and what it carries (iso9660) goes on to 1050624: was it cut short?',
+      '"s" has 1048576 bytes, and what it carries (iso9660) extends to 1050624: was it truncated?',
     ],
-    [
-      "a file with more names",
-      {},
-      { links: 2 },
-      '"d" has 2 names (hard links), and what is written is seen under all of them',
-    ],
+    ["a file with more names", {}, { links: 2 }, '"d" has 2 hard links, and all of them will show what is written'],
   ];
   test.each(PAIRS)("%s", (_, source, destination, sentence) => {
     expect(said(source, destination)).toEqual([sentence]);
@@ -328,10 +323,10 @@ describe("the program tells, here and over a connection,", () => {
     using loop = attachLoop(dir.file("disk"), "--partscan");
     using _partitions = addPartitions(loop.path);
     expect(await eachWay(dir, dir.file("s"), `${loop.path}p1`, "-n")).toEqual([
-      `"${dir.file("s")}" is a whole disk with a partition table and "${loop.path}p1" is a partition, where nothing looks for partitions and nothing boots from: was its disk meant?`,
+      `"${dir.file("s")}" is a whole disk with a partition table and "${loop.path}p1" is a partition, where no partition table is looked for and nothing boots: did you mean its disk?`,
     ]);
     expect(await eachWay(dir, dir.file("fs"), loop.path, "-n")).toEqual([
-      `"${dir.file("fs")}" has no partition table (ext4), and "${loop.path}" is a whole disk that loses its own: was a partition of it meant?`,
+      `"${dir.file("fs")}" has no partition table (ext4), and "${loop.path}" is a whole disk, which loses its own: did you mean one of its partitions?`,
     ]);
   });
 
@@ -368,7 +363,7 @@ describe("the program tells, here and over a connection,", () => {
       const notices = await eachWay(dir, source, dir.file("copy"), "-n");
       return notices.map((notice) => notice.replaceAll(dir.path, "D").replaceAll(loop.path.slice(5), "L"));
     };
-    const mixture = "may change while it is read, and the copy be a mixture";
+    const mixture = "may change while it is read, which makes the copy inconsistent";
     const end = 'mounted on "D/m"; copy a snapshot, or stop that first';
     for (const source of [loop.path, other.path, dir.file("disk")]) expect(await told(source)).toEqual([]);
     {
@@ -391,7 +386,7 @@ describe("the program tells, here and over a connection,", () => {
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([]);
     fs.truncateSync(dir.file("s"), 3 * MIB);
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([
-      `"${dir.file("s")}" has 3145728 bytes, and what it carries (ext4) goes on to 4194304: was it cut short?`,
+      `"${dir.file("s")}" has 3145728 bytes, and what it carries (ext4) extends to 4194304: was it truncated?`,
     ]);
   });
 
@@ -402,7 +397,7 @@ describe("the program tells, here and over a connection,", () => {
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([]);
     fs.linkSync(dir.file("d"), dir.file("yesterday"));
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([
-      `"${dir.file("d")}" has 2 names (hard links), and what is written is seen under all of them`,
+      `"${dir.file("d")}" has 2 hard links, and all of them will show what is written`,
     ]);
   });
 });
@@ -416,7 +411,7 @@ test("a bare word that becomes a file is told, once, since it may have been a ho
     return noticesIn(stdout);
   };
   expect(await told("vmhost")).toEqual([
-    '"vmhost" is a new file in this machine\'s current folder; a host is written "vmhost:PATH"',
+    '"vmhost" will be a new file in the current directory; to name a host, write "vmhost:PATH"',
   ]);
   expect(await told("vmhost")).toEqual([]);
   expect(await told("./other")).toEqual([]);
@@ -478,6 +473,6 @@ describe("on a terminal", () => {
     writeTable(image, [2048, 2048]);
     fs.writeFileSync(dir.file("s.gz"), image);
     const cut = await answering([dir.file("s.gz"), loop.path], 'Type "yes" to go on: ', "no\n");
-    expect(cut.seen).toContain("goes on to 2097152: was it cut short?\r\n");
+    expect(cut.seen).toContain("extends to 2097152: was it truncated?\r\n");
   });
 });

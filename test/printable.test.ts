@@ -93,6 +93,6 @@ test("a path that clean is told of, and a host, are shown likewise", async () =>
   expect(host).toEqual({
     exitCode: 2,
     stdout: "",
-    stderr: 'blocksync: The host "h\\u0007\\u202e" contains what cannot be printed\n',
+    stderr: 'blocksync: The host "h\\u0007\\u202e" contains unprintable characters\n',
   });
 });

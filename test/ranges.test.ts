@@ -62,5 +62,5 @@ test("100,000 separate ranges, backwards too, take less than a second, and a mil
   const fill = () => {
     for (let i = 0; i <= 1 << 20; i++) set.add({ offset: 2 ** 40 + i * 8, length: 4 });
   };
-  expect(fill).toThrow("Cannot keep account of more than 1048576 separate areas");
+  expect(fill).toThrow("Cannot track more than 1048576 separate areas");
 });

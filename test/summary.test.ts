@@ -57,7 +57,7 @@ test("summaryLines() says how both sides were read again", () => {
   };
   expect(verified("direct")).toBe("  verified     both sides read again, the destination around the page cache");
   expect(verified("dropped")).toEndWith("after the page cache was emptied");
-  expect(verified("partly")).toEndWith("was out of reach and may have answered");
+  expect(verified("partly")).toEndWith("could not be bypassed and may have answered");
 });
 
 test("summaryLines() of a dry run counts, and says what would make the two equal", () => {

@@ -338,7 +338,7 @@ describe("--verify", () => {
       const onVerify = () => fs.rmSync(dir.file("d"));
       const options = { ...OPTIONS, blockSize: BLOCK, verify: true, onVerify };
       const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
-      await expect(sync).rejects.toThrow("is not what was written: nothing is under its name any more");
+      await expect(sync).rejects.toThrow("is not what was written: its name no longer exists");
       await source.close();
       await endpoint.close();
     });

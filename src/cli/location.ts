@@ -124,7 +124,7 @@ function looksLikeHost(text: string, source: Location, { exists, forHost }: Loca
 /** dd's operands (dd(1)) would be names, and the second one a new file. @throws {UsageError} */
 function refuseOperand(word: string, { exists }: LocationOptions): void {
   if (!/^(?:if|of|bs|ibs|obs|count|skip|seek|conv|iflag|oflag|status)=/.test(word) || exists(word)) return;
-  throw new UsageError(`${quote(word)} is how dd is told`, {
+  throw new UsageError(`${quote(word)} is dd's syntax`, {
     hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say ${quote(`./${word}`)}`,
   });
 }
@@ -135,7 +135,7 @@ function refuseOperand(word: string, { exists }: LocationOptions): void {
  */
 export function noticesOfName({ remote, path }: Location): string[] {
   if (remote !== undefined || !/^[A-Za-z0-9][\w-]*$/.test(path)) return [];
-  return [`${quote(path)} is a new file in this machine's current folder; a host is written ${quote(`${path}:PATH`)}`];
+  return [`${quote(path)} will be a new file in the current directory; to name a host, write ${quote(`${path}:PATH`)}`];
 }
 
 /**

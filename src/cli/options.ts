@@ -98,8 +98,8 @@ function flag(values: Values, name: string): boolean {
 /** Passes on what will be among the words for another program. @throws {UsageError} for what Bun cannot hand on: bytes. */
 function wordFor(word: string | undefined, what: string): string | undefined {
   if (word === undefined || isText(word)) return word;
-  throw new UsageError(`${what} is ${quote(word)}, which is not UTF-8: ssh would be given another name`, {
-    hint: "call it by a name that is UTF-8, such as that of a link to it (ln -s)",
+  throw new UsageError(`Cannot pass ${what} ${quote(word)} to ssh: it is not UTF-8`, {
+    hint: "use a name in UTF-8, such as a symbolic link to it (ln -s)",
   });
 }
 
@@ -167,7 +167,7 @@ export function hostOptions(values: Values): HostOptions {
   }
   const password = passwordVariable === undefined ? undefined : variableGiven(passwordVariable);
   if (password !== undefined && !isText(password))
-    throw new UsageError("The password of --pass is not UTF-8: ssh would be given another one", {
+    throw new UsageError("Cannot pass the password of --pass to ssh: it is not UTF-8", {
       hint: "log in with a key (ssh-keygen), or without --pass, where ssh asks for the password itself",
     });
   return {

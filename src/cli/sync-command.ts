@@ -23,8 +23,8 @@ const AFTER_UNREADABLE =
 const AFTER_MAPPED =
   "--retries N tries the bad areas again, each N times; so does ddrescue -r N with the same source, destination and map";
 const OTHER_DESTINATION =
-  "the map is about another destination: what it calls rescued is not believed of this one (if it only has another name now, take the map's line that begins with '# Destination:' away)";
-const DISBELIEF = "the destination does not hold what the map says: everything is compared";
+  "the map was made for another destination, so what it lists as rescued is read again (if the destination was only renamed, delete the map's line that begins with '# Destination:')";
+const DISBELIEF = "the destination does not hold what the map lists as rescued: everything is compared";
 
 function exists(path: string): boolean {
   return fs.existsSync(bytesOf(path));

@@ -121,15 +121,15 @@ export function checkStillThere(device: Device, { path, label }: ClaimOptions): 
  */
 export function checkWritten(device: Device, { path, label }: ClaimOptions): void {
   const stat = statPath(path, label);
-  if (stat === undefined) throw elsewhere(label, "nothing is under its name any more");
-  if (!device.isWhat(stat)) throw elsewhere(label, "something else is under its name now");
+  if (stat === undefined) throw elsewhere(label, "its name no longer exists");
+  if (!device.isWhat(stat)) throw elsewhere(label, "its name now leads to something else");
   const how = device.resized();
   if (how !== undefined) throw elsewhere(label, how);
 }
 
 function elsewhere(label: string, how: string): VerificationError {
   return new VerificationError(`The destination ${quote(label)} is not what was written: ${how}`, {
-    hint: "something removed, replaced, renamed or cut it during the run: find out what, then run again",
+    hint: "something removed, replaced, renamed or truncated it during the run: find out what, then run again",
   });
 }
 

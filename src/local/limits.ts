@@ -29,7 +29,7 @@ export function checkOpenFiles(lanes: number): void {
   const limit = softLimit("Max open files");
   const needed = FILES_AT_LEAST + lanes * FILES_PER_LANE;
   if (limit === undefined || limit >= needed) return;
-  throw new IoError(`Cannot run here: only ${limit} files may be open at once, and it may need ${needed}`, {
+  throw new IoError(`Cannot run here: the limit is ${limit} open files, and blocksync may need ${needed}`, {
     hint: `raise the limit (ulimit -n, LimitNOFILE= of systemd)${lanes > 1 ? ", or use fewer --workers" : ""}`,
   });
 }

@@ -33,7 +33,7 @@ export function notOpened(error: unknown, label: string, mode: OpenMode, kind: D
 
 /** A card reader without a card, a loop or nbd device with nothing attached: equal to nothing would mean cut to nothing. */
 export function empty(label: string): RefusedError {
-  const hint = "put a medium in, or attach what it stands for (losetup, nbd-client): lsblk shows a size then";
+  const hint = "insert a medium, or attach the device (losetup, nbd-client); lsblk then shows its size";
   return refused("use", label, "no-medium", "the device has a size of 0 bytes", hint);
 }
 
@@ -42,18 +42,21 @@ export const MAX_SIZE = 2 ** 52 - 1;
 
 /** Sparse files can have more (tmpfs, XFS), and devices that are made up (dm-zero). */
 export function tooLong(label: string, sizeBytes: number): IoError {
-  return new IoError(`Cannot use ${quote(label)}: it has ${sizeBytes} bytes, and blocksync counts to ${MAX_SIZE}`, {
-    hint: "a file that is mostly hole can be cut to what it holds (truncate -s)",
-  });
+  return new IoError(
+    `Cannot use ${quote(label)}: it has ${sizeBytes} bytes, and blocksync supports at most ${MAX_SIZE}`,
+    {
+      hint: "a sparse file can be cut to the data it holds (truncate -s)",
+    },
+  );
 }
 
 /** What the kernel makes up while it is read (proc(5)), and files of some FUSE file systems: equal to nothing they are not. */
 export function sizeless(label: string): RefusedError {
-  const hint = "copy it to a file first (cat), and name that";
-  return refused("use", label, "no-size", "it says that it has 0 bytes, and more can be read", hint);
+  const hint = "copy it to a file first (cat) and use that";
+  return refused("use", label, "no-size", "it reports a size of 0 bytes but has data", hint);
 }
 
 export function readOnly(label: string): RefusedError {
-  const hint = "take off its write protection: the switch of a card, or blockdev --setrw";
+  const hint = "remove the write protection: the switch on a card, or blockdev --setrw";
   return refusedDestination(label, "read-only", "the device is read-only", hint);
 }

@@ -52,7 +52,7 @@ export function unseenMs({ modifiedNs, changedNs }: State, nowMs: number): numbe
 
 /** Whether what can be read is another thing than before, or of another length; in words that go on after a colon. */
 export function otherSize(before: State, now: State): string | undefined {
-  if (now.sequence !== before.sequence) return "it is another medium, or another file below it";
+  if (now.sequence !== before.sequence) return "the medium or the file below it was changed";
   if (now.sizeBytes !== before.sizeBytes) return `it has ${now.sizeBytes} bytes instead of ${before.sizeBytes}`;
   return undefined;
 }
@@ -66,5 +66,5 @@ export function otherContents(before: State, now: State): string | undefined {
   if (size !== undefined) return size;
   if (now.modifiedNs !== before.modifiedNs) return "something wrote to it";
   if (now.changedNs === before.changedNs) return undefined;
-  return "its time of change says so; something wrote to it and set the other time back, or its mode, owner, links or name changed";
+  return "its ctime changed: something wrote to it and set its mtime back, or its mode, owner, links or name changed";
 }

@@ -61,9 +61,9 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   ],
   [
     /password has expired|change your password|password change required/i,
-    "log in by hand and give this account a new password first",
+    "log in by hand and set a new password for this account first",
   ],
-  [/[Aa]ccount has expired/, "this account has ended there (chage -l): use another, or have it prolonged"],
+  [/[Aa]ccount has expired/, "the account has expired there (chage -l): use another one, or have it extended"],
   [
     /open failed: (connect failed|administratively prohibited)/,
     "sshd there lets this account run nothing (MaxSessions, ForceCommand, PermitOpen): see its sshd_config, or use another",

@@ -41,9 +41,9 @@ export function checkHost(remote: RemoteHost): void {
   for (const word of [remote.host, remote.user ?? ""]) {
     if (word.startsWith("-"))
       throw new UsageError(`The host ${quote(word)} begins with "-", which ssh would take for an option`);
-    if (!isText(word)) throw new UsageError(`The host ${quote(word)} is not UTF-8: ssh would be given another one`);
+    if (!isText(word)) throw new UsageError(`Cannot pass the host ${quote(word)} to ssh: it is not UTF-8`);
     if (/[\s\0]/.test(word)) throw new UsageError(`The host ${quote(word)} contains white space`);
-    if (word !== printable(word)) throw new UsageError(`The host ${quote(word)} contains what cannot be printed`);
+    if (word !== printable(word)) throw new UsageError(`The host ${quote(word)} contains unprintable characters`);
   }
 }
 

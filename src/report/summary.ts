@@ -119,7 +119,7 @@ function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): 
   if (verified === "direct") return "both sides read again, the destination around the page cache";
   if (verified === "dropped") return "both sides read again, after the page cache was emptied";
   if (verified === "partly")
-    return "both sides read again; a page cache below the destination was out of reach and may have answered";
+    return "both sides read again; a page cache below the destination could not be bypassed and may have answered";
   const written = blocksDiffering === 0 ? "nothing was written" : "written blocks were read back";
   return `${written}; --verify reads both sides again`;
 }

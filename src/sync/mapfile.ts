@@ -97,13 +97,13 @@ export function parseMap(text: string, name: string): MapArea[] {
     if (!begun) {
       begun = true;
       if (offset === undefined || offset < 0n || !scanner.isPositionStatus())
-        throw bad("is none of a GNU ddrescue mapfile");
+        throw bad("is not a line of a GNU ddrescue mapfile");
       continue;
     }
     const size = scanner.number();
     const status = scanner.status();
     const isArea = offset !== undefined && size !== undefined && offset >= 0n && (size > 0n || size + offset === 0n);
-    if (!isArea || status === undefined) throw bad("is none of a GNU ddrescue mapfile");
+    if (!isArea || status === undefined) throw bad("is not a line of a GNU ddrescue mapfile");
     if (end !== undefined && offset !== end) throw bad("does not begin where the area before it ends");
     end = offset + size > MAX_NUMBER ? MAX_NUMBER : offset + size;
     const [from, to] = [offset, end].map((value) => Math.min(Number(value), Number.MAX_SAFE_INTEGER));

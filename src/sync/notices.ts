@@ -76,7 +76,7 @@ const unpacked: Notice = (source, destination) => {
 const diskOntoPartition: Notice = (source, destination) => {
   if (!isDevice(destination, true) || hasTable(destination)) return undefined;
   if (!hasTable(source) || fillings(source).length > 0 || source.facts?.isPartition === true) return undefined;
-  return `${quote(source.label)} is a whole disk with a partition table and ${quote(destination.label)} is a partition, where nothing looks for partitions and nothing boots from: was its disk meant?`;
+  return `${quote(source.label)} is a whole disk with a partition table and ${quote(destination.label)} is a partition, where no partition table is looked for and nothing boots: did you mean its disk?`;
 };
 
 const fileSystemOntoDisk: Notice = (source, destination) => {
@@ -84,7 +84,7 @@ const fileSystemOntoDisk: Notice = (source, destination) => {
   if (filling === undefined || hasTable(source) || carried(source).some(({ type }) => DISCS.has(type)))
     return undefined;
   if (!isDevice(destination, false) || !hasTable(destination)) return undefined;
-  return `${quote(source.label)} has no partition table (${filling.type}), and ${quote(destination.label)} is a whole disk that loses its own: was a partition of it meant?`;
+  return `${quote(source.label)} has no partition table (${filling.type}), and ${quote(destination.label)} is a whole disk, which loses its own: did you mean one of its partitions?`;
 };
 
 /** Tables count in the disk's sectors; a file system is not mounted where sectors are longer than its smallest piece. */
@@ -113,13 +113,13 @@ const incomplete: Notice = (source) => {
   const told = carried(source).filter(({ type }) => !(isDisc && TABLES.has(type)));
   const cut = told.find(({ endBytes }) => endBytes > source.sizeBytes);
   if (cut === undefined) return undefined;
-  return `${quote(source.label)} has ${source.sizeBytes} bytes, and what it carries (${cut.type}) goes on to ${cut.endBytes}: was it cut short?`;
+  return `${quote(source.label)} has ${source.sizeBytes} bytes, and what it carries (${cut.type}) extends to ${cut.endBytes}: was it truncated?`;
 };
 
 const written: Notice = (source) => {
   const writer = source.facts?.writer ?? "";
   if (writer === "") return undefined;
-  return `${quote(source.label)} may change while it is read, and the copy be a mixture: ${writer}; copy a snapshot, or stop that first`;
+  return `${quote(source.label)} may change while it is read, which makes the copy inconsistent: ${writer}; copy a snapshot, or stop that first`;
 };
 
 /** Which running system an end is on: what its identity begins with; "" where that is not known. */
@@ -138,7 +138,7 @@ const twins: Notice = (source, destination) => {
 const links: Notice = (_source, destination) => {
   const count = destination.facts?.links ?? 0;
   if (count < 2) return undefined;
-  return `${quote(destination.label)} has ${count} names (hard links), and what is written is seen under all of them`;
+  return `${quote(destination.label)} has ${count} hard links, and all of them will show what is written`;
 };
 
 /** What an older system's tools find at the end of the disk, and may take for the disk's own. */

@@ -111,7 +111,7 @@ export class RangeSet {
       this.#length += end - lastEnd;
     }
     if (this.#starts.length > MAX_RANGES)
-      throw new IoError(`Cannot keep account of more than ${MAX_RANGES} separate areas`, {
+      throw new IoError(`Cannot track more than ${MAX_RANGES} separate areas`, {
         hint: "a disk that is bad in so many places is a case for GNU ddrescue with a large --cluster-size",
       });
   }

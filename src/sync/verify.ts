@@ -142,7 +142,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
     throw new VerificationError(
       `Verification failed: ${quote(destination)} does not hold what was written: ${listed(wrong)}${also}`,
       {
-        hint: "the device, or what lies below it, loses data: look at the kernel's messages (dmesg), and do not rely on it",
+        hint: "the device, or what lies below it, loses data: check the kernel log (dmesg), and do not rely on it",
       },
     );
   }
@@ -150,13 +150,13 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
     throw new VerificationError(
       `Verification failed: ${quote(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
       {
-        hint: "the device, its cable or the memory is failing: look at the kernel's messages (dmesg), and do not rely on it",
+        hint: "the device, its cable or the memory is failing: check the kernel log (dmesg), and do not rely on it",
       },
     );
   }
   if (changed.length > 0) {
     throw new VerificationError(`Verification failed: ${sourceChanged}`, {
-      hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again; if nothing wrote to it, its file system tells of holes where data is",
+      hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again; if nothing wrote to it, its file system reports holes where there is data",
     });
   }
 }
