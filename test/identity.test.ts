@@ -331,6 +331,30 @@ describe("in use where no mount, lock or device tells", () => {
     expect((await run(["-q", source(dir), to])).exitCode).toBe(0);
   });
 
+  testWith("strace")("no file on NFS or CIFS, whose refusal of a lease says nothing of who has it open", async () => {
+    using dir = tempDir();
+    const to = dir.file("image");
+    fs.writeFileSync(to, bytes(7, MIB));
+    // Without a delegation of the server the kernel answers there as it does here for a file that is open.
+    const writer = Bun.spawn(["sh", "-c", 'exec sleep 60 <>"$1"', "sh", to]);
+    try {
+      while (fs.readlinkSync(`/proc/${writer.pid}/fd/0`) !== to) await setImmediate();
+      for (const [type, exitCode] of [
+        ["6969000000000000", 0],
+        ["424d53ff00000000", 0],
+        ["424d53fe00000000", 0],
+        ["53ef000000000000", 3],
+      ] as const) {
+        const poke = `inject=statfs:poke_exit=@arg2=${type}`;
+        const argv0 = ["strace", "-f", "-o", "/dev/null", "-e", "trace=statfs", "-e", poke];
+        expect([type, (await run(["-q", source(dir), to], { argv0 })).exitCode]).toEqual([type, exitCode]);
+      }
+    } finally {
+      writer.kill();
+    }
+    await writer.exited;
+  });
+
   test("not a file that whoever started the run has open for writing", async () => {
     using dir = tempDir();
     const to = dir.file("image");

@@ -35,6 +35,8 @@ const FLOCK_SIZE = 32;
 const F_SETSIG = 10;
 const F_SETLEASE = 1024; // linux/fcntl.h
 const SIGURG = 23; // asm-generic/signal.h
+/** NFS, CIFS and SMB2 (linux/magic.h). */
+const LEASES_OF_SERVERS: ReadonlySet<number> = new Set([0x6969, 0xff534d42, 0xfe534d42]);
 const LOCK_EX = 2; // linux/fcntl.h
 const LOCK_UN = 8;
 const LOCK_NB = 4;
@@ -260,9 +262,11 @@ export function hasLockedBytes(fd: number, start = 0, length = 0): boolean {
  * Whether anybody else has the file behind `fd` open, which itself is open for reading only; with `forWriting` whether
  * anybody can write to it, a loop device or a process out of sight as well. The kernel grants a lease (fcntl(2)) to nobody
  * else, and it is given back at once; SIGURG, which nobody minds, would tell of an open() in between. False too where nobody
- * can tell: for others' files, unless one is root, and on file systems that know no leases.
+ * can tell: for others' files, unless one is root, and on file systems that know no leases, or refuse them with the same error as
+ * long as their server has not promised them anything (nfs4_add_lease() in fs/nfs/nfs4proc.c, cifs_setlease()).
  */
 export function isOpenElsewhere(fd: number, { forWriting }: { readonly forWriting: boolean }): boolean {
+  if (LEASES_OF_SERVERS.has(fs.statfsSync(`/proc/self/fd/${fd}`).type)) return false;
   libc().fcntl(fd, F_SETSIG, SIGURG);
   const granted = libc().fcntl(fd, F_SETLEASE, forWriting ? F_RDLCK : F_WRLCK);
   if (granted !== 0) return errno() === EAGAIN;
