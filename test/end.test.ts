@@ -59,6 +59,10 @@ describe("nothing is no source", () => {
     expect(hidden.stderr).toContain("it reports a size of 0 bytes but has data (no-size)");
     expect(hidden.exitCode).toBe(3);
     expect(fs.readFileSync(to).equals(backup)).toBe(true);
+    // A setting of the kernel, which would take what is written for its value.
+    const setting = await run(["-f", to, "/proc/self/comm"]);
+    expect(setting.stderr).toContain("it reports a size of 0 bytes but has data (no-size)");
+    expect(setting.exitCode).toBe(3);
     expect((await run(["-T", file(dir, "nothing", Buffer.alloc(0)), to])).exitCode).toBe(0);
     expect(fs.statSync(to).size).toBe(0);
   });

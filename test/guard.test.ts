@@ -16,6 +16,7 @@ const MIB = 1 << 20;
 const SIZE = 8 * MIB;
 const onLoop = testWith("loop");
 const onFileSystem = testWith("loop", "mkfs");
+const onMounts = testWith("mounts");
 
 /** A disk's file with this content. */
 function diskFile(dir: TempDir, data: Buffer, name = "disk"): string {
@@ -56,6 +57,15 @@ async function bothWays(dir: TempDir, { words = [], source, to }: Attempt) {
     results.push({ place, name, ...(await run(["-f", ...words, ...ssh, from, name])) });
   }
   return results;
+}
+
+/** Both are refused as a device that is not there, and stay so. */
+async function expectNotCreated(dir: TempDir, to: string) {
+  for (const { stderr, exitCode, name } of await bothWays(dir, { to })) {
+    expect(stderr).toContain(`Refused to create ${JSON.stringify(name)}: there is no such device (missing-device)`);
+    expect(exitCode).toBe(3);
+  }
+  expect(fs.existsSync(to)).toBe(false);
 }
 
 /** Both are refused under this name with this sentence, and `disk` is not changed. */
@@ -334,12 +344,16 @@ describe("D7.36 what is no disk", () => {
     ] as const) {
       await expectRefused(dir, dir.file("witness"), { to }, "not-a-disk", `it is ${what}`);
     }
-    const typo = "/dev/blocksync-typo";
-    for (const { stderr, exitCode, name } of await bothWays(dir, { to: typo })) {
-      expect(stderr).toContain(`Refused to create ${JSON.stringify(name)}: there is no such device (missing-device)`);
-      expect(exitCode).toBe(3);
-    }
-    expect(fs.existsSync(typo)).toBe(false);
+    for (const typo of ["/dev/blocksync-typo", "/dev/no-such-group/volume"]) await expectNotCreated(dir, typo);
+  });
+
+  onMounts("nothing is created where /dev is mounted once more, as for a chroot", async () => {
+    using dir = tempDir();
+    using _bound = mounted("/dev", dir.file("root/dev"), "--bind");
+    await expectNotCreated(dir, dir.file("root/dev/blocksync-typo"));
+    await expectNotCreated(dir, dir.file("root/dev/no-such-group/volume"));
+    const { exitCode } = await run(["-o", dir.file("root/dev/log"), "-n", dir.file("witness"), dir.file("copy")]);
+    expect({ exitCode, log: fs.existsSync(dir.file("root/dev/log")) }).toEqual({ exitCode: 2, log: false });
   });
 
   onLoop("D7.36 a read-only device, whatever is allowed", async () => {

@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { IoError, reason, systemCode, UsageError } from "../errors.ts";
-import { isAmongDevices } from "../local/guard.ts";
+import { comesAmongDevices } from "../local/guard.ts";
 import { copyDescriptor } from "../local/kernel.ts";
 import { writesInto } from "../local/overlap.ts";
 import { bytesOf, quote } from "../name.ts";
@@ -69,7 +69,7 @@ export function checkFree(path: string, called: string, taken: readonly Taken[])
   if (target === undefined) return;
   const clash = [...taken, PROGRAM].find(([other]) => likelyTarget(other) === target || writesInto(path, other));
   if (clash !== undefined) throw new UsageError(`The ${called} is ${clash[1]} itself`, { hint: "name another file" });
-  if (isAmongDevices(target) && !fs.existsSync(bytesOf(target)))
+  if (comesAmongDevices(target) && !fs.existsSync(bytesOf(target)))
     throw new UsageError(`The ${called} does not exist, and nothing is ever created under /dev`, {
       hint: "name a file in another directory",
     });

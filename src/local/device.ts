@@ -147,8 +147,9 @@ export class Device {
       const state = stateOf(fd, stat);
       if (kind === "device" && state.sizeBytes === 0) throw empty(label);
       if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
-      if (state.sizeBytes === 0 && mode === "read" && (await file.read(Buffer.alloc(1), 0, 0)) > 0)
-        throw sizeless(label);
+      // Where it is joined, other lanes of the run may have begun to fill it.
+      const looks = state.sizeBytes === 0 && (mode === "read" || mode === "write");
+      if (looks && (await file.read(Buffer.alloc(1), 0, 0)) > 0) throw sizeless(label);
       // What is read from now on shows whether it was written to.
       const unseen = mode === "read" ? unseenMs(state, Date.now()) : 0;
       if (unseen > 0) await setTimeout(unseen);

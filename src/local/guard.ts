@@ -1,10 +1,11 @@
 /** What may not be a destination, decided on the machine that owns it before anything is opened for writing. */
 
 import type fs from "node:fs";
-import { cannot, refused, refusedDestination, systemCode } from "../errors.ts";
+import { cannot, type RefusedError, refused, refusedDestination, systemCode } from "../errors.ts";
 import { quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
 import { kindOf, statPath } from "./stat.ts";
+import { look } from "./system/picture.ts";
 
 /**
  * Refuses destinations that are neither a regular file nor a block device, and files that would come into being under
@@ -29,10 +30,7 @@ export function guardDestination(path: string, label: string): fs.BigIntStats | 
 /** What may not be created, at a path where nothing is found. */
 function guardNew(path: string, label: string): void {
   const real = realTarget(path, label);
-  if (isAmongDevices(real)) {
-    const hint = "nothing is ever created under /dev; lsblk lists the block devices";
-    throw refused("create", label, "missing-device", "there is no such device", hint);
-  }
+  if (comesAmongDevices(real)) throw missingDevice(label);
   const link = linkedTo(real);
   if (link !== undefined) {
     const why = `it is a symbolic link to ${quote(link)}, where nothing is`;
@@ -49,11 +47,35 @@ export function isAmongDevices(real: string): boolean {
   return (real === "/dev" || real.startsWith("/dev/")) && !real.startsWith("/dev/shm/");
 }
 
+/** Whether a new file would be where device nodes are: in /dev, or in its file system where that is mounted once more (chroot). */
+export function comesAmongDevices(real: string): boolean {
+  if (isAmongDevices(real)) return true;
+  if (real.startsWith("/dev/shm/")) return false;
+  const [folder, devices, root] = [dirname(real), "/dev", "/"].map((path) => look(path)?.dev);
+  return folder !== undefined && folder === devices && devices !== root;
+}
+
+/** A path without links that a new one would be at if all of its folders were there; undefined where not even "/" is. */
+function nearest(path: string): string | undefined {
+  const folder = dirname(path);
+  try {
+    return join(realPath(folder), basename(path));
+  } catch {
+    return folder === path ? undefined : nearest(folder);
+  }
+}
+
+function missingDevice(label: string): RefusedError {
+  const hint = "nothing is ever created under /dev; lsblk lists the block devices";
+  return refused("create", label, "missing-device", "there is no such device", hint);
+}
+
 function realTarget(path: string, label: string): string {
   try {
     return join(realPath(dirname(path)), basename(path));
   } catch (error) {
     const isMissing = systemCode(error) === "ENOENT";
+    if (isMissing && comesAmongDevices(nearest(path) ?? path)) throw missingDevice(label);
     const hint = isMissing ? "make its directory first (mkdir -p), or correct the path" : undefined;
     throw cannot("create", label, error, hint);
   }

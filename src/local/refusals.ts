@@ -52,7 +52,7 @@ export function tooLong(label: string, sizeBytes: number): IoError {
 
 /** What the kernel makes up while it is read (proc(5)), and files of some FUSE file systems: equal to nothing they are not. */
 export function sizeless(label: string): RefusedError {
-  const hint = "copy it to a file first (cat) and use that";
+  const hint = "it is made up while it is read: to copy it, put it into a file first (cat) and use that";
   return refused("use", label, "no-size", "it reports a size of 0 bytes but has data", hint);
 }
 
