@@ -58,8 +58,8 @@ const QEMU_WRITES = 101;
 
 /**
  * Who else may write to the file or device behind `fd`, which is open for reading only, as Facts.writer has it; "" where
- * nothing tells. With `byOpening` whoever has it open for writing counts. A file's times do not: what was mapped into memory (mmap(2)) and written to once stays so without another
- * word until it is written back.
+ * nothing tells. With `byOpening` whoever has it open for writing counts. A file's times do not: what was mapped into memory
+ * (mmap(2)) and written to once can be written to again without another word until it is written back.
  */
 export function writerOf(fd: number, { byOpening }: { readonly byOpening: boolean }): string {
   if (hasLockedBytes(fd, QEMU_WRITES, 1)) return "another program, such as a virtual machine, has it open for writing";
