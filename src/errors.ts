@@ -310,6 +310,14 @@ export function transferFailed(
   });
 }
 
+/** As transferFailed(), of what is to be written: whatever cannot be read there is written first, and then read back. */
+export function readBackFailed(label: string, length: number, offset: number, cause: unknown): IoError {
+  const { message } = transferFailed("read", label, length, offset, cause);
+  const hint =
+    "the destination does not give back what is written there: look at the kernel's messages (dmesg), and use another disk";
+  return isMediumError(cause) ? new ReadError(message, { cause, hint }) : new IoError(message, { cause });
+}
+
 /** Turns any thrown value into a Failure; a value that is none is a bug in blocksync and says so. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error;

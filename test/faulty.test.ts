@@ -223,6 +223,26 @@ describe("destinations that fail", () => {
     });
   }
 
+  onFaulty("a disk that takes writes and gives nothing back is told from a source that is bad", async () => {
+    using dir = tempDir();
+    await using disk = await failingDisk(file(dir, "image", bytes(38, 2 * MIB)), "read", "EIO");
+    disk.fail(true);
+    const result = await run(["-f", file(dir, "s", bytes(39, 2 * MIB)), disk.path]);
+    expect(result.stderr).toContain("hint: the destination does not give back what is written there: ");
+    expect(result.stderr).not.toContain("--on-read-error");
+    expect(result.exitCode).toBe(4);
+  });
+
+  onFaulty("a disk of which nothing can be read until it is written is written", async () => {
+    using dir = tempDir();
+    const image = file(dir, "image", bytes(36, 2 * MIB));
+    await using disk = await weakDisk(image, [{ offset: 0, length: 2 * MIB }]);
+    const data = bytes(37, 2 * MIB);
+    const result = await run(["-f", "--json", "-b", "256K", file(dir, "s", data), disk.path]);
+    expect(summaryOf(result)).toMatchObject({ exitCode: 0, blocksDiffering: 8 });
+    expect(fs.readFileSync(image).equals(data)).toBe(true);
+  });
+
   for (const [often, suffix] of [
     ["once", ""],
     ["from then on", "+"],

@@ -12,6 +12,7 @@ import {
   gone,
   IoError,
   isMediumError,
+  readBackFailed,
   reason,
   remedy,
   transferFailed,
@@ -82,6 +83,7 @@ export class Device {
   /** When it was opened. */
   readonly #opened: State;
   readonly #writers: Window;
+  readonly #writable: boolean;
   readonly #vitals: Vitals;
   readonly #writeBack: WriteBack;
   /** Reads go around the page cache, and were seen to work. */
@@ -96,12 +98,13 @@ export class Device {
     state: State,
     stat: fs.BigIntStats,
     path: string,
-    directory: string | undefined,
+    mode: OpenMode,
   ) {
     this.#file = file;
-    this.#vitals = new Vitals(file, () => this.#hasItsSize());
+    this.#writable = mode !== "read";
+    this.#vitals = new Vitals(file, () => this.#hasItsSize(), { writable: this.#writable });
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
-    this.#writeBack = new WriteBack(file, label, directory);
+    this.#writeBack = new WriteBack(file, label, mode === "create" ? dirname(path) : undefined);
     this.label = label;
     this.kind = kind;
     this.#sizeBytes = state.sizeBytes;
@@ -143,7 +146,6 @@ export class Device {
       if (kind === "device" && mode !== "read" && isReadOnlyDevice(fd)) {
         throw readOnly(label);
       }
-      const directory = mode === "create" ? dirname(path) : undefined;
       const state = stateOf(fd, stat);
       if (kind === "device" && state.sizeBytes === 0) throw empty(label);
       if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
@@ -153,7 +155,7 @@ export class Device {
       // What is read from now on shows whether it was written to.
       const unseen = mode === "read" ? unseenMs(state, Date.now()) : 0;
       if (unseen > 0) await setTimeout(unseen);
-      return new Device(file, label, kind, state, stat, path, directory);
+      return new Device(file, label, kind, state, stat, path, mode);
     } catch (error) {
       await file.close();
       throw error instanceof Failure ? error : cannot("open", label, error);
@@ -200,7 +202,10 @@ export class Device {
     } catch (error) {
       if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("read", this.label, error);
       const isFinal = wanted <= LEAF_SIZE || (whole && this.#direct);
-      if (isFinal || !isMediumError(error)) throw transferFailed("read", this.label, wanted, offset, error);
+      if (isFinal || !isMediumError(error)) {
+        if (this.#writable) throw readBackFailed(this.label, wanted, offset, error);
+        throw transferFailed("read", this.label, wanted, offset, error);
+      }
     }
     // By halves, so that the failure is about the place itself and a drive that tries for seconds has to fail at it ten times
     // and not hundreds; the page cache gives up whole groups of pages.
@@ -221,14 +226,10 @@ export class Device {
       let done = 0;
       while (done < bytes.length) {
         const count = await this.#writeSome(bytes, done, offset + done);
-        if (count === 0)
-          throw transferFailed(
-            "write",
-            this.label,
-            bytes.length - done,
-            offset + done,
-            new Error("the kernel took no byte"),
-          );
+        if (count === 0) {
+          const cause = new Error("the kernel took no byte");
+          throw transferFailed("write", this.label, bytes.length - done, offset + done, cause);
+        }
         done += count;
         this.bytesWritten += count;
       }

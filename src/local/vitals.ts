@@ -22,14 +22,16 @@ const GONE: ReadonlySet<string> = new Set(["ENXIO", "ENODEV", "ENOMEDIUM"]);
 export class Vitals {
   readonly #file: Descriptor;
   readonly #hasItsSize: () => boolean;
+  readonly #writable: boolean;
   #failures = 0;
   #lastRead: number | undefined;
   #asking: Promise<boolean> | undefined;
 
   /** `hasItsSize` says whether the kernel still gives it the size it had. */
-  constructor(file: Descriptor, hasItsSize: () => boolean) {
+  constructor(file: Descriptor, hasItsSize: () => boolean, { writable }: { readonly writable: boolean }) {
     this.#file = file;
     this.#hasItsSize = hasItsSize;
+    this.#writable = writable;
   }
 
   /** Something was read there. */
@@ -42,6 +44,9 @@ export class Vitals {
   async isGone(error: unknown, sizeBytes: number): Promise<boolean> {
     if (GONE.has(systemCode(error) ?? "") || !this.#hasItsSize()) return true;
     this.#failures++;
+    // A disk may refuse to read what was never written (protection information, deallocated blocks): whether it is there the
+    // first write tells.
+    if (this.#writable && this.#lastRead === undefined) return false;
     if (this.#failures < FAILURES) return false;
     this.#asking ??= this.#isSilent(sizeBytes).finally(() => {
       this.#asking = undefined;
