@@ -212,7 +212,7 @@ describe("--map of a source that cannot be read in places", () => {
       expect(result.exitCode).toBe(4);
       expect(result.stderr).not.toContain("Map: ");
     }
-    expect(fs.readdirSync(dir.path).toSorted()).toEqual(["d", "image", "image.map", "old.json"]);
+    expect(fs.readdirSync(dir.path).toSorted()).toEqual(["d", "image", "image.log", "image.map", "old.json"]);
     expect(fs.readFileSync(dir.file("old.json"), "utf8")).toBe("old");
   });
 });
@@ -376,6 +376,32 @@ describe("--map refuses", () => {
     expect(JSON.parse(fs.readFileSync(kept, "utf8"))).toMatchObject({ size: LEAF, differ: LEAF });
     expect(fs.statSync(kept).mode & 0o777).toBe(0o640);
   });
+
+  testWith("loop")(
+    "a map on a full file system, or in a directory that is not there, with what to do about it",
+    async () => {
+      using dir = tempDir();
+      const source = file(dir, "s", bytes(9, LEAF));
+      using _ = mounted("tmpfs", dir.file("mnt"), "-t", "tmpfs", "-o", "size=4k");
+      fs.writeFileSync(dir.file("mnt/fill"), bytes(1, LEAF));
+      for (const words of [["--map"], ["--on-read-error", "skip", "--mapfile"]]) {
+        const called = words.length === 1 ? "change map" : "map";
+        const full = await run([...words, dir.file("mnt/m.json"), "-q", source, dir.file("d")]);
+        expect(full.exitCode).toBe(4);
+        expect(full.stderr).toBe(
+          `blocksync: Cannot write the ${called} "${dir.file("mnt/m.json")}": no space left on device\n` +
+            "blocksync: hint: make room there (df -h) and run again\n",
+        );
+        expect(fs.readdirSync(dir.file("mnt"))).toEqual(["fill"]);
+        const missing = await run([...words, dir.file("none/m.json"), "-q", source, dir.file("d")]);
+        expect(missing.exitCode).toBe(4);
+        expect(missing.stderr).toBe(
+          `blocksync: Cannot use the ${called} "${dir.file("none/m.json")}": no such file or directory\n` +
+            "blocksync: hint: make its directory first (mkdir -p), or correct the path\n",
+        );
+      }
+    },
+  );
 
   testWith("loop")("a map on a file system that can only be read", async () => {
     using dir = tempDir();

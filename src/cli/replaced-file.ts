@@ -1,7 +1,7 @@
 /** A file of this machine that a run reads at most at its start and replaces as a whole. */
 
 import fs from "node:fs";
-import { IoError, reason, UsageError } from "../errors.ts";
+import { IoError, reason, remedy, UsageError } from "../errors.ts";
 import { bytesOf, quote } from "../name.ts";
 import { dirname } from "../paths.ts";
 import { checkFree, type Taken, targetOf, using } from "./taken.ts";
@@ -132,7 +132,7 @@ export class ReplacedFile {
     return fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.mode;
   }
 
-  #failure(error: unknown, hint?: string): IoError {
+  #failure(error: unknown, hint = remedy(error)): IoError {
     return new IoError(`Cannot write the ${this.#called}: ${reason(error)}`, { cause: error, hint });
   }
 

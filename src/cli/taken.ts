@@ -3,7 +3,7 @@
  * another of them, and none a device, under whatever name.
  */
 import fs from "node:fs";
-import { IoError, reason, systemCode, UsageError } from "../errors.ts";
+import { IoError, reason, remedy, systemCode, UsageError } from "../errors.ts";
 import { comesAmongDevices } from "../local/guard.ts";
 import { copyDescriptor } from "../local/kernel.ts";
 import { writesInto } from "../local/overlap.ts";
@@ -206,6 +206,8 @@ export function using<T>(called: string, work: () => T): T {
     return work();
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
-    throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error });
+    const hint =
+      systemCode(error) === "ENOENT" ? "make its directory first (mkdir -p), or correct the path" : remedy(error);
+    throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error, hint });
   }
 }
