@@ -406,6 +406,33 @@ describe("in use where no mount, lock or device tells", () => {
     }
   });
 
+  onFileSystem("not a device that is open in the program that serves it, as an nbd device's is", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("image"), bytes(7, MIB));
+    using loop = attachLoop(dir.file("image"));
+    const script = 'exec 3<>"$1"; echo; read line';
+    const child = Bun.spawn(["sh", "-c", script, "server", loop.path], { stdin: "pipe", stdout: "pipe" });
+    try {
+      await child.stdout.getReader().read();
+      // As the kernel tells of an nbd device, for which this one stands.
+      const folder = `/sys/block/${nameOf(loop)}`;
+      const number = fs.readFileSync(`${folder}/dev`);
+      for (const [pid, exitCode] of [
+        [child.pid, 0],
+        [process.pid, 3],
+      ] as const) {
+        fs.mkdirSync(dir.file(`${pid}`));
+        fs.writeFileSync(dir.file(`${pid}/dev`), number);
+        fs.writeFileSync(dir.file(`${pid}/pid`), `${pid}\n`);
+        const argv0 = privately(`mount --bind "${dir.file(`${pid}`)}" "$(readlink -f ${folder})"`);
+        expect((await run(["-q", "-f", source(dir), loop.path], { argv0 })).exitCode).toBe(exitCode);
+      }
+    } finally {
+      child.stdin.end();
+      await child.exited;
+    }
+  });
+
   onFuse("an image that a FUSE program has mounted by a name that says nothing", async () => {
     using dir = tempDir();
     const image = formatted(dir);

@@ -145,7 +145,7 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
 
 /**
  * The same of devices, which the kernel gives no leases on: a program has one open that has bytes of `node`. Whoever locks it
- * is refused for that.
+ * is refused for that, and what serves it, as nbd-client does, is no other user of it.
  */
 export async function useOfDevices(picture: Picture, node: Node): Promise<Use | undefined> {
   const devices = picture.relatives(node).flatMap((relative) => {
@@ -153,8 +153,12 @@ export async function useOfDevices(picture: Picture, node: Node): Promise<Use | 
   });
   if (devices.length === 0) return undefined;
   const own = lineage();
+  const servers = devices.map(({ number }) => new SysDevice(number).server).filter((one) => one !== undefined);
+  const serves = (pid: number) => servers.some((thread) => names(`/proc/${pid}/task`).includes(thread));
   const others = (numbers: readonly string[]) =>
-    openersOf(ofDevices(numbers)).filter(({ pid, writes, isFuse }) => (writes || isFuse) && !own.has(pid));
+    openersOf(ofDevices(numbers)).filter(
+      ({ pid, writes, isFuse }) => (writes || isFuse) && !own.has(pid) && !serves(pid),
+    );
   const deadline = performance.now() + WAIT_MS;
   for (;;) {
     const [first] = others(devices.map(({ number }) => number));

@@ -178,6 +178,11 @@ export class SysDevice {
     return { offset: Number(this.line("loop/offset") ?? 0), sizeLimit: Number(this.line("loop/sizelimit") ?? 0) };
   }
 
+  /** The thread that serves it and has it open for that (pid_show() in drivers/block/nbd.c); undefined for others' devices. */
+  get server(): string | undefined {
+    return this.line("pid");
+  }
+
   /** The path of the device that a compressed one in memory puts away to what it does not compress (zram). */
   get storePath(): string | undefined {
     const path = this.line("backing_dev");
