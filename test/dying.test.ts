@@ -330,6 +330,20 @@ onFaulty("what a map calls read is not believed of a blank disk, though most of 
   expect(summaryOf(again)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 512 });
 });
 
+onFaulty("what a map calls read is not read sector by sector once the source has become worse", async () => {
+  using dir = tempDir();
+  const data = bytes(432, 4 * MIB);
+  await using disk = await badDisk(file(dir, "image", data), [{ offset: 0, length: 3.75 * MIB }]);
+  file(dir, "map", Buffer.from("0x0 ? 1\n0x0 0x3C0000 +\n0x3C0000 0x40000 ?\n"));
+  file(dir, "d", Buffer.concat([data.subarray(0, 3.75 * MIB), Buffer.alloc(0.25 * MIB)]));
+  const before = disk.reads().failed;
+  const result = await run(["--json", "-b", "64K", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
+  expect(summaryOf(result)).toMatchObject({ exitCode: 8, bytesKept: 65_536, bytesBelieved: 59 * 65_536 });
+  expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  // Those of one sample, and of what the kernel reads ahead.
+  expect(disk.reads().failed - before).toBeLessThan(1000);
+});
+
 onFaulty("what a map calls read beside a bad place is not believed of a disk that holds something else", async () => {
   for (const held of [0, 20]) {
     using dir = tempDir();

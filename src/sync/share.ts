@@ -65,21 +65,23 @@ export class Share {
   }
 
   /**
-   * Compares a few of the blocks that the destination holds by what a map says, more of them until enough hold data. Returns
-   * how many hold data and match, or "differ". What cannot be read of them is left for the end.
+   * Compares a few of the blocks that the destination holds by what a map says, more of them until enough hold data, or so many
+   * cannot be read that the source is not to be asked for more. What cannot be read of them is left for the end.
    */
-  async sample(): Promise<number | "differ"> {
-    const [matched, differing] = [this.#matchingData, this.#statistics.blocksDiffering];
+  async sample(): Promise<"holds" | "differs" | "unknown"> {
+    const { blocksDiffering, blocksDeferred } = this.#statistics;
+    const matched = this.#matchingData;
     let wanted: number | undefined;
     for (let length = 1; this.#later.length > 0; length *= 2) {
       const { samples, others } = samplesOf(this.#later, length);
       wanted ??= samples.length;
       this.#later = others;
       await this.#copy(samples);
-      if (this.#statistics.blocksDiffering > differing) return "differ";
+      if (this.#statistics.blocksDiffering > blocksDiffering) return "differs";
       if (this.#matchingData - matched >= wanted) break;
+      if (this.#statistics.blocksDeferred - blocksDeferred >= wanted) return "holds";
     }
-    return this.#matchingData - matched;
+    return this.#matchingData > matched ? "holds" : "unknown";
   }
 
   /** All blocks but those that are held, and what is bad last. */
@@ -153,9 +155,9 @@ export class Share {
  */
 export async function checkHeld(shares: readonly Share[], rescue: Rescue, onDisbelief: () => void): Promise<void> {
   const found = await Promise.all(shares.map((share) => share.sample()));
-  const differs = found.includes("differ");
+  const differs = found.includes("differs");
   if (differs) onDisbelief();
-  if (differs || found.every((count) => count === 0)) rescue.believeNothing();
+  if (differs || !found.includes("holds")) rescue.believeNothing();
 }
 
 /** What an earlier run's map says that the destination holds: see rescue.ts for when that is believed. */
