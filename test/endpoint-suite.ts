@@ -7,6 +7,7 @@ import type { BlockData, Endpoint, Run } from "../src/sync/endpoint.ts";
 import { PRINT_SIZE } from "../src/sync/endpoint.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import type { OpenEndpoint } from "./helpers/endpoints.ts";
+import { settled } from "./helpers/settled.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 const BLOCK = 64 << 10;
@@ -87,8 +88,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("open() of a missing source fails and names it", async () => {
       using dir = tempDir();
       const opening = open(dir.file("none"), { role: "source" });
-      await expect(opening).rejects.toBeInstanceOf(IoError);
-      await expect(opening).rejects.toThrow(
+      await (await settled(opening)).rejects.toBeInstanceOf(IoError);
+      await (await settled(opening)).rejects.toThrow(
         `Cannot open ${JSON.stringify(dir.file("none"))}: no such file or directory`,
       );
     });
@@ -111,15 +112,15 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         ["/dev/null", "a character device"],
       ] as const) {
         const opening = open(path, { role: "destination" });
-        await expect(opening).rejects.toBeInstanceOf(RefusedError);
-        await expect(opening).rejects.toThrow(`it is ${what} (not-a-disk)`);
+        await (await settled(opening)).rejects.toBeInstanceOf(RefusedError);
+        await (await settled(opening)).rejects.toThrow(`it is ${what} (not-a-disk)`);
       }
     });
 
     test("open() creates nothing under /dev", async () => {
       const opening = open("/dev/blocksync-no-such-disk", { role: "destination" });
-      await expect(opening).rejects.toBeInstanceOf(RefusedError);
-      await expect(opening).rejects.toThrow("(missing-device)");
+      await (await settled(opening)).rejects.toBeInstanceOf(RefusedError);
+      await (await settled(opening)).rejects.toThrow("(missing-device)");
       expect(fs.existsSync("/dev/blocksync-no-such-disk")).toBe(false);
     });
 
@@ -406,8 +407,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.prepare(3 * BLOCK, PREPARE);
       fs.truncateSync(dir.file("s"), BLOCK + 10);
       const reading = source.read(1, { kind: "all" });
-      await expect(reading).rejects.toBeInstanceOf(VerificationError);
-      await expect(reading).rejects.toThrow("it became shorter during the run");
+      await (await settled(reading)).rejects.toBeInstanceOf(VerificationError);
+      await (await settled(reading)).rejects.toThrow("it became shorter during the run");
       await source.close();
     });
 
@@ -418,7 +419,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.prepare(100, PREPARE);
       await source.confirmUnchanged();
       fs.utimesSync(dir.file("s"), 1, 1);
-      await expect(source.confirmUnchanged()).rejects.toBeInstanceOf(VerificationError);
+      await (await settled(source.confirmUnchanged())).rejects.toBeInstanceOf(VerificationError);
       await source.close();
     });
 
@@ -432,7 +433,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.confirmUnchanged();
       fs.writeFileSync(dir.file("s"), bytes(16, 100));
       fs.utimesSync(dir.file("s"), 1000, 1000);
-      await expect(source.confirmUnchanged()).rejects.toThrow("its ctime changed");
+      await (await settled(source.confirmUnchanged())).rejects.toThrow("its ctime changed");
       await source.close();
     });
 
@@ -468,8 +469,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
           await destination.flush();
           await destination.confirmUnchanged();
           action(path);
-          await expect(destination.confirmUnchanged()).rejects.toThrow(words);
-          await expect(destination.flush()).rejects.toBeInstanceOf(VerificationError);
+          await (await settled(destination.confirmUnchanged())).rejects.toThrow(words);
+          await (await settled(destination.flush())).rejects.toBeInstanceOf(VerificationError);
           await destination.close();
         }
       });
@@ -534,7 +535,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.prepare(100, PREPARE);
       await source.close();
       await source.close();
-      await expect(source.read(0, { kind: "all" })).rejects.toThrow();
+      await (await settled(source.read(0, { kind: "all" }))).rejects.toThrow();
     });
   });
 }

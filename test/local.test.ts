@@ -10,6 +10,7 @@ import { bytes } from "./helpers/bytes.ts";
 import { openLocal } from "./helpers/endpoints.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
+import { settled } from "./helpers/settled.ts";
 import { tempDir } from "./helpers/temp.ts";
 import { describeLending, describeMuch } from "./lending-suite.ts";
 
@@ -49,7 +50,7 @@ describe("LocalEndpoint lets go", () => {
         data.release();
       };
       // It is open for reading only.
-      await expect(source.write(0, { ...data, release })).rejects.toThrow("Cannot write");
+      await (await settled(source.write(0, { ...data, release }))).rejects.toThrow("Cannot write");
     }
     expect(released).toBe(40);
     await source.close();
@@ -64,7 +65,7 @@ describe("LocalEndpoint lets go", () => {
     const waiting = source.read(0, { kind: "all" });
     waiting.catch(() => undefined);
     await source.close();
-    await expect(waiting).rejects.toThrow("it is closed");
+    await (await settled(waiting)).rejects.toThrow("it is closed");
     for (const { release } of held) release();
   });
 
@@ -111,7 +112,7 @@ describe("LocalEndpoint lets go", () => {
     fs.writeSync(writeEnd, Buffer.alloc(waiting.length));
     await Promise.all(waiting);
     for (const fd of [readEnd, writeEnd]) fs.closeSync(fd);
-    await expect(opening).rejects.toThrow('Cannot open "s": it was replaced while it was opened');
+    await (await settled(opening)).rejects.toThrow('Cannot open "s": it was replaced while it was opened');
     expect(openOf(dir.path)).toEqual([]);
   });
 
@@ -120,7 +121,7 @@ describe("LocalEndpoint lets go", () => {
     fs.writeFileSync(dir.file("d"), bytes(520, BLOCK));
     const other = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
     const opening = openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    await expect(opening).rejects.toThrow("(locked)");
+    await (await settled(opening)).rejects.toThrow("(locked)");
     expect(openOf(dir.path)).toEqual([dir.file("d")]);
     await other.close();
     expect(openOf(dir.path)).toEqual([]);
@@ -231,7 +232,7 @@ describe("Descriptor", () => {
     expect(done).toBe(8);
     await Promise.all(reading);
     expect(buffers.every((buffer) => buffer.equals(bytes(518, 1 << 20)))).toBe(true);
-    await expect(descriptor.read(Buffer.alloc(1), 0, 0)).rejects.toThrow("it is closed");
+    await (await settled(descriptor.read(Buffer.alloc(1), 0, 0))).rejects.toThrow("it is closed");
   });
 });
 
@@ -251,5 +252,5 @@ test("BufferPool lends as many buffers as it has, each to one, and fails those w
   expect(first).not.toBe(second);
   const refused = pool.take();
   pool.fail(new Error("closed"));
-  await expect(refused).rejects.toThrow("closed");
+  await (await settled(refused)).rejects.toThrow("closed");
 });

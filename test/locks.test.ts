@@ -182,9 +182,9 @@ describe("bytes that another program has locked", () => {
 
 describe("takeBoth()", () => {
   /** A file system on which others hold these, and on which with `one` both kinds of lock are the same. */
-  function locks({ one = false, none = false, others = "" }): { outcome: boolean; held: string[] } {
+  async function locks({ one = false, none = false, others = "" }): Promise<{ outcome: boolean; held: string[] }> {
     const held = new Set<string>();
-    const call = (kind: string) => (take: boolean) => {
+    const call = (kind: string) => async (take: boolean) => {
       let outcome: LockOutcome = "taken";
       if (none) return "unknown";
       if (!take) held.delete(kind);
@@ -192,20 +192,20 @@ describe("takeBoth()", () => {
       else held.add(kind);
       return outcome;
     };
-    const outcome = takeBoth({ bytes: call("bytes"), file: call("file") });
+    const outcome = await takeBoth({ bytes: call("bytes"), file: call("file") });
     return { outcome, held: [...held] };
   }
 
-  test("takes one lock where both are the same, as on NFS, and does without where there is none", () => {
-    expect(locks({})).toEqual({ outcome: true, held: ["bytes", "file"] });
-    expect(locks({ one: true })).toEqual({ outcome: true, held: ["file"] });
-    expect(locks({ none: true })).toEqual({ outcome: true, held: [] });
+  test("takes one lock where both are the same, as on NFS, and does without where there is none", async () => {
+    expect(await locks({})).toEqual({ outcome: true, held: ["bytes", "file"] });
+    expect(await locks({ one: true })).toEqual({ outcome: true, held: ["file"] });
+    expect(await locks({ none: true })).toEqual({ outcome: true, held: [] });
   });
 
-  test("holds nothing when another has either", () => {
+  test("holds nothing when another has either", async () => {
     for (const others of ["bytes", "file", "bytes file"]) {
-      expect({ others, ...locks({ others }) }).toEqual({ others, outcome: false, held: [] });
-      expect(locks({ others: "bytes file", one: true })).toEqual({ outcome: false, held: [] });
+      expect({ others, ...(await locks({ others })) }).toEqual({ others, outcome: false, held: [] });
+      expect(await locks({ others: "bytes file", one: true })).toEqual({ outcome: false, held: [] });
     }
   });
 });

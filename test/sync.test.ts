@@ -9,6 +9,7 @@ import { type Lane, layoutOf, synchronize } from "../src/sync/sync.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openLocal, openRemote, openServed } from "./helpers/endpoints.ts";
 import { equalPrints } from "./helpers/fingerprint.ts";
+import { settled } from "./helpers/settled.ts";
 import { allocated, altered, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "./helpers/sync.ts";
 import { tempDir } from "./helpers/temp.ts";
 
@@ -143,8 +144,8 @@ for (const road of ROADS) {
       fs.symlinkSync(dir.file("s"), dir.file("soft"));
       for (const name of ["s", "hard", "soft"]) {
         const sync = syncFiles(road, dir.file("s"), dir.file(name), { blockSize: BLOCK });
-        await expect(sync).rejects.toBeInstanceOf(RefusedError);
-        await expect(sync).rejects.toThrow("it is the same file as the source");
+        await (await settled(sync)).rejects.toBeInstanceOf(RefusedError);
+        await (await settled(sync)).rejects.toThrow("it is the same file as the source");
       }
       expect(fs.readFileSync(dir.file("s")).equals(bytes(25, 1000))).toBe(true);
     });
@@ -203,7 +204,7 @@ describe("synchronize()", () => {
     fs.writeFileSync(dir.file("s"), bytes(31, 4 << 20));
     const failure = new UnreachableError("Cannot start blocksync on the third host");
     const run = inThreeLanes(dir, (number) => (number === 2 ? Promise.reject(failure) : new Promise(() => undefined)));
-    await expect(run).rejects.toBe(failure);
+    await (await settled(run)).rejects.toBe(failure);
   });
 
   for (const there of [true, false]) {
@@ -221,8 +222,8 @@ describe("synchronize()", () => {
         opened.push(lane);
         return lane;
       });
-      await expect(run).rejects.toBeInstanceOf(RefusedError);
-      await expect(run).rejects.toThrow(
+      await (await settled(run)).rejects.toBeInstanceOf(RefusedError);
+      await (await settled(run)).rejects.toThrow(
         "another lane found another destination under the same name (other-destination)",
       );
       for (const { source, destination } of opened) await Promise.all([source.close(), destination.close()]);
@@ -283,7 +284,7 @@ describe("synchronize()", () => {
     // By now a lane that waits for nothing has been asked for.
     await Promise.resolve();
     asked.resolve();
-    await expect(run).rejects.toThrow("was opened");
+    await (await settled(run)).rejects.toThrow("was opened");
     expect(found).toEqual(["prepared", "prepared"]);
     await Promise.all([source.close(), endpoint.close()]);
   });
@@ -317,8 +318,8 @@ describe("synchronize()", () => {
       const options = { ...OPTIONS, blockSize: BLOCK };
       const lane = { ...laneOf(source, endpoint), source: changing(source, times) };
       const sync = synchronize(lane, options, statistics, noLane);
-      await expect(sync).rejects.toBeInstanceOf(VerificationError);
-      await expect(sync).rejects.toThrow(message);
+      await (await settled(sync)).rejects.toBeInstanceOf(VerificationError);
+      await (await settled(sync)).rejects.toThrow(message);
       await source.close();
       await endpoint.close();
       expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
@@ -338,7 +339,7 @@ describe("--verify", () => {
       const onVerify = () => fs.rmSync(dir.file("d"));
       const options = { ...OPTIONS, blockSize: BLOCK, verify: true, onVerify };
       const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
-      await expect(sync).rejects.toThrow("is not what was written: its name no longer exists");
+      await (await settled(sync)).rejects.toThrow("is not what was written: its name no longer exists");
       await source.close();
       await endpoint.close();
     });
@@ -380,7 +381,7 @@ describe("--verify", () => {
       const onVerify = () => fs.writeFileSync(dir.file("d"), other);
       const options = { ...OPTIONS, blockSize: 4096, verify: true, onVerify };
       const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
-      await expect(sync).rejects.toThrow("does not hold what was written: 4096 bytes (4096 at offset 0)");
+      await (await settled(sync)).rejects.toThrow("does not hold what was written: 4096 bytes (4096 at offset 0)");
       await source.close();
       await endpoint.close();
     });

@@ -1,7 +1,7 @@
 /** The page caches that lie between a file or device and its medium: its own, and those of the files below loop devices. */
 import fs from "node:fs";
+import { aside } from "./aside.ts";
 import { Descriptor } from "./descriptor.ts";
-import { dropBuffers, dropCache } from "./kernel.ts";
 import { nodeOf, Picture } from "./system/picture.ts";
 
 /**
@@ -44,6 +44,6 @@ function backingsOf(file: Descriptor): (string | undefined)[] {
 
 async function dropOne(file: Descriptor, lost: boolean): Promise<void> {
   if (lost) await file.flushData().catch(() => undefined);
-  if (file.stat().isBlockDevice()) dropBuffers(file.fd);
-  dropCache(file.fd, 0, 0);
+  if (file.stat().isBlockDevice()) await file.look(aside.dropBuffers);
+  await file.look((fd) => aside.dropCache(fd, 0, 0));
 }

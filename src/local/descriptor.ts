@@ -14,6 +14,8 @@ export class Descriptor {
   readonly fd: number;
   #direct: number | undefined;
   #pending = 0;
+  /** Calls under way that write nothing and are not waited for. */
+  #looking = 0;
   #onIdle: (() => void) | undefined;
   #closed = false;
 
@@ -144,6 +146,30 @@ export class Descriptor {
     });
   }
 
+  /** What `call` asks aside (aside.ts), which changes nothing: close() leaves the file open until then and does not wait. */
+  async look<T>(call: (fd: number) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error("it is closed");
+    this.#looking++;
+    try {
+      return await call(this.fd);
+    } finally {
+      this.#looking--;
+      if (this.#closed && this.#pending === 0) this.#closeIdle();
+    }
+  }
+
+  /** As look(), for what close() waits for. */
+  async hold<T>(call: (fd: number) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new Error("it is closed");
+    this.#pending++;
+    try {
+      return await call(this.fd);
+    } finally {
+      this.#pending--;
+      if (this.#pending === 0) this.#onIdle?.();
+    }
+  }
+
   /** Closes after the calls under way: the number of a closed descriptor may be another file's at once. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -154,6 +180,10 @@ export class Descriptor {
       });
     }
     this.closeDirect();
-    fs.closeSync(this.fd);
+    this.#closeIdle();
+  }
+
+  #closeIdle(): void {
+    if (this.#looking === 0) fs.closeSync(this.fd);
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import fs from "node:fs";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import {
   cannot,
   Failure,
@@ -23,19 +23,11 @@ import { dirname } from "../paths.ts";
 import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { CacheBypass } from "../sync/endpoint.ts";
 import { Window } from "../sync/window.ts";
+import { aside } from "./aside.ts";
 import { dropCaches, dropCachesOfStack } from "./cache.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
-import {
-  diskSequence,
-  dropCache,
-  isReadOnlyDevice,
-  nextData,
-  punchHole,
-  refreshAttributes,
-  rereadPartitions,
-  zeroDevice,
-} from "./kernel.ts";
+import { diskSequence, isReadOnlyDevice, refreshAttributes } from "./kernel.ts";
 import { empty, MAX_SIZE, notOpened, type OpenMode, readOnly, sizeless, tooLong } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf, unseenMs } from "./state.ts";
@@ -50,7 +42,7 @@ import { WriteBack } from "./write-back.ts";
 const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
 /** The kernel waits for the device at each range it makes zero, so short ranges go the way of all data, through the cache. */
 const MIN_DEVICE_ZERO = 64 << 10;
-/** These calls stop everything else while a device takes its time, signs of life too, so no one call is for more. */
+/** No one call is for more, so that a run that ends has not much to wait for. */
 const ZERO_STEP = 1 << 20;
 /**
  * A hole is read in pieces of this length: what fresh page cache takes in larger folios it also has to make zero at once. Of
@@ -137,16 +129,15 @@ export class Device {
       throw notOpened(error, label, mode, expectedKind);
     }
     try {
-      const { fd } = file;
       const stat = file.stat();
       const kind = kindOf(stat);
       if (typeof kind === "object") throw unusable(label, kind.unusable);
       if (expected !== undefined && identityOf(stat) !== identityOf(expected))
         throw new Error("it was replaced while it was opened");
-      if (kind === "device" && mode !== "read" && isReadOnlyDevice(fd)) {
+      if (kind === "device" && mode !== "read" && isReadOnlyDevice(file.fd)) {
         throw readOnly(label);
       }
-      const state = stateOf(fd, stat);
+      const state = stateOf(file.fd, stat);
       if (kind === "device" && state.sizeBytes === 0) throw empty(label);
       if (state.sizeBytes > MAX_SIZE) throw tooLong(label, state.sizeBytes);
       // Where it is joined, other lanes of the run may have begun to fill it.
@@ -166,11 +157,24 @@ export class Device {
     return this.#sizeBytes;
   }
 
-  /** Data from `offset` on, as nextData() of kernel.ts; a device is all data. */
-  nextData(offset: number): { start: number; end: number } | undefined {
-    if (offset >= this.#sizeBytes) return undefined;
-    if (this.kind === "device") return { start: offset, end: this.#sizeBytes };
-    return nextData(this.#file.fd, offset, this.#sizeBytes);
+  /** Where data is from `offset` on, up to `end` or beyond, as the file system tells of it; a device is all data. */
+  async *data(offset: number, end: number): AsyncGenerator<{ readonly start: number; readonly end: number }> {
+    const last = Math.min(end, this.#sizeBytes);
+    if (this.kind === "device") {
+      if (offset < last) yield { start: offset, end: last };
+      return;
+    }
+    for (let position = offset; position < last; ) {
+      const found = await this.#file.look((fd) => aside.extents(fd, position, last, this.#sizeBytes));
+      for (let i = 0; i + 1 < found.length; i += 2) yield { start: found[i] ?? 0, end: found[i + 1] ?? 0 };
+      position = Math.max(position + 1, found.at(-1) ?? last);
+    }
+  }
+
+  /** Whether there is no data at all, only holes. */
+  async isBlank(): Promise<boolean> {
+    for await (const _ of this.data(0, this.#sizeBytes)) return false;
+    return true;
   }
 
   /**
@@ -255,22 +259,21 @@ export class Device {
    * False where nothing of that is possible, or not worth the wait, and zeros must be written.
    */
   async zero(offset: number, length: number, discard: boolean): Promise<boolean> {
-    const { fd } = this.#file;
     if (this.kind === "device" && length < MIN_DEVICE_ZERO) return false;
     for (let done = 0; done < length; done += ZERO_STEP) {
       const [start, step] = [offset + done, Math.min(ZERO_STEP, length - done)];
-      const zeroed =
+      const zeroed = await this.#file.hold(async (fd) =>
         this.kind === "file"
-          ? punchHole(fd, start, step)
-          : (discard && punchHole(fd, start, step)) || zeroDevice(fd, start, step);
+          ? await aside.punchHole(fd, start, step)
+          : (discard && (await aside.punchHole(fd, start, step))) || (await aside.zeroDevice(fd, start, step)),
+      );
       if (!zeroed) return false;
-      await setImmediate();
     }
     return true;
   }
 
-  dropCache(offset: number, length: number): void {
-    dropCache(this.#file.fd, offset, length);
+  async dropCache(offset: number, length: number): Promise<void> {
+    await this.#file.look((fd) => aside.dropCache(fd, offset, length));
   }
 
   /** Has reads go around the page cache from now on. False where the file system or the device does not allow it. */
@@ -348,9 +351,8 @@ export class Device {
     return this.number !== undefined && !new SysDevice(this.number).isPartition;
   }
 
-  /** As rereadPartitions() of kernel.ts. */
-  rereadPartitions(): "done" | "busy" | "impossible" {
-    return rereadPartitions(this.#file.fd);
+  async rereadPartitions(): Promise<"done" | "busy" | "impossible"> {
+    return await this.#file.look(aside.rereadPartitions);
   }
 
   /** What tells that a source is not what it was when it was opened, as otherContents(); undefined for nothing. */

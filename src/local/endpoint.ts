@@ -18,6 +18,7 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
+import { aside } from "./aside.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import type { Device, ReadOptions } from "./device.ts";
 import { factsOf } from "./facts.ts";
@@ -79,6 +80,7 @@ export class LocalEndpoint implements Endpoint {
     hasher: Hasher,
     { device, lock, picture }: Claim,
     facts: Facts | undefined,
+    blank: boolean,
   ) {
     this.#options = options;
     this.#hasher = hasher;
@@ -96,7 +98,7 @@ export class LocalEndpoint implements Endpoint {
       sizeBytes,
       identity: device?.identity ?? "",
       within: device === undefined ? picture.withinNew(options.path) : picture.within(device.node),
-      blank: device === undefined || device.nextData(0) === undefined,
+      blank,
       zeroHash: hasher.zeroHash(options.blockSize),
       facts,
     };
@@ -104,12 +106,13 @@ export class LocalEndpoint implements Endpoint {
 
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
   static async open(options: LocalOptions): Promise<LocalEndpoint> {
+    aside.begin();
     const { hash, label, onNote } = options;
     const hasher = await Hasher.create(hash, (text) => onNote(`Where ${quote(label)} is, ${text}`));
     const claim = await openClaimed(options);
     try {
       const facts = claim.device === undefined || options.joins ? undefined : await look(claim.device, claim, options);
-      return new LocalEndpoint(options, hasher, claim, facts);
+      return new LocalEndpoint(options, hasher, claim, facts, (await claim.device?.isBlank()) ?? true);
     } catch (error) {
       await claim.device?.close();
       await claim.lock?.close();
@@ -194,7 +197,7 @@ export class LocalEndpoint implements Endpoint {
     try {
       for (;;) {
         while (queue.length < this.#depth) {
-          const next = pieces.next();
+          const next = await pieces.next();
           if (next.done === true) break;
           const read = next.value.kind === "data" && options.hashed;
           const runs = read ? this.#hashRun(next.value, options.tolerant) : Promise.resolve([next.value]);
@@ -332,7 +335,8 @@ export class LocalEndpoint implements Endpoint {
     const done = Math.min(this.#layout.offsetOf(index), this.#device.sizeBytes);
     const finished = index >= Math.min(this.#end, this.#layout.blockCount);
     if (done - this.#droppedTo < DROP_LENGTH && !finished) return;
-    this.#device.dropCache(this.#droppedTo, done - this.#droppedTo);
+    // Advice that nobody waits for.
+    this.#device.dropCache(this.#droppedTo, done - this.#droppedTo).catch(() => undefined);
     this.#droppedTo = done;
   }
 
@@ -357,10 +361,10 @@ export class LocalEndpoint implements Endpoint {
     await device.flush();
     checkWritten(device, this.#options);
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
-    if (this.#options.dropCache) device.dropCache(0, 0);
+    if (this.#options.dropCache) await device.dropCache(0, 0);
     if (this.#written && device.isWholeDisk) {
       await this.#lock?.releaseParts();
-      rereadPartitions(device, this.#options.onNote);
+      await rereadPartitions(device, this.#options.onNote);
     }
   }
 

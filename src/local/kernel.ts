@@ -1,6 +1,6 @@
 /**
  * The one file that calls libc. Everything here is Linux; numbers are those of the kernel headers named beside them.
- * Calls run on the JavaScript thread, so only quick ones belong here.
+ * Calls run on the thread that makes them, so those that may wait are made by way of aside.ts.
  */
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import fs from "node:fs";

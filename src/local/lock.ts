@@ -4,32 +4,34 @@
  * single bytes that stand for what it does and does not let others do (RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE in its
  * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
  */
-import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockBytes, lockFile } from "./kernel.ts";
+import { aside } from "./aside.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockFile } from "./kernel.ts";
 
 /** Without waiting; each takes its lock, or with false gives it back. */
 export interface LockCalls {
-  readonly bytes: (take: boolean) => LockOutcome;
-  readonly file: (take: boolean) => LockOutcome;
+  readonly bytes: (take: boolean) => Promise<LockOutcome>;
+  readonly file: (take: boolean) => Promise<LockOutcome>;
 }
 
 /**
  * Takes both locks. Where flock() is made a lock of bytes (NFS, since Linux 2.6.12: flock(2)), the second of them meets the
  * first one: then one is both. False, with none taken, when another has one of them.
  */
-export function takeBoth({ bytes, file }: LockCalls): boolean {
-  const taken = bytes(true);
+export async function takeBoth({ bytes, file }: LockCalls): Promise<boolean> {
+  const taken = await bytes(true);
   if (taken === "busy") return false;
-  if (file(true) !== "busy") return true;
+  if ((await file(true)) !== "busy") return true;
   if (taken === "unknown") return false;
-  bytes(false);
-  return file(true) !== "busy";
+  await bytes(false);
+  return (await file(true)) !== "busy";
 }
 
 /** For what is open for writing. */
-export function tryLock(fd: number): boolean {
-  return takeBoth({
-    bytes: (take) => lockBytes(fd, take ? "exclusive" : "none"),
-    file: (take) => lockFile(fd, take),
+export async function tryLock(file: Descriptor): Promise<boolean> {
+  return await takeBoth({
+    bytes: (take) => file.look((fd) => aside.lockBytes(fd, take ? "exclusive" : "none")),
+    file: (take) => file.look((fd) => aside.lockFile(fd, take)),
   });
 }
 
@@ -37,13 +39,14 @@ export function tryLock(fd: number): boolean {
  * For what is open for reading only, and has bytes of what is written: nobody has locked a byte of it, and from now on
  * nobody who asks will take one for writing.
  */
-export function tryLockBeside(fd: number): boolean {
-  return !hasLockedBytes(fd) && lockBytes(fd, "shared") !== "busy";
+export async function tryLockBeside(file: Descriptor): Promise<boolean> {
+  if (await file.look(aside.hasLockedBytes)) return false;
+  return (await file.look((fd) => aside.lockBytes(fd, "shared"))) !== "busy";
 }
 
 /** The whole disk's lock, by a descriptor that is only for reading (https://systemd.io/BLOCK_DEVICE_LOCKING/). */
-export function tryLockDisk(fd: number): boolean {
-  return lockFile(fd, true) !== "busy";
+export async function tryLockDisk(file: Descriptor): Promise<boolean> {
+  return (await file.look((fd) => aside.lockFile(fd, true))) !== "busy";
 }
 
 /** Whether another has locked some of what is open behind `fd`, which is not locked by this. */

@@ -14,6 +14,6 @@ const OUTCOMES = {
 } as const;
 
 /** For a whole disk. What was written is as good either way, so nothing fails here; `onNote` is told what came of it. */
-export function rereadPartitions(device: Device, onNote: (text: string) => void): void {
-  onNote(`The kernel of ${quote(device.label)} ${OUTCOMES[device.rereadPartitions()]}`);
+export async function rereadPartitions(device: Device, onNote: (text: string) => void): Promise<void> {
+  onNote(`The kernel of ${quote(device.label)} ${OUTCOMES[await device.rereadPartitions()]}`);
 }

@@ -14,9 +14,9 @@ export function piecesOf(
   layout: BlockLayout,
   device: Device,
   { hashed, readHoles }: ScanOptions,
-): Generator<Piece> {
+): AsyncGenerator<Piece> {
   const together = hashed ? Math.max(1, Math.floor(READ_LENGTH / layout.blockSize)) : range.count;
-  return readHoles ? cut(range, together) : holesAndData(range, layout, device, together);
+  return readHoles ? allData(range, together) : holesAndData(range, layout, device, together);
 }
 
 function* cut({ first, count }: BlockRange, together: number): Generator<Piece> {
@@ -24,25 +24,29 @@ function* cut({ first, count }: BlockRange, together: number): Generator<Piece> 
     yield { kind: "data", first: first + done, count: Math.min(together, count - done) };
 }
 
-function* holesAndData(
+async function* allData(range: BlockRange, together: number): AsyncGenerator<Piece> {
+  yield* cut(range, together);
+}
+
+async function* holesAndData(
   range: BlockRange,
   { blockSize, fullBlockCount }: BlockLayout,
   device: Device,
   together: number,
-): Generator<Piece> {
+): AsyncGenerator<Piece> {
   const end = range.first + range.count;
   let index = range.first;
-  while (index < end) {
-    const data = device.nextData(index * blockSize);
-    const dataFirst = Math.floor((data?.start ?? Number.POSITIVE_INFINITY) / blockSize);
-    const holeEnd = Math.min(dataFirst, end, Math.max(fullBlockCount, index));
-    if (holeEnd > index) {
-      yield { kind: "hole", first: index, count: holeEnd - index };
-      index = holeEnd;
-      continue;
-    }
-    const dataEnd = Math.max(index + 1, Math.min(end, Math.ceil((data?.end ?? 0) / blockSize)));
-    yield* cut({ first: index, count: dataEnd - index }, together);
-    index = dataEnd;
+  for await (const data of device.data(index * blockSize, end * blockSize)) {
+    const first = Math.min(end, Math.floor(data.start / blockSize));
+    const holeEnd = Math.min(first, Math.max(fullBlockCount, index));
+    if (holeEnd > index) yield { kind: "hole", first: index, count: holeEnd - index };
+    index = Math.max(index, holeEnd);
+    const dataEnd = Math.min(end, Math.ceil(data.end / blockSize));
+    if (dataEnd > index) yield* cut({ first: index, count: dataEnd - index }, together);
+    index = Math.max(index, dataEnd);
   }
+  const holeEnd = Math.min(end, fullBlockCount);
+  if (holeEnd > index) yield { kind: "hole", first: index, count: holeEnd - index };
+  index = Math.max(index, holeEnd);
+  if (end > index) yield* cut({ first: index, count: end - index }, together);
 }

@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { type Overridable, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
+import { aside } from "./aside.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { Device } from "./device.ts";
-import { lockBytes } from "./kernel.ts";
 import { tryLock, tryLockBeside, tryLockDisk } from "./lock.ts";
 import { deviceNode, type Picture, SysDevice } from "./system/picture.ts";
 
@@ -42,10 +42,11 @@ export class RunLock {
     const diskPath = number === undefined ? undefined : new SysDevice(number).node;
     const opened = await this.#open(diskPath);
     // The disk's own lock of the file is taken by the descriptor that is not for writing.
-    if (opened === undefined) await until(() => tryLock(device.file.fd), "it", options);
+    if (opened === undefined) await until(() => tryLock(device.file), "it", options);
     else {
-      await until(() => tryLockDisk(opened.fd), `the disk ${diskPath}`, options);
-      await until(() => lockBytes(device.file.fd, "exclusive") !== "busy", "it", options);
+      await until(() => tryLockDisk(opened), `the disk ${diskPath}`, options);
+      const taken = () => device.file.look((fd) => aside.lockBytes(fd, "exclusive"));
+      await until(async () => (await taken()) !== "busy", "it", options);
     }
     for (const { node, relation } of picture.relatives(device.node)) {
       if (relation === "itself") continue;
@@ -55,7 +56,7 @@ export class RunLock {
         node.identity === disk?.identity ? `the disk ${diskPath}` : `${quote(path ?? "")}, which has bytes of it`;
       if (beside === undefined) continue;
       if (node.kind === "device" && new SysDevice(node.number).isPartition) this.#parts.push(beside);
-      await until(() => tryLockBeside(beside.fd), name, options);
+      await until(() => tryLockBeside(beside), name, options);
     }
   }
 
@@ -81,9 +82,9 @@ export class RunLock {
   }
 }
 
-async function until(isTaken: () => boolean, what: string, { label, allowed }: LockOptions): Promise<void> {
+async function until(isTaken: () => Promise<boolean>, what: string, { label, allowed }: LockOptions): Promise<void> {
   const deadline = performance.now() + LOCK_WAIT_MS;
-  while (!isTaken()) {
+  while (!(await isTaken())) {
     if (allowed.includes("locked")) return;
     if (performance.now() > deadline) {
       throw refusedDestination(
