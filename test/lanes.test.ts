@@ -1,8 +1,17 @@
 /** --workers: several connections, one run. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { type ArgsDef, parseArgs } from "citty";
+import { Lanes } from "../src/cli/lanes.ts";
+import { parseLocation } from "../src/cli/location.ts";
+import { syncCommandOptions } from "../src/cli/options.ts";
+import { syncOptions } from "../src/cli/table.ts";
+import { InterruptedError } from "../src/errors.ts";
+import { createOutput } from "../src/report/output.ts";
+import { Report } from "../src/report/report.ts";
 import { BINARY, fakeSsh, processesWith, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
+import { openOf } from "./helpers/descriptors.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
 import { allocated } from "./helpers/sync.ts";
@@ -160,6 +169,48 @@ describe("--workers", () => {
     await until("the far ends are gone", () => processesWith(dir.file("")).length === 0);
   });
 
+  test("an interrupted run ends after its connections have, not before", async () => {
+    using dir = tempDir();
+    const data = bytes(59, 8 * MIB);
+    fs.writeFileSync(dir.file("s"), data);
+    fs.mkdirSync(dir.file("gone"));
+    // As an ssh that is not gone before its line is down.
+    const script = `shift; trap "" TERM; sh -c "$*"; sleep 0.2; mkdir "${dir.file("gone")}/$n"; exit`;
+    const words = ["-w", "2", "-l", "0", "-p", "100000", ...countingSsh(dir, script)];
+    const child = start([...words, "-S", BINARY, dir.file("s"), `host:${dir.file("d")}`]);
+    const written = (offset: number) =>
+      fs
+        .readFileSync(dir.file("d"))
+        .subarray(offset, offset + MIB)
+        .equals(data.subarray(offset, offset + MIB));
+    await until("both lanes copy", () => fs.existsSync(dir.file("d")) && written(0) && written(4 * MIB));
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    expect(fs.readdirSync(dir.file("gone")).toSorted()).toEqual(["1", "2"]);
+  });
+
+  testWith("strace")(
+    "--fadvise is about this machine with 1, about the other with 2; of two paths here the second",
+    async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(60, MIB));
+      const far = [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
+      const [here, there] = [(name: string) => dir.file(name), (name: string) => `host:${dir.file(name)}`];
+      for (const [value, from, to, name] of [
+        ["1", here, here, "s"],
+        ["2", here, here, "d"],
+        ["1", here, there, "s"],
+        ["1", there, here, "d"],
+      ] as const) {
+        const trace = dir.file("trace");
+        const argv0 = ["strace", "-f", "-y", "-o", trace, "-e", "trace=fadvise64"];
+        expect((await run(["--fadvise", value, ...far, from("s"), to("d")], { argv0 })).exitCode).toBe(0);
+        const calls = fs.readFileSync(trace, "utf8").matchAll(/fadvise64\(\d+<([^>]*)>.*POSIX_FADV_DONTNEED/g);
+        expect(new Set([...calls].map(([, path]) => path))).toEqual(new Set([dir.file(name)]));
+      }
+    },
+  );
+
   test("a name that leads to another machine the second time is refused, and nothing is touched there", async () => {
     using dir = tempDir();
     for (const name of ["one", "two"]) fs.mkdirSync(dir.file(name));
@@ -189,5 +240,37 @@ describe("--workers", () => {
       expect(summaryOf(result)).toMatchObject({ exitCode: 0, blocksTotal: 8 });
     }
     expect(fs.readFileSync(dir.file("disk")).equals(data)).toBe(true);
+  });
+});
+
+describe("Lanes", () => {
+  /** Two files, and what a sync without options opens of them. */
+  function lanesOf(dir: TempDir): Lanes {
+    for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), bytes(61, MIB));
+    const options = syncCommandOptions(parseArgs([], structuredClone<ArgsDef>(syncOptions)));
+    const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), options);
+    const [source, destination] = [parseLocation(dir.file("s")), parseLocation(dir.file("d"))];
+    const more = { second: "destination", examine: "itself" } as const;
+    return new Lanes(source, destination, { ...options, ...more }, report, new AbortController().signal);
+  }
+
+  test("close all that was opened", async () => {
+    using dir = tempDir();
+    const lanes = lanesOf(dir);
+    await lanes.open(0);
+    await lanes.open(1);
+    expect(new Set(openOf(dir.path))).toEqual(new Set([dir.file("s"), dir.file("d")]));
+    await lanes.close();
+    expect(openOf(dir.path)).toEqual([]);
+  });
+
+  test("close what was still being opened when they were closed", async () => {
+    using dir = tempDir();
+    const lanes = lanesOf(dir);
+    const opening = lanes.open(0);
+    opening.catch(() => undefined);
+    await lanes.close();
+    await expect(opening).rejects.toThrow(InterruptedError);
+    expect(openOf(dir.path)).toEqual([]);
   });
 });

@@ -3,10 +3,12 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { Descriptor } from "../src/local/descriptor.ts";
 import { Device } from "../src/local/device.ts";
+import { directBuffer } from "../src/local/direct.ts";
 import { createPipe } from "../src/local/kernel.ts";
 import { BufferPool } from "../src/local/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
 import { bytes } from "./helpers/bytes.ts";
+import { openOf } from "./helpers/descriptors.ts";
 import { openLocal } from "./helpers/endpoints.ts";
 import { attachLoop } from "./helpers/loop.ts";
 import { testWith } from "./helpers/requirements.ts";
@@ -23,18 +25,6 @@ const PREPARE = { exact: false, dryRun: false };
 describeEndpoint("LocalEndpoint", openLocal);
 describeLending("LocalEndpoint", openLocal);
 describeMuch("LocalEndpoint", openLocal);
-
-/** What this process has open of these paths and what lies in them. */
-function openOf(...paths: readonly string[]): string[] {
-  const targets = fs.readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      return [fs.readlinkSync(`/proc/self/fd/${fd}`)];
-    } catch {
-      return [];
-    }
-  });
-  return targets.filter((target) => paths.some((path) => target === path || target.startsWith(`${path}/`)));
-}
 
 describe("LocalEndpoint lets go", () => {
   test("of the data of a write that fails, once", async () => {
@@ -233,6 +223,19 @@ describe("Descriptor", () => {
     await Promise.all(reading);
     expect(buffers.every((buffer) => buffer.equals(bytes(518, 1 << 20)))).toBe(true);
     await (await settled(descriptor.read(Buffer.alloc(1), 0, 0))).rejects.toThrow("it is closed");
+  });
+
+  testWith("loop")("gives no more than was asked for where it reads whole sectors", async () => {
+    using dir = tempDir();
+    const data = bytes(522, BLOCK);
+    fs.writeFileSync(dir.file("disk"), data);
+    using loop = attachLoop(dir.file("disk"));
+    const descriptor = await Descriptor.open(loop.path, fs.constants.O_RDONLY);
+    expect(await descriptor.openDirect()).toBe(true);
+    const buffer = directBuffer(5000);
+    expect(await descriptor.read(buffer, 0, 4096)).toBe(5000);
+    expect(buffer.equals(data.subarray(4096, 9096))).toBe(true);
+    await descriptor.close();
   });
 });
 
