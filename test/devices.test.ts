@@ -280,6 +280,20 @@ describe("block devices", () => {
     expect(fs.readFileSync(dir.file("d")).equals(bytes(89, 3 * MIB))).toBe(true);
   });
 
+  testWith("strace")("D1.4 a flush that a signal interrupted is done again", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(89, 65 * MIB));
+    const trace = dir.file("trace");
+    const argv0 = ["strace", "-f", "-o", trace, "-P", dir.file("d"), "-e", "trace=fsync,fdatasync"];
+    const injected = ["-e", "inject=fsync,fdatasync:error=EINTR:when=1"];
+    const result = await run([dir.file("s"), dir.file("d")], { argv0: [...argv0, ...injected] });
+    expect({ exitCode: result.exitCode, stderr: result.stderr.split("\n")[0] }).toMatchObject({ exitCode: 0 });
+    const interrupted = new Set(
+      [...fs.readFileSync(trace, "utf8").matchAll(/(fsync|fdatasync)\(.* EINTR /g)].map(([, call]) => call),
+    );
+    expect([...interrupted].toSorted()).toEqual(["fdatasync", "fsync"]);
+  });
+
   testWith("strace")("a write that the kernel claims but does not do is noticed without --verify", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(90, 2 * MIB));

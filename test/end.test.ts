@@ -382,6 +382,23 @@ describe("what a failed write-back lost", () => {
     }
   }
 
+  onFailing("below a loop device whose file has no name any more is said to be seen for longer", async () => {
+    using dir = tempDir();
+    const image = file(dir, "disk", Buffer.alloc(0));
+    fs.truncateSync(image, 5 * SIZE);
+    await using disk = await failingDisk(image, "write", "EIO");
+    makeExt4(disk.path);
+    using _mount = mounted(disk.path, dir.file("m"));
+    using loop = attachLoop(file(dir, "m/image", Buffer.alloc(SIZE, "a")));
+    command("sync");
+    fs.rmSync(dir.file("m/image"));
+    disk.fail(true);
+    const result = await run(["-f", file(dir, "s", bytes(13, SIZE)), loop.path]);
+    expect(result.stderr).toContain("empty the page cache, which may still show what is lost (echo 3 >");
+    expect(result.exitCode).toBe(4);
+    disk.fail(false);
+  });
+
   testWith("strace")("during the run is seen too, and what was still on its way when the run ends", async () => {
     using dir = tempDir();
     const [from, to] = [file(dir, "s", bytes(11, 80 * MIB)), file(dir, "d", Buffer.alloc(80 * MIB))];

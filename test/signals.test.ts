@@ -1,7 +1,7 @@
 /** What an ended run leaves at the far end, in each stage: nothing. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { run, start, until } from "./helpers/binary.ts";
+import { BINARY, run, start, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { MARK, marked } from "./helpers/kill.ts";
 import { NEEDS, testWith } from "./helpers/requirements.ts";
@@ -108,6 +108,27 @@ describe("D6.34", () => {
       });
     }
   }
+});
+
+test("a second signal ends the run at once, whatever the first one waits for", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("s"), bytes(72, 4 * MIB));
+  // An ssh that goes on when its line is down, and does not listen.
+  const lines = ["shift", "trap '' TERM", 'sh -c "$*"', `echo $$ >"${dir.file("pid")}"`, "exec sleep 100"];
+  fs.writeFileSync(dir.file("line"), `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+  const ssh = ["-S", BINARY, "-e", JSON.stringify(dir.file("line"))];
+  const child = start(["-q", "-p", "100000", ...ssh, dir.file("s"), `host:${dir.file("d")}`]);
+  await until("the run has begun", () => fs.existsSync(dir.file("d")));
+  child.kill("SIGINT");
+  const pid = () => Number(fs.existsSync(dir.file("pid")) ? fs.readFileSync(dir.file("pid"), "utf8") : "0");
+  await until("the run ends its connection", () => pid() > 0);
+  await until("the run has ended", () => {
+    child.kill("SIGINT");
+    return child.exitCode !== null;
+  });
+  expect(child.exitCode).toBe(130);
+  // Without the second one it would have been waited for, and killed.
+  expect(process.kill(pid(), "SIGKILL")).toBe(true);
 });
 
 describe("a signal that is ignored from the beginning", () => {
