@@ -1,7 +1,7 @@
 /**
  * `make mutants`: puts the bugs of scripts/mutants/ into a copy of the sources, one at a time, and tells which test notices
- * each: first the tests that its entry names, and only if they stay green all others. ONLY=TEXT|TEXT picks entries by what
- * they say or change; WIDE=0 leaves the others out.
+ * each, in a line on standard output: first the tests that its entry names, and only if they stay green all others.
+ * ONLY=TEXT|TEXT picks entries by what they say or change; WIDE=0 leaves the others out.
  */
 import fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -114,7 +114,7 @@ async function caughtBy(tests: readonly string[]): Promise<string | undefined> {
   if (named !== undefined || !wide) return named;
   await build();
   const red = await redOf([], ALL_MS);
-  return red === undefined ? undefined : `by none that is named, but by: ${red}`;
+  return red === undefined ? undefined : `none that is named, but ${red}`;
 }
 
 async function main(): Promise<number> {
@@ -137,8 +137,8 @@ async function main(): Promise<number> {
     const by = await caughtBy(mutant.tests.filter((test) => !redAnyway.has(test)));
     fs.writeFileSync(path, text);
     if (by !== undefined) caught++;
-    process.stdout.write(`${by === undefined ? "SURVIVED" : "caught"}  src/${mutant.file}: ${mutant.bug}\n`);
-    if (by !== undefined) process.stdout.write(`        ${by}\n`);
+    const outcome = by === undefined ? "SURVIVED" : `caught by ${by}`;
+    process.stdout.write(`src/${mutant.file}: ${mutant.bug}: ${outcome}\n`);
   }
   process.stdout.write(`${caught} of ${chosen.length} caught\n`);
   return caught === chosen.length && redAnyway.size === 0 ? 0 : 1;
