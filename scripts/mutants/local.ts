@@ -61,8 +61,8 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "a short last block of zeros is reported as a hole of full length",
     file: "local/pieces.ts",
-    from: "const holeEnd = Math.min(first, Math.max(fullBlockCount, index));",
-    to: "const holeEnd = first;",
+    from: "const holeEnd = Math.min(end, fullBlockCount);",
+    to: "const holeEnd = end;",
     tests: ["local.test.ts: scan() does not read holes"],
   },
   {
