@@ -44,7 +44,8 @@ test("BlockRecord remembers complete parts too", () => {
 test("BlockRecord remembers what is missing of a salvaged block", () => {
   const kept = record(10);
   const place = 5 * BLOCK;
-  kept.salvaged(5, [{ offset: place, length: 1024 }]);
+  kept.deferred({ first: 5, count: 1 });
+  kept.salvaged([{ offset: place, length: 1024 }]);
   expect([4, 5, 6].map((index) => kept.missingOf(index))).toEqual([undefined, Uint8Array.of(3), undefined]);
 });
 
@@ -61,9 +62,23 @@ test("BlockRecord.fingerprint is that of its blocks, whether or not they are kep
 
 test("BlockRecord.fingerprint is undefined when a block was salvaged, and fails all the same when one was forgotten", () => {
   const noted = record(3);
-  noted.salvaged(1, [{ offset: BLOCK, length: 512 }]);
+  noted.deferred({ first: 1, count: 1 });
+  noted.salvaged([{ offset: BLOCK, length: 512 }]);
   noted.set(0, print(1));
   expect(() => noted.fingerprint).toThrow(new RangeError("A block was neither compared nor copied"));
   noted.set(2, print(1));
+  expect(noted.fingerprint).toBeUndefined();
+});
+
+test("BlockRecord keeps no part of the fingerprint in memory for a block that is deferred in each", () => {
+  const parts = 20_000;
+  const noted = record(parts * 4096, false);
+  const before = process.memoryUsage.rss();
+  for (let first = 0; first < parts * 4096; first += 4096) {
+    noted.deferred({ first, count: 1 });
+    noted.setEach(first + 1, 4095, undefined);
+  }
+  // A part is 32 KiB, so all of them were 655 MB.
+  expect(process.memoryUsage.rss() - before).toBeLessThan(200 << 20);
   expect(noted.fingerprint).toBeUndefined();
 });

@@ -34,7 +34,11 @@ function hasEnded(lines: readonly string[]): boolean {
 /** The lines that are neither the command nor what a whole bar of that width consists of. */
 function torn(lines: readonly string[], columns: number): string[] {
   const whole = (line: string) =>
-    line === "" || line === "$ ./run" || (BAR.test(line) && line.length === columns - 1) || COUNTS.test(line);
+    line === "" ||
+    line === "$ ./run" ||
+    /^Opening "[sd]"\.\.\.$/.test(line) ||
+    (BAR.test(line) && line.length === columns - 1) ||
+    COUNTS.test(line);
   return lines.filter((line) => !whole(line) && !WORKERS.test(line));
 }
 

@@ -115,6 +115,7 @@ export class Copier {
     const last = first + count - 1;
     const range = { offset, length: this.#layout.offsetOf(last) + this.#layout.lengthOf(last) - offset };
     this.#deferred.add(range);
+    this.#record.deferred({ first, count });
     this.#rescue?.failed(range);
     this.#statistics.blocksDeferred += count;
   }
@@ -254,7 +255,7 @@ export class Copier {
     }
     const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
     const missing = missingOf(salvage);
-    this.#record.salvaged(index, missing);
+    this.#record.salvaged(missing);
     const { bad, kept, believed } = rescue.salvaged(block, missing, believes);
     for (const range of bad) this.#statistics.unreadable.add(range);
     for (const range of kept) this.#statistics.kept.add(range);

@@ -52,19 +52,29 @@ export class BlockRecord {
     this.#chunks.set(number, chunk);
   }
 
-  /** Notes a block that was copied in part, without the ranges `missing` of the source: nothing is known of it as a whole. */
-  salvaged(index: number, missing: readonly ByteRange[]): void {
-    this.set(index, this.#zero);
-    this.#salvaged.add(this.#placeOf(index));
+  /**
+   * Notes blocks that cannot be read as a whole and are to be copied in part: nothing is known of them as such. At once, and not
+   * when they are copied, since a part of the fingerprint stays in memory until all its blocks are noted.
+   */
+  deferred(range: BlockRange): void {
+    this.#noteUnknown(range, this.#salvaged);
+  }
+
+  /** Notes the ranges of the source that are missing in a block that was deferred and is copied now. */
+  salvaged(missing: readonly ByteRange[]): void {
     for (const range of missing) this.#missing.add(range);
   }
 
   /** Notes blocks that were read on neither side. */
-  believed({ first, count }: BlockRange): void {
+  believed(range: BlockRange): void {
+    this.#noteUnknown(range, this.#believed);
+  }
+
+  #noteUnknown({ first, count }: BlockRange, where: RangeSet): void {
     this.setEach(first, count, undefined);
     const { offset } = this.#placeOf(first);
     const last = this.#placeOf(first + count - 1);
-    this.#believed.add({ offset, length: last.offset + last.length - offset });
+    where.add({ offset, length: last.offset + last.length - offset });
   }
 
   #placeOf(index: number): ByteRange {

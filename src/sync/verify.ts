@@ -6,21 +6,46 @@ import { scanAhead } from "./ahead.ts";
 import { type BlockLayout, type BlockRange, equalBytes, otherSectors, type SectorSet } from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { addRange, type ByteRange, without } from "./ranges.ts";
+import { addRange, type ByteRange, totalLength, without } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 
-/** Bytes of whole blocks, neighbours joined. */
 export interface Findings {
   /** Where the destination does not hold what both sides agreed on. */
-  readonly wrong: ByteRange[];
+  readonly wrong: Places;
   /** Where it did not at first, but does when it is read once more. */
-  readonly unstable: ByteRange[];
+  readonly unstable: Places;
   /** Where the source does not. */
-  readonly changed: ByteRange[];
+  readonly changed: Places;
 }
 
-/** Wrong places that are read once more; each may be a round trip. */
-const REREAD = 100;
+/** Wrong places that are kept, and read once more; each may be a round trip. */
+const KEPT = 100;
+
+/** Places in ascending order, whole blocks, neighbours joined: the first are kept, all are counted, as there may be billions. */
+export class Places {
+  readonly kept: ByteRange[] = [];
+  count = 0;
+  bytes = 0;
+  #end: number | undefined;
+
+  add(place: ByteRange): void {
+    this.bytes += place.length;
+    const joins = this.#end === place.offset;
+    this.#end = place.offset + place.length;
+    if (!joins) this.count++;
+    if (this.count <= KEPT) addRange(this.kept, place);
+  }
+
+  /** Adds what others have found in other places. */
+  addAll(others: readonly Places[]): this {
+    for (const { kept, count, bytes } of others) {
+      this.kept.push(...kept.slice(0, KEPT - this.kept.length));
+      this.count += count;
+      this.bytes += bytes;
+    }
+    return this;
+  }
+}
 
 /** Compares a range of blocks, and what is wrong in it twice. `onBlocks` is told of each number of further blocks compared. */
 export async function verifyRange(
@@ -32,14 +57,16 @@ export async function verifyRange(
   onBlocks: (count: number) => void,
 ): Promise<Findings> {
   const { wrong, changed } = await compareAgain(source, destination, layout, range, record, onBlocks);
-  const still = wrong.slice(REREAD);
-  const unstable: ByteRange[] = [];
-  for (const { offset, length } of wrong.slice(0, REREAD)) {
-    const blocks = { first: offset / layout.blockSize, count: Math.ceil(length / layout.blockSize) };
-    const again = await compareAgain(source, destination, layout, blocks, record, () => undefined);
-    still.push(...again.wrong);
-    unstable.push(...without([{ offset, length }], again.wrong));
+  const [still, unstable] = [new Places(), new Places()];
+  for (const place of wrong.kept) {
+    const blocks = { first: place.offset / layout.blockSize, count: Math.ceil(place.length / layout.blockSize) };
+    const again = (await compareAgain(source, destination, layout, blocks, record, () => undefined)).wrong;
+    still.addAll([again]);
+    // Of more than are kept it is not known where they are not.
+    if (again.count === again.kept.length) for (const part of without([place], again.kept)) unstable.add(part);
   }
+  still.count += wrong.count - wrong.kept.length;
+  still.bytes += wrong.bytes - totalLength(wrong.kept);
   return { wrong: still, unstable, changed };
 }
 
@@ -52,7 +79,7 @@ async function compareAgain(
   record: BlockRecord,
   onBlocks: (count: number) => void,
 ): Promise<Found> {
-  const findings: Found = { wrong: [], changed: [] };
+  const findings: Found = { wrong: new Places(), changed: new Places() };
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
     for (let index = pair.first; index < pair.first + pair.count; index++) {
@@ -96,13 +123,13 @@ function checkBlock(
   const place = placeOf(layout, index);
   if (record.isBelieved(index)) {
     // A map says that it was read before. A source that cannot be read there says nothing against it.
-    if (here !== undefined || there === undefined) addRange(findings.wrong, place);
+    if (here !== undefined || there === undefined) findings.wrong.add(place);
     return;
   }
   const sourceHolds = here !== undefined && record.holds(index, here);
-  if (here !== undefined && !sourceHolds) addRange(findings.changed, place);
+  if (here !== undefined && !sourceHolds) findings.changed.add(place);
   // Prints can be forged: of two that differ one is wrong, even if both have the print that was noted.
-  if (there === undefined || sourceHolds || !record.holds(index, there)) addRange(findings.wrong, place);
+  if (there === undefined || sourceHolds || !record.holds(index, there)) findings.wrong.add(place);
 }
 
 /** Compares the sectors of a block that were copied, as both media give them now. */
@@ -118,27 +145,26 @@ async function checkSalvaged(
   // Only what the source gives once more can be compared.
   const there = await destination.salvage(index, otherSectors(here.sectors, layout.lengthOf(index)), 0);
   if (!equalBytes(here.sectors, there.sectors) || !equalBytes(here.bytes, there.bytes))
-    addRange(findings.wrong, placeOf(layout, index));
+    findings.wrong.add(placeOf(layout, index));
 }
 
 /** Ranges that a message lists; a broken disk may have millions. */
 const LISTED = 10;
 
-function listed(ranges: readonly ByteRange[]): string {
-  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
-  const places = ranges.slice(0, LISTED).map(({ offset, length }) => `${length} at offset ${offset}`);
-  const more = ranges.length > LISTED ? `, and ${ranges.length - LISTED} more places` : "";
+function listed({ kept, count, bytes }: Places): string {
+  const places = kept.slice(0, LISTED).map(({ offset, length }) => `${length} at offset ${offset}`);
+  const more = count > places.length ? `, and ${count - places.length} more places` : "";
   return `${bytes} bytes (${places.join(", ")}${more})`;
 }
 
 /** @throws {VerificationError} that says which side is to blame, unless nothing was found. */
 export function checkFindings(parts: readonly Findings[], source: string, destination: string): void {
-  const wrong = parts.flatMap((part) => part.wrong);
-  const unstable = parts.flatMap((part) => part.unstable);
-  const changed = parts.flatMap((part) => part.changed);
+  const wrong = new Places().addAll(parts.map((part) => part.wrong));
+  const unstable = new Places().addAll(parts.map((part) => part.unstable));
+  const changed = new Places().addAll(parts.map((part) => part.changed));
   const sourceChanged = `the source ${quote(source)} changed during the run: ${listed(changed)}`;
-  if (wrong.length > 0) {
-    const also = changed.length > 0 ? `; moreover ${sourceChanged}` : "";
+  if (wrong.count > 0) {
+    const also = changed.count > 0 ? `; moreover ${sourceChanged}` : "";
     throw new VerificationError(
       `Verification failed: ${quote(destination)} does not hold what was written: ${listed(wrong)}${also}`,
       {
@@ -146,7 +172,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
       },
     );
   }
-  if (unstable.length > 0) {
+  if (unstable.count > 0) {
     throw new VerificationError(
       `Verification failed: ${quote(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
       {
@@ -154,7 +180,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
       },
     );
   }
-  if (changed.length > 0) {
+  if (changed.count > 0) {
     throw new VerificationError(`Verification failed: ${sourceChanged}`, {
       hint: "the destination holds what was read: stop what writes to the source, or use a snapshot, and run again; if nothing wrote to it, its file system reports holes where there is data",
     });
