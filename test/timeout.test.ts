@@ -238,6 +238,26 @@ describe("the login", () => {
     await connection.close();
     await until("it is gone", () => processesWith(mute).length === 0);
   });
+
+  test.each([
+    ["the program's own line", 'echo "$m ready"'],
+    ["a banner", ":"],
+  ])("one that sends %s byte by byte, and never all of it, has the same time", async (_, beginning) => {
+    using dir = tempDir();
+    const trickle = dir.file("trickle");
+    const find = "set -- $2\nfor m; do case $m in blocksync-*) break;; esac; done";
+    const drip = "while printf b; do sleep 0.1; done & d=$!; cat >/dev/null; kill $d";
+    fs.writeFileSync(trickle, `#!/bin/sh\n${find}\n${beginning}\n${drip}\n`, { mode: 0o755 });
+    const failure = connect(host, options(BINARY, 1000, [trickle])).then(async ({ channel, close }) => {
+      const request = channel.request({ type: 8, head: new Uint8Array(0), body: new Uint8Array(0) }, 37);
+      return await request.finally(close);
+    });
+    await expect(failure).rejects.toMatchObject({
+      exitCode: 5,
+      message: `Cannot start blocksync on "h": ${trickle} gave no whole answer within 1 s`,
+    });
+    await until("it is gone", () => processesWith(trickle).length === 0);
+  });
 });
 
 describe("Watch", () => {

@@ -38,7 +38,7 @@ export interface ConnectOptions {
   readonly limits: { readonly sent: RateLimit; readonly received: RateLimit } | undefined;
   /** How long the far side may be silent once it has begun. */
   readonly timeoutSeconds: number;
-  /** How long it may be silent before that, while somebody may be asked for a password; undefined for no limit. */
+  /** How long it may take before that, from ssh's last line on; undefined, as long as a person may be asked, for no limit. */
   readonly loginLimitMs: number | undefined;
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
@@ -117,7 +117,7 @@ export function farOf(remote: RemoteHost, { shell }: ConnectOptions): Far {
 
 /** What the far side may take for each stage of a connection. */
 export interface Patience {
-  /** It has begun to answer: nothing may stand still longer than the timeout and `extraMs`. */
+  /** It has begun to answer: no answer, and nothing that is sent, may take longer than the timeout and `extraMs`. */
   start(extraMs?: number): void;
   /** A person is asked, who may take any time. */
   person(): void;
@@ -180,17 +180,21 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
       await child.sink.end();
     }
   };
-  const notStartedFor = (limitMs: number) =>
-    new UnreachableError(
-      `Cannot start blocksync on ${name}: ${command} was silent for ${Math.round(limitMs / 1000)} s`,
-      { hint: `try the same by hand: ${byHand}; on a slow line --timeout allows more` },
-    );
-  if (loginLimitMs !== undefined) watch.expect(loginLimitMs, () => notStartedFor(loginLimitMs));
+  const startWithin = (limitMs: number | undefined) => {
+    const seconds = Math.round((limitMs ?? 0) / 1000);
+    const explain = (printed: boolean) => {
+      const why = printed ? `gave no whole answer within ${seconds} s` : `was silent for ${seconds} s`;
+      return new UnreachableError(`Cannot start blocksync on ${name}: ${command} ${why}`, {
+        hint: `try the same by hand: ${byHand}; on a slow line --timeout allows more`,
+      });
+    };
+    watch.expect(limitMs, explain, false);
+  };
+  startWithin(loginLimitMs);
   const patience = {
     start: (extraMs = 0) => {
       loggingIn = false;
-      const limitMs = timeoutSeconds * 1000 + extraMs;
-      watch.expect(limitMs, () => notStartedFor(limitMs));
+      startWithin(timeoutSeconds * 1000 + extraMs);
     },
     run: () => {
       loggingIn = false;
@@ -203,7 +207,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
           }),
       );
     },
-    person: () => watch.expect(undefined, () => notStartedFor(0)),
+    person: () => startWithin(undefined),
     stop: () => watch.stop(),
   };
   const watched = { ...child, sink: watch.sink(child.sink), source: watch.source(child.source) };

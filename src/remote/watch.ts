@@ -7,6 +7,9 @@
  * - While we do not read, because what came is not used up yet (a slow disk, --pause), the silence is our own and no
  *   time is counted; unless a write is stuck as well, for then neither side gets on.
  *
+ * Until the far side is blocksync, not even bytes that come are a sign of life: they are part of an answer of a few lines,
+ * and who sends one byte at a time could put off its end for hours.
+ *
  * Time is counted in ticks, so that a machine that slept, or a process that was stopped, has lost one tick of patience
  * and not all of it.
  */
@@ -23,18 +26,25 @@ interface Wait {
 export class Watch {
   readonly #waits = new Set<Wait>();
   #limitMs: number | undefined;
-  #explain: (() => Failure) | undefined;
+  #explain: ((printed: boolean) => Failure) | undefined;
+  /** Bytes that come begin the count anew. */
+  #bytesCount = true;
+  /** Some came since the limit was set. */
+  #printed = false;
   #failure: Failure | undefined;
   #timer: Timer | undefined;
   #idleTicks = 0;
 
   /**
    * From now on the far side may be silent for `limitMs` (or, with undefined, for ever); reads and writes under way or
-   * begun after that fail with what `explain` returns. Noticed at most a quarter of the limit late.
+   * begun after that fail with what `explain` returns, which is told whether bytes came since. Noticed at most a quarter of
+   * the limit late. Without `bytesCount` so long is all there is for what is read, until the next call.
    */
-  expect(limitMs: number | undefined, explain: () => Failure): void {
+  expect(limitMs: number | undefined, explain: (printed: boolean) => Failure, bytesCount = true): void {
     this.#idleTicks = 0;
     this.#explain = explain;
+    this.#bytesCount = bytesCount;
+    this.#printed = false;
     if (limitMs === this.#limitMs) return;
     this.stop();
     this.#limitMs = limitMs;
@@ -72,7 +82,8 @@ export class Watch {
       this.#waits.add(wait);
       const settled = () => {
         this.#waits.delete(wait);
-        if (kind === "read" || !this.#isReading) this.#idleTicks = 0;
+        if (kind === "read") this.#printed = true;
+        if (kind === "read" ? this.#bytesCount : !this.#isReading) this.#idleTicks = 0;
       };
       start().then(
         (value) => {
@@ -92,7 +103,7 @@ export class Watch {
     // The first tick of a wait may come right after its beginning.
     if (this.#idleTicks <= TICKS || this.#explain === undefined) return;
     this.stop();
-    this.#failure = this.#explain();
+    this.#failure = this.#explain(this.#printed);
     for (const { reject } of this.#waits) reject(this.#failure);
   }
 }
