@@ -152,7 +152,7 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "places beyond the hundredth that is read once more are forgotten",
     file: "sync/verify.ts",
-    from: "still.count += wrong.count - wrong.kept.length;",
+    from: "still.bytes += wrong.bytes - totalLength(wrong.kept);",
     to: "",
     tests: ["duties.test.ts"],
   },
