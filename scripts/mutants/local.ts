@@ -182,7 +182,7 @@ export const LOCAL: readonly Mutant[] = [
     file: "local/device.ts",
     from: "    } finally {\n      this.#writers.give();\n    }\n",
     to: "    } catch (error) {\n      throw error;\n    }\n    this.#writers.give();\n",
-    tests: ["faulty.test.ts: destinations that fail"],
+    tests: ["local.test.ts: LocalEndpoint lets go"],
   },
   {
     bug: "only the first MiB of a longer run is made zero",
