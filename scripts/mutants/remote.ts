@@ -152,8 +152,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "what we write counts as the far side's sign of life while we read",
     file: "remote/watch.ts",
-    from: 'if (kind === "read" || !this.#isReading) this.#idleTicks = 0;',
-    to: "this.#idleTicks = 0;",
+    from: 'if (kind === "read" ? this.#bytesCount : !this.#isReading) this.#idleTicks = 0;',
+    to: 'if (kind !== "read" || this.#bytesCount) this.#idleTicks = 0;',
     tests: ["timeout.test.ts: Watch"],
   },
   {
