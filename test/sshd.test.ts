@@ -205,19 +205,25 @@ describe("over ssh", () => {
     expect(fs.readFileSync(dir.file("d")).equals(bytes(54, MIB))).toBe(true);
   });
 
-  onSshd("RemoteCommand and RequestTTY in the user's ssh_config do no harm", async () => {
-    using dir = tempDir();
-    fs.writeFileSync(dir.file("s"), "x");
-    fs.writeFileSync(
-      dir.file("config"),
-      `RemoteCommand tmux attach\nRequestTTY yes\n${fs.readFileSync(sshd.configFile, "utf8")}`,
-    );
-    const result = await run(["-x", `-F "${dir.file("config")}"`, dir.file("s"), `${HOST}:${dir.file("d")}`], {
-      env: { BLOCKSYNC_REMOTE_DIR: cache.path },
+  for (const config of [
+    "RemoteCommand tmux attach\nRequestTTY yes",
+    "StdinNull yes",
+    "SessionType none",
+    "SessionType subsystem",
+    "ForkAfterAuthentication yes",
+    "IgnoreUnknown UseKeychain\nUseKeychain yes",
+  ]) {
+    onSshd(`in the user's ssh_config these do no harm: ${config.split("\n").join(", ")}`, async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), "x");
+      fs.writeFileSync(dir.file("config"), `${config}\n${fs.readFileSync(sshd.configFile, "utf8")}`);
+      const result = await run(["-q", "-x", `-F "${dir.file("config")}"`, dir.file("s"), `${HOST}:${dir.file("d")}`], {
+        env: { BLOCKSYNC_REMOTE_DIR: cache.path },
+      });
+      expect(result).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+      expect(fs.readFileSync(dir.file("d"), "utf8")).toBe("x");
     });
-    expect(result.exitCode).toBe(0);
-    expect(fs.readFileSync(dir.file("d"), "utf8")).toBe("x");
-  });
+  }
 
   onSshd("-e, -i and -c reach ssh", async () => {
     using dir = tempDir();

@@ -23,15 +23,24 @@ export interface ShellOptions {
 }
 
 /**
- * What ssh must be told so that its streams carry bytes: no terminal, no command from the user's config instead of ours
- * (RemoteCommand is unknown before OpenSSH 7.6, hence IgnoreUnknown), no forwardings that could fail, and a keepalive
- * that notices a dead connection within a minute. Everything else is the user's own configuration, ciphers included.
+ * What ssh must be told so that its streams carry bytes: no terminal, nothing else instead of our command (RemoteCommand,
+ * SessionType), our input (StdinNull), in the foreground, no forwardings that could fail, and a keepalive that notices a dead
+ * connection within a minute. Everything else is the user's own configuration, ciphers included.
+ *
+ * RemoteCommand is unknown before OpenSSH 7.6, the other three before 8.7. Of several IgnoreUnknown the first one counts
+ * (ssh_config(5)), so one that names them alone would undo the user's own, as in "IgnoreUnknown UseKeychain".
  */
 const SSH_OPTIONS = [
   "-T",
-  ...["IgnoreUnknown=RemoteCommand", "RemoteCommand=none", "RequestTTY=no", "ClearAllForwardings=yes"].flatMap(
-    (option) => ["-o", option],
-  ),
+  ...[
+    "IgnoreUnknown=*",
+    "RemoteCommand=none",
+    "SessionType=default",
+    "StdinNull=no",
+    "ForkAfterAuthentication=no",
+    "RequestTTY=no",
+    "ClearAllForwardings=yes",
+  ].flatMap((option) => ["-o", option]),
   ...["ServerAliveInterval=15", "ServerAliveCountMax=4"].flatMap((option) => ["-o", option]),
 ];
 
