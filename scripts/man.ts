@@ -109,7 +109,7 @@ function section(title: string, ...parts: string[]): string {
 
 /** Bun 1.4.5, measured. */
 const BEFORE_MAIN =
-  'Where not even the program\'s runtime can start (fewer than 5 open files, a stack under 152 KiB: ulimit -n, -s; a variable BUN_JSC_ that it does not know), it ends with 1 too, and says nothing on standard output. A script that has to be sure takes a 1 for "differs" only beside a line of compare, or the summary of --json.';
+  'Where not even the program\'s runtime can start (fewer than 8 open files, a stack under 152 KiB: ulimit -n, -s; a variable BUN_JSC_ that it does not know), it ends with 1 too, and says nothing on standard output. A script that has to be sure takes a 1 for "differs" only beside a line of compare, or the summary of --json.';
 
 export function manPage(): string {
   return [

@@ -120,7 +120,7 @@ describe("what lies in the current folder", () => {
     ["enough memory", [], {}],
     ["too little address space", ["prlimit", "--as=1500000000"], {}],
     ["no executable memory", [], { BUN_JSC_useJIT: "0" }],
-    ["few open files", ["prlimit", "--nofile=6"], {}],
+    ["few open files", ["prlimit", "--nofile=8"], {}],
     ["hostile search paths", [], { PATH: `:.:${process.env["PATH"]}:`, BUN_TMPDIR: ".", TMPDIR: "." }],
   ] as const) {
     onStrace(`is not loaded or run with ${what}`, async () => {
@@ -185,20 +185,10 @@ test("a deleted current folder is said, with another exit code than that of a di
   expect({ exitCode: version.exitCode, stderr: version.stderr }).toEqual({ exitCode: 0, stderr: "" });
 });
 
-for (const limit of [5, 8, 12, 37]) {
+// With fewer it is up to the runtime how far it gets.
+for (const limit of [8, 12, 37]) {
   test(`no more than ${limit} open files are said, with another exit code than that of a difference`, async () => {
     using dir = tempDir();
-    if (limit === 5) {
-      // Not even the limit can be looked up.
-      const [a, b] = pair(dir);
-      const argv0 = ["prlimit", "--nofile=5:5"];
-      says(
-        await run(["compare", a, b], { argv0 }),
-        `Cannot open ${JSON.stringify(a)}: too many files are open`,
-        "raise the limit (ulimit -n, LimitNOFILE= of systemd) and run again",
-      );
-      return;
-    }
     says(
       await run(["compare", "-1", "sha256", ...pair(dir)], { argv0: ["prlimit", `--nofile=${limit}:${limit}`] }),
       `Cannot run here: the limit is ${limit} open files, and blocksync may need 38`,

@@ -10,8 +10,11 @@ import { type Frame, isBulk } from "./protocol.ts";
 const MAX_REQUESTS = 1024;
 /** Their heads, and bodies that are no block's data: 1024 reads with the leaf hashes of 1 MiB each have 1.2 MiB. */
 const MAX_REQUEST_BYTES = 4 << 20;
-/** Answers that are being made or wait to be handed over, those apart whose bytes lie in an endpoint's buffers. */
-const ANSWER_BYTES = 8 << 20;
+/**
+ * Answers that are being made or wait to be handed over, those apart whose bytes lie in an endpoint's buffers. Making one leaves
+ * garbage of several times its length: with 8 MiB the leaf hashes of 16 MiB blocks took up to 238 MB on a busy machine.
+ */
+const ANSWER_BYTES = 4 << 20;
 /** Blocks that are packed at once or wait for that to be sent: two of the largest. */
 const PACKING_BYTES = 32 << 20;
 /** Room for the fields of any answer but a failure's texts, and for what holds them. */
