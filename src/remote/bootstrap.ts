@@ -31,6 +31,8 @@ import { quoteWord } from "./quote.ts";
 import type { ByteReader, ByteSink } from "./streams.ts";
 import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
 
+/** Room for a copy of the program: 113 MB of the largest of the four builds. */
+const COPY_KIB = 120 << 10;
 /** What login files and banners may print before the marker. */
 const NOISE_LIMIT = 4 << 20;
 const LINE_LIMIT = 8 << 10;
@@ -97,7 +99,8 @@ const MAY_MAKE =
  * The script works inside the directory (cd, then "./name"), which must be our own and writable to nobody else: then no
  * other user can put anything else under a name between the moment it is checked and the moment it is run. Of a
  * directory that others may write to, such as /tmp, a private one within it is used. A directory is usable when a file
- * in it can be executed: a noexec mount shows only by trying.
+ * in it can be executed: a noexec mount shows only by trying. The first with room for a copy is used, or where none has it
+ * (old copies will be removed, a compressed file system may hold more) simply the first.
  *
  * A copy that was checked is noted beside it with its inode, size and times, so that the next run need not read 110 MB
  * again (0.45 s with sha256sum); writing to the copy changes its ctime, which nobody can set.
@@ -125,13 +128,15 @@ const SCRIPT = [
   MAY_MAKE,
   'use() { [ -n "$1" ] && may "$1" || return 1; mkdir -p "$1" 2>/dev/null; enter "$1" && return 0; q=$1/blocksync-$(id -u); [ -h "$q" ] && return 1; mkdir "$q" 2>/dev/null; enter "$q"; }',
   'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
+  'free() { df -Pk . 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4; }',
+  `room() { f=$(free); [ "\${f:-x}" -lt ${COPY_KIB} ] 2>/dev/null && return 1; return 0; }`,
   'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; [ "$s" = ask ] || sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
-  `u=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; u=$PWD; break; done`,
+  `u=; e=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; if room; then u=$PWD; break; fi; rm -f "$t"; [ -n "$e" ] || e=$PWD; done; [ -z "$u" ] && [ -n "$e" ] && cd "$e" && runs && u=$e`,
   '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; prune',
   "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
   'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
   'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
-  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(df -Pk . 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4) KiB free)"',
+  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(free) KiB free)"',
   '[ -h "$n" ] && rm -f "$n"; [ -d "$n" ] && refuse "$u/$n is a directory"; mv -f "$t" "$n" || refuse "cannot rename the copy in $u"; note; become',
 ].join("; ");
 

@@ -99,6 +99,7 @@ function placeCells(): Cell[] {
   return [
     elsewhere("home on a read-only file system", 'mount --bind "$HOME" "$HOME"; mount -o remount,ro,bind "$HOME"'),
     elsewhere("no HOME", "unset HOME", true),
+    elsewhere("cache with no room for the program", `${MOUNT},size=50m none "$HOME/.cache"`),
     elsewhere("cache on a noexec file system", `${MOUNT},noexec none "$HOME/.cache"`),
     {
       row: "D6.28",
@@ -163,7 +164,7 @@ function fullCells(): Cell[] {
     run: (bench) =>
       bench.refuses(
         {
-          setup: `mkdir -p "$HOME/.cache"; ${MOUNT},size=${Math.floor((length * percent) / 102400)}k none "$HOME/.cache"`,
+          setup: `mkdir -p "$HOME/.cache"; for d in "$HOME/.cache" /var/tmp /dev/shm /tmp; do ${MOUNT},size=${Math.floor((length * percent) / 102400)}k none "$d"; done`,
         },
         /the copy in \S+ is incomplete or damaged \(\d+ KiB free\)/,
       ),
