@@ -187,7 +187,7 @@ describe("D6.30 a program already there that does not start", () => {
       127,
       /apk add libstdc\+\+/,
     ],
-    ["cannot execute binary file: Exec format error", 126, /another platform, or a noexec mount/],
+    ["cannot execute binary file: Exec format error", 126, /another platform, a noexec mount/],
   ] as const) {
     test(`is explained: ${words.slice(0, 40)}`, async () => {
       const path = dir.file("broken");

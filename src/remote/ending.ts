@@ -90,7 +90,7 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
       ? "the program or a library it needs was not found there"
       : "there is no such program there, or a library is missing: without --script blocksync brings its own copy along";
   const known: Readonly<Record<number, string>> = {
-    126: "the program cannot be executed there (another platform, or a noexec mount)",
+    126: "the program cannot be executed there (another platform, a noexec mount, or noexec of sudoers)",
     // sftp-server's own for a first word that is none of its protocol (sftp-server.c).
     11: NO_COMMANDS,
     127: missing,
