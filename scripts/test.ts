@@ -79,19 +79,25 @@ function installMissing(): void {
  * They are begun first, so that none is still running when all others are through.
  */
 const LONGEST: readonly string[] = [
-  "hostile.test.ts",
-  "sshd.test.ts",
-  "faulty.test.ts",
   "bootstrap.test.ts",
-  "only.test.ts",
-  "timeout.test.ts",
   "terminal.test.ts",
-  "kill.test.ts",
+  "faulty.test.ts",
+  "timeout.test.ts",
+  "hostile.test.ts",
+  "end.test.ts",
+  "sshd.test.ts",
+  "bounds.test.ts",
+  "slow-calls.test.ts",
   "dist.test.ts",
+  "only.test.ts",
+  "dying.test.ts",
+  "kill.test.ts",
   "guard.test.ts",
   "sudo.test.ts",
   "fingerprint.test.ts",
   "signals.test.ts",
+  "locks.test.ts",
+  "identity.test.ts",
   "lanes.test.ts",
 ];
 
