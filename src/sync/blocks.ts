@@ -51,6 +51,12 @@ export class BlockLayout {
     return { offset: this.offsetOf(index), length: this.lengthOf(index) };
   }
 
+  /** The bytes of a range of at least one block. @throws {RangeError} as lengthOf(). */
+  spanOf({ first, count }: BlockRange): ByteRange {
+    const [offset, last] = [this.offsetOf(first), this.placeOf(first + count - 1)];
+    return { offset, length: last.offset + last.length - offset };
+  }
+
   /** Blocks of full length; the rest, at most one, is short. */
   get fullBlockCount(): number {
     return Math.floor(this.sizeBytes / this.blockSize);

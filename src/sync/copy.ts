@@ -110,14 +110,12 @@ export class Copier {
   }
 
   /** Leaves blocks that cannot be read as a whole for the end, when all that can be read is safe. */
-  defer({ first, count }: BlockRange): void {
-    const offset = this.#layout.offsetOf(first);
-    const last = first + count - 1;
-    const range = { offset, length: this.#layout.offsetOf(last) + this.#layout.lengthOf(last) - offset };
+  defer(blocks: BlockRange): void {
+    const range = this.#layout.spanOf(blocks);
     this.#deferred.add(range);
-    this.#record.deferred({ first, count });
+    this.#record.deferred(blocks);
     this.#rescue?.failed(range);
-    this.#statistics.blocksDeferred += count;
+    this.#statistics.blocksDeferred += blocks.count;
   }
 
   /** Waits for every started block. @throws the first failure of any block. */
@@ -186,7 +184,7 @@ export class Copier {
   /** A block whose print the destination has now, or would have without a dry run. */
   #note(index: number, print: bigint): void {
     this.#record.set(index, print);
-    this.#rescue?.done({ offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) });
+    this.#rescue?.done(this.#layout.placeOf(index));
   }
 
   /** Notes a differing block of a dry run; by leaves, which have to be asked for, only for those who want that. */
@@ -242,7 +240,7 @@ export class Copier {
   async #salvage(index: number): Promise<void> {
     const rescue = this.#rescue;
     if (rescue === undefined) throw new RangeError("Nothing is salvaged unless asked for");
-    const block = { offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) };
+    const block = this.#layout.placeOf(index);
     const { offset, length } = block;
     const missingOf = ({ sectors }: Salvage) =>
       [...sectorRuns(otherSectors(sectors, length), length)].map((run) => ({ ...run, offset: offset + run.offset }));

@@ -70,20 +70,14 @@ export class BlockRecord {
     this.#noteUnknown(range, this.#believed);
   }
 
-  #noteUnknown({ first, count }: BlockRange, where: RangeSet): void {
-    this.setEach(first, count, undefined);
-    const { offset } = this.#placeOf(first);
-    const last = this.#placeOf(first + count - 1);
-    where.add({ offset, length: last.offset + last.length - offset });
-  }
-
-  #placeOf(index: number): ByteRange {
-    return { offset: this.#layout.offsetOf(index), length: this.#layout.lengthOf(index) };
+  #noteUnknown(range: BlockRange, where: RangeSet): void {
+    this.setEach(range.first, range.count, undefined);
+    where.add(this.#layout.spanOf(range));
   }
 
   /** What is missing of a block that was copied in part; undefined for any other block. */
   missingOf(index: number): SectorSet | undefined {
-    const place = this.#placeOf(index);
+    const place = this.#layout.placeOf(index);
     if (this.#salvaged.partsIn(place).length === 0) return undefined;
     const set = emptySectorSet(place.length);
     for (const { offset, length } of this.#missing.partsIn(place))
@@ -93,7 +87,7 @@ export class BlockRecord {
 
   /** Whether a block was read on neither side. */
   isBelieved(index: number): boolean {
-    return this.#believed.partsIn(this.#placeOf(index)).length > 0;
+    return this.#believed.partsIn(this.#layout.placeOf(index)).length > 0;
   }
 
   /** See Fingerprint.value; undefined when a block was salvaged or believed. @throws {RangeError} unless every block was noted. */

@@ -77,10 +77,7 @@ export class Rescue {
   }
 
   plan(layout: BlockLayout, share: BlockRange): Plan {
-    const end =
-      share.first + share.count === layout.blockCount ? layout.sizeBytes : layout.offsetOf(share.first + share.count);
-    const offset = layout.offsetOf(share.first);
-    const bytes = [{ offset, length: end - offset }];
+    const bytes = share.count === 0 ? [] : [layout.spanOf(share)];
     const bad = wholeBlocks(areasWith(this.#map, "-", "*", "/"), layout);
     const later = this.#goesOn ? blocksWithin(this.#held.all(), layout) : [];
     const compare = without(without(bytes, bad), later);

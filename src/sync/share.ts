@@ -131,7 +131,7 @@ export class Share {
     this.#statistics.blocksMatching += count;
     if (zero) this.#statistics.blocksZero += count;
     this.#record.setEach(first, count, prints);
-    this.#options.rescue?.done(this.#placeOf({ first, count }));
+    this.#options.rescue?.done(this.#layout.spanOf({ first, count }));
   }
 
   /** Takes it that the destination holds the blocks that are left, and reads them on neither side. */
@@ -139,13 +139,8 @@ export class Share {
     for (const range of this.#later) {
       this.#record.believed(range);
       this.#statistics.blocksBelieved += range.count;
-      this.#statistics.bytesBelieved += this.#placeOf(range).length;
+      this.#statistics.bytesBelieved += this.#layout.spanOf(range).length;
     }
-  }
-
-  #placeOf({ first, count }: BlockRange): { readonly offset: number; readonly length: number } {
-    const [offset, last] = [this.#layout.offsetOf(first), first + count - 1];
-    return { offset, length: this.#layout.offsetOf(last) + this.#layout.lengthOf(last) - offset };
   }
 }
 

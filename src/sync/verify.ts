@@ -104,10 +104,6 @@ function breathe(): Promise<void> {
 
 type Found = Pick<Findings, "wrong" | "changed">;
 
-function placeOf(layout: BlockLayout, index: number): ByteRange {
-  return { offset: layout.offsetOf(index), length: layout.lengthOf(index) };
-}
-
 function checkBlock(
   pair: RunPair,
   index: number,
@@ -120,7 +116,7 @@ function checkBlock(
   // A source that could be read when it was copied and cannot now says nothing against the destination.
   const here = pair.source.kind === "unreadable" ? undefined : hashAt(pair.source, index, zeroHash);
   if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
-  const place = placeOf(layout, index);
+  const place = layout.placeOf(index);
   if (record.isBelieved(index)) {
     // A map says that it was read before. A source that cannot be read there says nothing against it.
     if (here !== undefined || there === undefined) findings.wrong.add(place);
@@ -145,7 +141,7 @@ async function checkSalvaged(
   // Only what the source gives once more can be compared.
   const there = await destination.salvage(index, otherSectors(here.sectors, layout.lengthOf(index)), 0);
   if (!equalBytes(here.sectors, there.sectors) || !equalBytes(here.bytes, there.bytes))
-    findings.wrong.add(placeOf(layout, index));
+    findings.wrong.add(layout.placeOf(index));
 }
 
 /** Ranges that a message lists; a broken disk may have millions. */
