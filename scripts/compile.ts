@@ -40,9 +40,7 @@ export async function compile(target: Target, bun: string, modules: string, outf
   try {
     await Bun.build({
       // A thread starts with a file of its own, which must be an entry point, and is looked for beside main's.
-      entrypoints: ["main.ts", "local/hash-thread.ts", "local/close-thread.ts", "local/aside-thread.ts"].map((file) =>
-        join(root, "src", file),
-      ),
+      entrypoints: ["main.ts", "local/hash-thread.ts", "local/aside-thread.ts"].map((file) => join(root, "src", file)),
       naming: { entry: "[name].[ext]" },
       minify: true,
       // Start-up 24 ms instead of 40; bytecode needs the module format named.

@@ -1,8 +1,10 @@
 /** The system calls of aside.ts, as they are made in a thread. */
 import {
+  closeCopyOf,
   dropBuffers,
   dropCache,
   hasLockedBytes,
+  type LockOutcome,
   lockBytes,
   lockFile,
   nextData,
@@ -11,8 +13,14 @@ import {
   zeroDevice,
 } from "./kernel.ts";
 
+/** The words that kernel.ts answers with or takes, of which only the places go from thread to thread. */
+export const LOCK_OUTCOMES = ["taken", "busy", "unknown"] as const satisfies readonly LockOutcome[];
+export const LOCK_KINDS = ["none", "shared", "exclusive"] as const;
+export const TABLE_OUTCOMES = ["done", "busy", "impossible"] as const;
+
 /** What can be called, see kernel.ts; the first word is the descriptor. */
 export type AsideName =
+  | "closeCopyOf"
   | "extents"
   | "punchHole"
   | "zeroDevice"
@@ -43,6 +51,7 @@ function extents(fd: number, offset: number, end: number, sizeBytes: number): nu
 }
 
 export const CALLS: Record<AsideName, (...words: number[]) => number[]> = {
+  closeCopyOf: (fd = -1) => [closeCopyOf(fd)],
   extents: (fd = -1, offset = 0, end = 0, sizeBytes = 0) => extents(fd, offset, end, sizeBytes),
   punchHole: (fd = -1, offset = 0, length = 0) => [Number(punchHole(fd, offset, length))],
   zeroDevice: (fd = -1, offset = 0, length = 0) => [Number(zeroDevice(fd, offset, length))],
@@ -54,10 +63,8 @@ export const CALLS: Record<AsideName, (...words: number[]) => number[]> = {
     dropBuffers(fd);
     return [];
   },
-  rereadPartitions: (fd = -1) => [["done", "busy", "impossible"].indexOf(rereadPartitions(fd))],
-  lockFile: (fd = -1, take = 0) => [["taken", "busy", "unknown"].indexOf(lockFile(fd, take === 1))],
-  lockBytes: (fd = -1, kind = 0) => [
-    ["taken", "busy", "unknown"].indexOf(lockBytes(fd, kind === 2 ? "exclusive" : kind === 1 ? "shared" : "none")),
-  ],
+  rereadPartitions: (fd = -1) => [TABLE_OUTCOMES.indexOf(rereadPartitions(fd))],
+  lockFile: (fd = -1, take = 0) => [LOCK_OUTCOMES.indexOf(lockFile(fd, take === 1))],
+  lockBytes: (fd = -1, kind = 0) => [LOCK_OUTCOMES.indexOf(lockBytes(fd, LOCK_KINDS[kind] ?? "none"))],
   hasLockedBytes: (fd = -1, start = 0, length = 0) => [Number(hasLockedBytes(fd, start, length))],
 };

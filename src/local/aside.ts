@@ -3,7 +3,7 @@
  * with each (a lock over NFS, SEEK_DATA on ZFS, BLKZEROOUT), and the JavaScript thread hears signals and keeps connections
  * alive meanwhile. A call costs 0.1 ms there and back, the first one 5 ms more (measured).
  */
-import { type AsideName, CALLS } from "./aside-calls.ts";
+import { type AsideName, CALLS, LOCK_KINDS, LOCK_OUTCOMES, TABLE_OUTCOMES } from "./aside-calls.ts";
 import type { LockOutcome } from "./kernel.ts";
 
 export interface AsideCall {
@@ -88,9 +88,9 @@ async function isTrue(name: AsideName, ...words: readonly number[]): Promise<boo
   return (await call(name, ...words))[0] === 1;
 }
 
-const OUTCOMES: readonly LockOutcome[] = ["taken", "busy", "unknown"];
-const TABLES = ["done", "busy", "impossible"] as const;
-const KINDS = ["none", "shared", "exclusive"] as const;
+async function lockOutcome(name: AsideName, ...words: readonly number[]): Promise<LockOutcome> {
+  return LOCK_OUTCOMES[(await call(name, ...words))[0] ?? -1] ?? "busy";
+}
 
 /** Functions of kernel.ts, by the same names. */
 export const aside = {
@@ -108,10 +108,13 @@ export const aside = {
   dropBuffers: async (fd: number): Promise<void> => {
     await call("dropBuffers", fd);
   },
-  rereadPartitions: async (fd: number) => TABLES[(await call("rereadPartitions", fd))[0] ?? -1] ?? "impossible",
-  lockFile: async (fd: number, take: boolean) =>
-    OUTCOMES[(await call("lockFile", fd, Number(take)))[0] ?? -1] ?? "busy",
-  lockBytes: async (fd: number, kind: (typeof KINDS)[number]) =>
-    OUTCOMES[(await call("lockBytes", fd, KINDS.indexOf(kind)))[0] ?? -1] ?? "busy",
+  rereadPartitions: async (fd: number) => TABLE_OUTCOMES[(await call("rereadPartitions", fd))[0] ?? -1] ?? "impossible",
+  lockFile: (fd: number, take: boolean) => lockOutcome("lockFile", fd, Number(take)),
+  lockBytes: (fd: number, kind: (typeof LOCK_KINDS)[number]) => lockOutcome("lockBytes", fd, LOCK_KINDS.indexOf(kind)),
+  closeCopyOf: async (fd: number): Promise<number> => {
+    const [errno] = await call("closeCopyOf", fd);
+    if (errno === undefined) throw new RangeError("closing a copy tells an error's number");
+    return errno;
+  },
   hasLockedBytes: (fd: number, start = 0, length = 0) => isTrue("hasLockedBytes", fd, start, length),
 };

@@ -6,8 +6,7 @@
  */
 import fs from "node:fs";
 import { constants } from "node:os";
-import type { CloseAnswer } from "./close-thread.ts";
-import { closeCopyOf } from "./kernel.ts";
+import { aside } from "./aside.ts";
 
 /** Numbers of file systems (statfs(2)) that have no flush() and so nothing to say at close(), of which most disks are. */
 const SILENT: ReadonlySet<number> = new Set([
@@ -19,36 +18,13 @@ const SILENT: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Closes a copy of `fd` on a thread of its own: a file system behind a slow network may take as long as it likes.
+ * Closes a copy of `fd`, aside: a file system behind a slow network may take as long as it likes.
  * @throws the system's error.
  */
 export async function closeCopy(fd: number): Promise<void> {
   if (isSilent(fd)) return;
-  const worker = startThread();
-  // Without a thread everything waits for it.
-  const errno = worker === undefined ? closeCopyOf(fd) : await closeIn(worker, fd);
+  const errno = await aside.closeCopyOf(fd);
   if (errno !== 0) throw Object.assign(new Error(`closing fails with error ${errno}`), { code: codeOf(errno) });
-}
-
-/** Undefined where the system allows no more (ulimit -u, TasksMax= of systemd). */
-function startThread(): Worker | undefined {
-  try {
-    return new Worker(new URL("./close-thread.ts", import.meta.url).href);
-  } catch {
-    return undefined;
-  }
-}
-
-async function closeIn(worker: Worker, fd: number): Promise<number> {
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      worker.onmessage = (event: MessageEvent<CloseAnswer>) => resolve(event.data.errno);
-      worker.onerror = (event) => reject(new Error(event.message));
-      worker.postMessage(fd);
-    });
-  } finally {
-    worker.terminate();
-  }
 }
 
 function codeOf(errno: number): string | undefined {
