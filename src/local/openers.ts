@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
-import { entryNames, linkText } from "../paths.ts";
+import { linkText } from "../paths.ts";
 import { isAmongDevices } from "./guard.ts";
 import { isOpenElsewhere } from "./kernel.ts";
 import { isLocked } from "./lock.ts";
@@ -12,6 +12,7 @@ import {
   identityOf,
   look,
   type Node,
+  namesIn,
   type Picture,
   readLine,
   SysDevice,
@@ -32,14 +33,6 @@ interface Opener {
   readonly writes: boolean;
   /** It serves a file system. */
   readonly isFuse: boolean;
-}
-
-function names(folder: string): string[] {
-  try {
-    return entryNames(folder);
-  } catch {
-    return [];
-  }
 }
 
 function linkOf(path: string): string {
@@ -80,10 +73,10 @@ function ofDevices(numbers: readonly string[]): Flags {
 
 /** The programs that have it open, as far as they may be looked at. */
 function openersOf(flagsOf: Flags): Opener[] {
-  const pids = names("/proc").filter((name) => /^\d+$/.test(name));
+  const pids = namesIn("/proc").filter((name) => /^\d+$/.test(name));
   return pids.flatMap((pid) => {
     const folder = `/proc/${pid}`;
-    const open = names(`${folder}/fd`);
+    const open = namesIn(`${folder}/fd`);
     const flags = open.map((fd) => flagsOf(folder, fd)).filter((one) => one !== undefined);
     if (flags.length === 0) return [];
     const isFuse = open.some((fd) => linkOf(`${folder}/fd/${fd}`) === "/dev/fuse");
@@ -127,17 +120,13 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
   const fuse = openersOf(ofFile(file)).find(({ isFuse }) => isFuse);
   if (fuse !== undefined) return serving(fuse, "it");
   const own = lineage();
-  const others = () => openersOf(ofFile(file)).filter(({ pid, writes }) => writes && !own.has(pid));
-  const isOwn = () => {
-    const writers = openersOf(ofFile(file)).filter(({ writes }) => writes);
-    return writers.length > 0 && writers.every(({ pid }) => own.has(pid));
-  };
   const deadline = performance.now() + WAIT_MS;
-  while (isOpen(true) && !isOwn()) {
-    if (performance.now() > deadline) {
-      const who = others()[0]?.name ?? "another program, or a device of another system,";
-      return writing(who, "it");
-    }
+  while (isOpen(true)) {
+    const writers = openersOf(ofFile(file)).filter(({ writes }) => writes);
+    const other = writers.find(({ pid }) => !own.has(pid));
+    if (writers.length > 0 && other === undefined) return undefined;
+    if (performance.now() > deadline)
+      return writing(other?.name ?? "another program, or a device of another system,", "it");
     await setTimeout(POLL_MS);
   }
   return undefined;
@@ -154,7 +143,7 @@ export async function useOfDevices(picture: Picture, node: Node): Promise<Use | 
   if (devices.length === 0) return undefined;
   const own = lineage();
   const servers = devices.map(({ number }) => new SysDevice(number).server).filter((one) => one !== undefined);
-  const serves = (pid: number) => servers.some((thread) => names(`/proc/${pid}/task`).includes(thread));
+  const serves = (pid: number) => servers.some((thread) => namesIn(`/proc/${pid}/task`).includes(thread));
   const others = (numbers: readonly string[]) =>
     openersOf(ofDevices(numbers)).filter(
       ({ pid, writes, isFuse }) => (writes || isFuse) && !own.has(pid) && !serves(pid),

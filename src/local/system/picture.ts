@@ -10,7 +10,7 @@ import { type Node, nodeAt } from "./nodes.ts";
 
 export { swaps } from "./mounts.ts";
 export { deviceNode, identityOf, type Node, nodeAt, nodeOf, withOpen } from "./nodes.ts";
-export { deviceNumber, look, readLine, SysDevice } from "./sysfs.ts";
+export { deviceNumber, look, namesIn, readLine, SysDevice } from "./sysfs.ts";
 
 /** How something has bytes of the thing in question. */
 export type Relation =
