@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { type Failure, IoError, ProtocolError, UnreachableError } from "../src/errors.ts";
-import { Channel, type Received } from "../src/remote/channel.ts";
-import { encode } from "../src/remote/messages.ts";
-import { encodeFrame, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
-import { ByteReader } from "../src/remote/streams.ts";
+import { Channel, type Received } from "../src/remote/wire/channel.ts";
+import { encode } from "../src/remote/wire/messages.ts";
+import { encodeFrame, MessageType, NO_BYTES } from "../src/remote/wire/protocol.ts";
+import { ByteReader } from "../src/remote/wire/streams.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { openServed } from "./helpers/endpoints.ts";
 import { type Pipe, pipe } from "./helpers/pipe.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { ProtocolError } from "../src/errors.ts";
-import { noCompression, zstdCompression } from "../src/remote/compression.ts";
-import { zstdContentSize } from "../src/remote/zstd-frame.ts";
+import { noCompression, zstdCompression } from "../src/remote/wire/compression.ts";
+import { zstdContentSize } from "../src/remote/wire/zstd-frame.ts";
 import { bytes } from "./helpers/bytes.ts";
 
 const text = (length: number) => Buffer.alloc(length, "A line of text, as logs have them. ");

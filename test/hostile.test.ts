@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
-import { encodeFrame } from "../src/remote/protocol.ts";
+import { encodeFrame } from "../src/remote/wire/protocol.ts";
 import { BINARY, fakeSsh, peakMemory, processesWith, run, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { ask, frame, parse, Type, text, u8, u32, u64 } from "./helpers/peer.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { MarkedLines } from "../src/remote/bootstrap.ts";
-import { ByteReader } from "../src/remote/streams.ts";
+import { ByteReader } from "../src/remote/wire/streams.ts";
 import { pipe } from "./helpers/pipe.ts";
 
 test("MarkedLines gives what the far side says without what a terminal would obey", async () => {

@@ -12,8 +12,8 @@ import {
   VerificationError,
 } from "../src/errors.ts";
 import { nameOf } from "../src/name.ts";
-import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/messages.ts";
-import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/protocol.ts";
+import { decode, encode, type OpenRequest, type Outgoing } from "../src/remote/wire/messages.ts";
+import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../src/remote/wire/protocol.ts";
 import { BlockLayout, MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
 import type { BlockData } from "../src/sync/endpoint.ts";
 import { type Facts, MAX_CONTENTS, MAX_FACT_LENGTH, MAX_SIGNATURES, MAX_WRITER_LENGTH } from "../src/sync/facts.ts";

@@ -4,7 +4,7 @@
  */
 import { expect, spyOn, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../src/errors.ts";
-import { Channel, type Received } from "../src/remote/channel.ts";
+import { Channel, type Received } from "../src/remote/wire/channel.ts";
 import {
   checkContent,
   checkPreamble,
@@ -22,8 +22,8 @@ import {
   NO_BYTES,
   PREAMBLE_LIMIT,
   PROTOCOL_VERSION,
-} from "../src/remote/protocol.ts";
-import { ByteReader, type ByteSink } from "../src/remote/streams.ts";
+} from "../src/remote/wire/protocol.ts";
+import { ByteReader, type ByteSink } from "../src/remote/wire/streams.ts";
 import { refusal } from "./helpers/refusal.ts";
 import golden from "./testdata/frames-v1.json" with { type: "json" };
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { limitSink, limitSource, RateLimit } from "../src/remote/rate.ts";
+import { limitSink, limitSource, RateLimit } from "../src/remote/wire/rate.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { pipe } from "./helpers/pipe.ts";
 

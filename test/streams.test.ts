@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ByteReader, type ByteSource } from "../src/remote/streams.ts";
+import { ByteReader, type ByteSource } from "../src/remote/wire/streams.ts";
 
 /** Gives these chunks, then the end; the end again when asked again. */
 function sourceOf(...chunks: readonly (readonly number[])[]): ByteSource & { reads: number } {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { UnreachableError } from "../src/errors.ts";
 import { createPipe } from "../src/local/kernel.ts";
 import { connect } from "../src/remote/connect.ts";
-import { Watch } from "../src/remote/watch.ts";
+import { Watch } from "../src/remote/wire/watch.ts";
 import { BINARY, fakeSsh, processesWith, run, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { testWith } from "./helpers/requirements.ts";

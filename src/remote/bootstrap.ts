@@ -26,10 +26,10 @@
 import { ProtocolError, UnreachableError } from "../errors.ts";
 import { printable, quote } from "../name.ts";
 import type { Program } from "./program.ts";
-import { isPreamble } from "./protocol.ts";
 import { quoteWord } from "./quote.ts";
-import type { ByteReader, ByteSink } from "./streams.ts";
 import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
+import { isPreamble } from "./wire/protocol.ts";
+import type { ByteReader, ByteSink } from "./wire/streams.ts";
 
 /** Room for a copy of the program: 113 MB of the largest of the four builds. */
 const COPY_KIB = 120 << 10;

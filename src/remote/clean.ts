@@ -13,7 +13,7 @@ import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
 import { quoteWord } from "./quote.ts";
 import { type RemoteHost, shellCommand, shownCommand } from "./ssh.ts";
-import { ByteReader } from "./streams.ts";
+import { ByteReader } from "./wire/streams.ts";
 
 /** A directory with more copies is none of ours. */
 const MAX_REMOVED = 10_000;

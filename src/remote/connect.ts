@@ -4,17 +4,17 @@ import { UnreachableError } from "../errors.ts";
 import { programPath } from "../given.ts";
 import { bytesOf, printable, quote } from "../name.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, MarkedLines, scriptCommand } from "./bootstrap.ts";
-import { Channel } from "./channel.ts";
 import { type Attempt, notStarted } from "./ending.ts";
-import { type Build, receivePreamble, sendPreamble } from "./handshake.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
-import { limitSink, limitSource, type RateLimit } from "./rate.ts";
 import { programFor } from "./shelf.ts";
 import { loginByHand, type RemoteHost, type ShellOptions, shellCommand, shownCommand } from "./ssh.ts";
-import { ByteReader } from "./streams.ts";
 import { platformOf, type Target } from "./target.ts";
-import { Watch } from "./watch.ts";
+import { Channel } from "./wire/channel.ts";
+import { type Build, receivePreamble, sendPreamble } from "./wire/handshake.ts";
+import { limitSink, limitSource, type RateLimit } from "./wire/rate.ts";
+import { ByteReader } from "./wire/streams.ts";
+import { Watch } from "./wire/watch.ts";
 
 export interface ConnectOptions {
   readonly shell: ShellOptions;

@@ -15,11 +15,11 @@ import type {
   ScanOptions,
   WriteOutcome,
 } from "../sync/endpoint.ts";
-import type { Channel } from "./channel.ts";
-import type { Compression } from "./compression.ts";
-import { receiveData } from "./data.ts";
-import { decode, encode, type OpenRequest, type Outgoing } from "./messages.ts";
-import { MessageType } from "./protocol.ts";
+import type { Channel } from "./wire/channel.ts";
+import type { Compression } from "./wire/compression.ts";
+import { receiveData } from "./wire/data.ts";
+import { decode, encode, type OpenRequest, type Outgoing } from "./wire/messages.ts";
+import { MessageType } from "./wire/protocol.ts";
 
 export class RemoteEndpoint implements Endpoint {
   readonly description: Description;

@@ -3,8 +3,8 @@
 import fs from "node:fs";
 import { type Failure, reason, UnreachableError } from "../errors.ts";
 import { printable, quote } from "../name.ts";
-import { descriptorSink, descriptorSource } from "./descriptors.ts";
-import type { ByteSink, ByteSource } from "./streams.ts";
+import { descriptorSink, descriptorSource } from "./wire/descriptors.ts";
+import type { ByteSink, ByteSource } from "./wire/streams.ts";
 
 /** Lines of standard error that are kept for an error message. */
 const KEPT_LINES = 8;

@@ -12,13 +12,13 @@ import { type Permission, permitted } from "../local/permission.ts";
 import { quote } from "../name.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
-import { Backlog } from "./backlog.ts";
-import { type Channel, lostConnection, type Received } from "./channel.ts";
 import { joinClaim, type Standing, showClaim } from "./claimant.ts";
-import { type Compression, noCompression, zstdCompression } from "./compression.ts";
-import { receiveData } from "./data.ts";
-import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./messages.ts";
-import { MessageType } from "./protocol.ts";
+import { Backlog } from "./wire/backlog.ts";
+import { type Channel, lostConnection, type Received } from "./wire/channel.ts";
+import { type Compression, noCompression, zstdCompression } from "./wire/compression.ts";
+import { receiveData } from "./wire/data.ts";
+import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./wire/messages.ts";
+import { MessageType } from "./wire/protocol.ts";
 
 /** How long a controller that broke a rule is given to read the answer, and requests under way to end with the input. */
 const LAST_WORDS_MS = 1000;

@@ -15,7 +15,7 @@ export interface Extent {
 }
 
 export const UNBOUNDED = Number.MAX_SAFE_INTEGER;
-/** Extents of one description, so that it stays within one message's head (64 KiB, remote/protocol.ts). */
+/** Extents of one description, so that it stays within one message's head (64 KiB, remote/wire/protocol.ts). */
 export const MAX_EXTENTS = 96;
 
 /** All of a file or device. */

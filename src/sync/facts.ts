@@ -52,7 +52,7 @@ export interface Facts {
 export const EXAMINATIONS = ["nothing", "itself", "partitions"] as const;
 export type Examination = (typeof EXAMINATIONS)[number];
 
-/** These four keep the facts within one message's head (64 KiB, remote/protocol.ts). */
+/** These four keep the facts within one message's head (64 KiB, remote/wire/protocol.ts). */
 export const MAX_CONTENTS = 16;
 /** Signatures of one content. */
 export const MAX_SIGNATURES = 4;

@@ -2,11 +2,11 @@
 import { UnreachableError } from "../../src/errors.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import type { LocalOptions } from "../../src/local/open-options.ts";
-import { Channel } from "../../src/remote/channel.ts";
-import { zstdCompression } from "../../src/remote/compression.ts";
 import { RemoteEndpoint } from "../../src/remote/endpoint.ts";
 import { Server } from "../../src/remote/serve.ts";
-import { ByteReader } from "../../src/remote/streams.ts";
+import { Channel } from "../../src/remote/wire/channel.ts";
+import { zstdCompression } from "../../src/remote/wire/compression.ts";
+import { ByteReader } from "../../src/remote/wire/streams.ts";
 import { DEFAULT_BLOCK_SIZE } from "../../src/sync/blocks.ts";
 import type { Endpoint, EndpointRole } from "../../src/sync/endpoint.ts";
 import { type Pipe, pipe } from "./pipe.ts";

@@ -1,5 +1,5 @@
 /**
- * A second implementation of the wire, written from the comment in src/remote/protocol.ts alone, with the xxHash of
+ * A second implementation of the wire, written from the comment in src/remote/wire/protocol.ts alone, with the xxHash of
  * @node-rs/xxhash: it can make every frame, also those that no honest side would. peer.test.ts pins it to the first one.
  */
 import { xxh3, xxh64 } from "@node-rs/xxhash";

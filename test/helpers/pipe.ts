@@ -1,5 +1,5 @@
 /** Byte streams in memory, with counters: what one side writes the other reads, in pieces of any size. */
-import type { ByteSink, ByteSource } from "../../src/remote/streams.ts";
+import type { ByteSink, ByteSource } from "../../src/remote/wire/streams.ts";
 
 export interface Pipe {
   readonly source: ByteSource;

@@ -1,7 +1,7 @@
 /** Data on the wire: the leaves or sectors of a block, with what says which they are. Pure. */
-import { ProtocolError } from "../errors.ts";
-import { MAX_BLOCK_SIZE, type SectorSet, sectorRuns, sectorSetProblem } from "../sync/blocks.ts";
-import type { BlockData, Salvage } from "../sync/endpoint.ts";
+import { ProtocolError } from "../../errors.ts";
+import { MAX_BLOCK_SIZE, type SectorSet, sectorRuns, sectorSetProblem } from "../../sync/blocks.ts";
+import type { BlockData, Salvage } from "../../sync/endpoint.ts";
 import type { FieldReader, FieldWriter } from "./protocol.ts";
 
 /** The fields of `data` of protocol.ts but its body. */

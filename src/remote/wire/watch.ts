@@ -13,7 +13,7 @@
  * Time is counted in ticks, so that a machine that slept, or a process that was stopped, has lost one tick of patience
  * and not all of it.
  */
-import type { Failure } from "../errors.ts";
+import type { Failure } from "../../errors.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
 
 const TICKS = 8;

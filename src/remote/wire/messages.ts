@@ -7,9 +7,9 @@ import {
   OVERRIDABLE,
   type Overridable,
   ProtocolError,
-} from "../errors.ts";
-import { printable, quote } from "../name.ts";
-import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../sync/blocks.ts";
+} from "../../errors.ts";
+import { printable, quote } from "../../name.ts";
+import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../../sync/blocks.ts";
 import {
   type BlockData,
   CACHE_BYPASSES,
@@ -26,9 +26,9 @@ import {
   type Salvage,
   WIDE_LEAF_HASH_SIZE,
   type WriteOutcome,
-} from "../sync/endpoint.ts";
-import { type Extent, extentsText, parseExtents } from "../sync/extents.ts";
-import { EXAMINATIONS, type Examination } from "../sync/facts.ts";
+} from "../../sync/endpoint.ts";
+import { type Extent, extentsText, parseExtents } from "../../sync/extents.ts";
+import { EXAMINATIONS, type Examination } from "../../sync/facts.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
 import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";

@@ -1,7 +1,7 @@
 /** From a frame that carries leaves to block data that can be trusted in shape; both sides receive some. */
-import { ProtocolError } from "../errors.ts";
-import { leafSetProblem } from "../sync/blocks.ts";
-import type { BlockData } from "../sync/endpoint.ts";
+import { ProtocolError } from "../../errors.ts";
+import { leafSetProblem } from "../../sync/blocks.ts";
+import type { BlockData } from "../../sync/endpoint.ts";
 import type { Received } from "./channel.ts";
 import type { Compression } from "./compression.ts";
 import type { PackedData } from "./packed.ts";

@@ -3,7 +3,7 @@
  * ends of those of a child. Bun's own streams take ten times the CPU time for the same bytes.
  */
 import fs from "node:fs";
-import { systemCode } from "../errors.ts";
+import { systemCode } from "../../errors.ts";
 import type { ByteSink, ByteSource } from "./streams.ts";
 
 /** A whole enlarged pipe at once. */

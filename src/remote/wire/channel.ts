@@ -3,8 +3,8 @@
  * yet released is at most INBOUND_BYTES of bulk data, what waits to be sent is what callers hold anyway. The first
  * failure ends the channel and fails everything pending with it.
  */
-import { Failure, ProtocolError, reason, UnreachableError } from "../errors.ts";
-import { Window } from "../sync/window.ts";
+import { Failure, ProtocolError, reason, UnreachableError } from "../../errors.ts";
+import { Window } from "../../sync/window.ts";
 import { decode, encode, type Outgoing } from "./messages.ts";
 import {
   checkContent,

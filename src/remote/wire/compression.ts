@@ -1,6 +1,6 @@
 /** Packs and expands the bytes of a frame that carries leaves. */
-import { ProtocolError } from "../errors.ts";
-import { Window } from "../sync/window.ts";
+import { ProtocolError } from "../../errors.ts";
+import { Window } from "../../sync/window.ts";
 import { zstdContentSize } from "./zstd-frame.ts";
 
 export interface Compression {

@@ -3,7 +3,7 @@
  * answers it reads: requests that are not answered yet, and answers that are not handed over yet. Who asks for more waits: its
  * input is not read meanwhile.
  */
-import { Window } from "../sync/window.ts";
+import { Window } from "../../sync/window.ts";
 import { type Frame, isBulk } from "./protocol.ts";
 
 /** Requests not answered yet; others of a controller's 4096 blocks under way (sync/copy.ts) wait unread. Each costs about 3 KB. */

@@ -1,6 +1,6 @@
 /** The facts of protocol.ts into and out of a message's head. Pure. */
-import { ProtocolError } from "../errors.ts";
-import { printable } from "../name.ts";
+import { ProtocolError } from "../../errors.ts";
+import { printable } from "../../name.ts";
 import {
   type Content,
   type Facts,
@@ -9,7 +9,7 @@ import {
   MAX_SIGNATURES,
   MAX_WRITER_LENGTH,
   type Signature,
-} from "../sync/facts.ts";
+} from "../../sync/facts.ts";
 import type { FieldReader, FieldWriter } from "./protocol.ts";
 
 export function writeFacts(writer: FieldWriter, facts: Facts | undefined): FieldWriter {

@@ -88,9 +88,9 @@
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that
  * expands to that length and says so in its header. Sector sets are like leaf sets, of sectors of 512 bytes.
  */
-import { ProtocolError } from "../errors.ts";
-import { bytesOf, nameOf } from "../name.ts";
-import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
+import { ProtocolError } from "../../errors.ts";
+import { bytesOf, nameOf } from "../../name.ts";
+import { MAX_BLOCK_SIZE } from "../../sync/blocks.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const PREAMBLE_LIMIT = 256;
