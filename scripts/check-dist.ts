@@ -1,5 +1,5 @@
 /** Whether an executable is what it claims to be: for its target, with the libraries and the addon of it. Pure. */
-import { MARK_WITHIN, OLDEST_GLIBC, type Target } from "../src/remote/target.ts";
+import { MARK_WITHIN, OLDEST_GLIBC, type Target } from "../src/remote/host/target.ts";
 import { readElf } from "./elf.ts";
 
 /** Libraries that a far end may be asked for: of glibc itself, or of musl with libstdc++ (which brings libgcc_s). */

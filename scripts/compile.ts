@@ -1,7 +1,7 @@
 /** Compiles one executable of blocksync. The reasons for the options are beside them. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { libraryOf, programMark, TARGETS, type Target } from "../src/remote/target.ts";
+import { libraryOf, programMark, TARGETS, type Target } from "../src/remote/host/target.ts";
 import { buildId } from "./build-id.ts";
 import { readElf } from "./elf.ts";
 

@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { programMark, TARGETS, type Target } from "../src/remote/target.ts";
+import { programMark, TARGETS, type Target } from "../src/remote/host/target.ts";
 import { buildId } from "./build-id.ts";
 import { checkArtifact } from "./check-dist.ts";
 import { addonPath, compile } from "./compile.ts";

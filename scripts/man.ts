@@ -8,7 +8,7 @@ import type { ArgDef } from "citty";
 import { EXIT_CODES, LOCATIONS, OPTION_GROUPS, SUMMARY, SYNOPSIS, spellingOf } from "../src/cli/help.ts";
 import { VERSION } from "../src/version.ts";
 
-/** Where a remote keeps the program: the order of src/remote/bootstrap.ts. */
+/** Where a remote keeps the program: the order of src/remote/host/bootstrap.ts. */
 const REMOTE_DIRECTORIES = [
   "$BLOCKSYNC_REMOTE_DIR",
   "~/.cache/blocksync",

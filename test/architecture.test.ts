@@ -211,9 +211,9 @@ test("packages are those of package.json, and Bun's own modules only where a rul
   expect([...packages].toSorted()).toEqual(["@node-rs/xxhash", "bun:ffi", "citty", "consola"]);
 });
 
-test("child processes are started in remote/process.ts only", () => {
+test("child processes are started in remote/host/process.ts only", () => {
   expect(mentioning(/\bBun\.spawn(Sync)?\b|\bchild_process\b|\bBun\.\$|\bspawn(Sync)?\(|\bexecFile\b/)).toEqual([
-    "remote/process.ts",
+    "remote/host/process.ts",
   ]);
 });
 

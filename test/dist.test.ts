@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { buildId } from "../scripts/build-id.ts";
-import { TARGETS } from "../src/remote/target.ts";
+import { TARGETS } from "../src/remote/host/target.ts";
 import { arm64Ssh, ON_ARM64 } from "./helpers/arm64.ts";
 import { BINARY, fakeSsh, run, summaryOf } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";

@@ -6,7 +6,7 @@ import { buildId } from "../scripts/build-id.ts";
 import { type Addon, checkArtifact } from "../scripts/check-dist.ts";
 import { addonPath, targetOfBun } from "../scripts/compile.ts";
 import { readElf } from "../scripts/elf.ts";
-import { programMark, TARGETS, type Target } from "../src/remote/target.ts";
+import { programMark, TARGETS, type Target } from "../src/remote/host/target.ts";
 import { BINARY } from "./helpers/binary.ts";
 import { testWith } from "./helpers/requirements.ts";
 

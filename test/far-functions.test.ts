@@ -1,7 +1,7 @@
 /** The functions that run in the far shell, in every shell that is here. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { FAR_FUNCTIONS } from "../src/remote/bootstrap.ts";
+import { FAR_FUNCTIONS } from "../src/remote/host/bootstrap.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 test("enter takes a directory of ours that nobody else may write to, and nothing else", () => {

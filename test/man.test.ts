@@ -111,7 +111,7 @@ test("the man page names variables that the program reads, and the directories i
   for (const name of variables)
     expect({ name, readers: sources.filter((text) => reads(text, name)).length }).toEqual({ name, readers: 1 });
   const tried = /FAR_DIRECTORIES =\s*'"\$2" (.*?)';/.exec(
-    fs.readFileSync(join(root, "src/remote/bootstrap.ts"), "utf8"),
+    fs.readFileSync(join(root, "src/remote/host/bootstrap.ts"), "utf8"),
   )?.[1];
   const inScript = tried?.replace(/"\$\(.*? echo "\$HOME(.*?)"\)"/, "~$1").replaceAll('"', "");
   const listed = /\.nf\n([\s\S]*?)\n\.fi/.exec(sectionOf("FILES"))?.[1];

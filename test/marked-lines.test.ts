@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { MarkedLines } from "../src/remote/bootstrap.ts";
+import { MarkedLines } from "../src/remote/host/bootstrap.ts";
 import { ByteReader } from "../src/remote/wire/streams.ts";
 import { pipe } from "./helpers/pipe.ts";
 

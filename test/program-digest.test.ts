@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { programDigest } from "../src/remote/program-digest.ts";
+import { programDigest } from "../src/remote/host/program-digest.ts";
 import { tempDir } from "./helpers/temp.ts";
 
 function sha256(text: string): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { quoteWord, splitWords } from "../src/remote/quote.ts";
+import { quoteWord, splitWords } from "../src/remote/host/quote.ts";
 
 /** The shells of this machine that are required (sh) or likely, each as the words before a script. */
 const SHELLS: readonly string[][] = [

@@ -7,7 +7,7 @@ import {
   type ShellOptions,
   shellCommand,
   shownCommand,
-} from "../src/remote/ssh.ts";
+} from "../src/remote/host/ssh.ts";
 
 const OURS = [
   "-T",

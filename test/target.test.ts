@@ -1,7 +1,7 @@
 /** Which program a far end needs, from what its shell says of it. */
 import { describe, expect, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../src/errors.ts";
-import { PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../src/remote/target.ts";
+import { PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../src/remote/host/target.ts";
 import { testWith } from "./helpers/requirements.ts";
 
 describe("targetOf()", () => {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { UnreachableError } from "../src/errors.ts";
 import { createPipe } from "../src/local/kernel.ts";
-import { connect } from "../src/remote/connect.ts";
+import { connect } from "../src/remote/host/connect.ts";
 import { Watch } from "../src/remote/wire/watch.ts";
 import { BINARY, fakeSsh, processesWith, run, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";

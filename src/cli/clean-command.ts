@@ -2,7 +2,7 @@
 
 import { asFailure, ExitCode, type Failure, UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { cleanHost } from "../remote/clean.ts";
+import { cleanHost } from "../remote/host/clean.ts";
 import { formatBytes } from "../report/format.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";

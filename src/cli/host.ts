@@ -1,7 +1,7 @@
 /** How this program reaches a host: the options of a connection that all commands share. */
 import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel.ts";
-import type { ConnectOptions } from "../remote/connect.ts";
+import type { ConnectOptions } from "../remote/host/connect.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
 import type { HostOptions } from "./options.ts";
 import { hasTerminal } from "./terminal.ts";

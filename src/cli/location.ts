@@ -2,7 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { checkHost, type RemoteHost } from "../remote/ssh.ts";
+import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
 import { UNSET } from "./arguments.ts";
 
 export interface Location {

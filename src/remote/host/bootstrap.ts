@@ -23,13 +23,13 @@
  * the place of the first marked line says so: then the program is running already.
  */
 
-import { ProtocolError, UnreachableError } from "../errors.ts";
-import { printable, quote } from "../name.ts";
+import { ProtocolError, UnreachableError } from "../../errors.ts";
+import { printable, quote } from "../../name.ts";
+import { isPreamble } from "../wire/protocol.ts";
+import type { ByteReader, ByteSink } from "../wire/streams.ts";
 import type { Program } from "./program.ts";
 import { quoteWord } from "./quote.ts";
 import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
-import { isPreamble } from "./wire/protocol.ts";
-import type { ByteReader, ByteSink } from "./wire/streams.ts";
 
 /** Room for a copy of the program: 113 MB of the largest of the four builds. */
 const COPY_KIB = 120 << 10;

@@ -1,7 +1,7 @@
 /** Puts the end of a command into words that ended before the far side had begun: what it said, and what to do. */
 
-import { UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { UnreachableError } from "../../errors.ts";
+import { quote } from "../../name.ts";
 import type { Child } from "./process.ts";
 import { OLDEST_GLIBC } from "./target.ts";
 

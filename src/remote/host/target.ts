@@ -4,8 +4,8 @@
  * processors), its glibc builds use symbols up to GLIBC_2.17, its musl builds need libstdc++ besides. Pure.
  */
 
-import { ProtocolError, UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { ProtocolError, UnreachableError } from "../../errors.ts";
+import { quote } from "../../name.ts";
 
 export interface Target {
   /** As in the name of its file: "blocksync-linux-x64-musl". */

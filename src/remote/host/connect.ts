@@ -1,8 +1,13 @@
 /** Opens a connection to a far blocksync: starts the command, brings the program along, shakes hands. */
 
-import { UnreachableError } from "../errors.ts";
-import { programPath } from "../given.ts";
-import { bytesOf, printable, quote } from "../name.ts";
+import { UnreachableError } from "../../errors.ts";
+import { programPath } from "../../given.ts";
+import { bytesOf, printable, quote } from "../../name.ts";
+import { Channel } from "../wire/channel.ts";
+import { type Build, receivePreamble, sendPreamble } from "../wire/handshake.ts";
+import { limitSink, limitSource, type RateLimit } from "../wire/rate.ts";
+import { ByteReader } from "../wire/streams.ts";
+import { Watch } from "../wire/watch.ts";
 import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, MarkedLines, scriptCommand } from "./bootstrap.ts";
 import { type Attempt, notStarted } from "./ending.ts";
 import { type Child, type ChildOptions, explainEnd, startChild } from "./process.ts";
@@ -10,11 +15,6 @@ import { ownProgram } from "./program.ts";
 import { programFor } from "./shelf.ts";
 import { loginByHand, type RemoteHost, type ShellOptions, shellCommand, shownCommand } from "./ssh.ts";
 import { platformOf, type Target } from "./target.ts";
-import { Channel } from "./wire/channel.ts";
-import { type Build, receivePreamble, sendPreamble } from "./wire/handshake.ts";
-import { limitSink, limitSource, type RateLimit } from "./wire/rate.ts";
-import { ByteReader } from "./wire/streams.ts";
-import { Watch } from "./wire/watch.ts";
 
 export interface ConnectOptions {
   readonly shell: ShellOptions;

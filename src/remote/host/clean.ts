@@ -6,14 +6,14 @@
  * The script says "MARKER removed LENGTH PATH" for each copy (LENGTH in bytes) and "MARKER cleaned" at its end.
  */
 
-import { ProtocolError, UnreachableError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { ProtocolError, UnreachableError } from "../../errors.ts";
+import { quote } from "../../name.ts";
+import { ByteReader } from "../wire/streams.ts";
 import { FAR_BEGINNING, FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
 import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
 import { quoteWord } from "./quote.ts";
 import { type RemoteHost, shellCommand, shownCommand } from "./ssh.ts";
-import { ByteReader } from "./wire/streams.ts";
 
 /** A directory with more copies is none of ours. */
 const MAX_REMOVED = 10_000;

@@ -5,8 +5,8 @@
  * it, and what the far end checks is not this note but the bytes, so a wrong one cannot make anything run.
  */
 import fs from "node:fs";
-import { bytesOf } from "../name.ts";
-import { dirname, join } from "../paths.ts";
+import { bytesOf } from "../../name.ts";
+import { dirname, join } from "../../paths.ts";
 import { isPrivate } from "./ownership.ts";
 
 /** Of the file open as `path`, such as /proc/self/exe, noted under `name`; `home` is undefined for no note. */

@@ -1,10 +1,10 @@
 /** The one door to child processes: a command with pipes on its input and output, and its last words kept. */
 
 import fs from "node:fs";
-import { type Failure, reason, UnreachableError } from "../errors.ts";
-import { printable, quote } from "../name.ts";
-import { descriptorSink, descriptorSource } from "./wire/descriptors.ts";
-import type { ByteSink, ByteSource } from "./wire/streams.ts";
+import { type Failure, reason, UnreachableError } from "../../errors.ts";
+import { printable, quote } from "../../name.ts";
+import { descriptorSink, descriptorSource } from "../wire/descriptors.ts";
+import type { ByteSink, ByteSource } from "../wire/streams.ts";
 
 /** Lines of standard error that are kept for an error message. */
 const KEPT_LINES = 8;

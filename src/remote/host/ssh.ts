@@ -1,8 +1,8 @@
 /** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
 
-import { UsageError } from "../errors.ts";
-import { isText, printable, quote } from "../name.ts";
-import { basename } from "../paths.ts";
+import { UsageError } from "../../errors.ts";
+import { isText, printable, quote } from "../../name.ts";
+import { basename } from "../../paths.ts";
 import { quoteWord } from "./quote.ts";
 
 export interface RemoteHost {

@@ -6,10 +6,10 @@
  */
 
 import fs from "node:fs";
-import { reason, systemCode, UnreachableError } from "../errors.ts";
-import { ownPath, variableGiven } from "../given.ts";
-import { bytesOf, quote } from "../name.ts";
-import { dirname, join } from "../paths.ts";
+import { reason, systemCode, UnreachableError } from "../../errors.ts";
+import { ownPath, variableGiven } from "../../given.ts";
+import { bytesOf, quote } from "../../name.ts";
+import { dirname, join } from "../../paths.ts";
 import { isPrivate } from "./ownership.ts";
 import { type Program, programIn } from "./program.ts";
 import { MARK_WITHIN, programMark, type Target } from "./target.ts";

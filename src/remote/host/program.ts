@@ -1,9 +1,9 @@
 /** An executable of blocksync as something to be sent: its target, its digest, its bytes packed. */
 import fs from "node:fs";
 import { gzip } from "node:zlib";
-import { UnreachableError } from "../errors.ts";
-import { variableGiven } from "../given.ts";
-import { bytesOf } from "../name.ts";
+import { UnreachableError } from "../../errors.ts";
+import { variableGiven } from "../../given.ts";
+import { bytesOf } from "../../name.ts";
 import { programDigest } from "./program-digest.ts";
 import { type Target, targetNamed } from "./target.ts";
 
