@@ -25,7 +25,7 @@ export function addonPath(modules: string, { name, libc }: Target): string {
 /** What stands for the package of the hash addon in a program. */
 const ADDON = [
   'import path from "addon:file";',
-  `import { loadInner } from ${JSON.stringify(join(root, "src/local/kernel.ts"))};`,
+  `import { loadInner } from ${JSON.stringify(join(root, "src/local/kernel/libc.ts"))};`,
   "export const { xxh3 } = loadInner(path);",
 ].join("\n");
 
@@ -40,7 +40,9 @@ export async function compile(target: Target, bun: string, modules: string, outf
   try {
     await Bun.build({
       // A thread starts with a file of its own, which must be an entry point, and is looked for beside main's.
-      entrypoints: ["main.ts", "local/hash-thread.ts", "local/aside-thread.ts"].map((file) => join(root, "src", file)),
+      entrypoints: ["main.ts", "local/hash-thread.ts", "local/kernel/aside-thread.ts"].map((file) =>
+        join(root, "src", file),
+      ),
       naming: { entry: "[name].[ext]" },
       minify: true,
       // Start-up 24 ms instead of 40; bytecode needs the module format named.

@@ -173,7 +173,7 @@ test("local/system/ is entered by picture.ts alone, and knows of local/ nothing 
   );
   expect([...new Set(entries)]).toEqual(["local/system/picture.ts"]);
   const leaving = inside.flatMap((file) => file.imports.filter((one) => one.startsWith("local/")));
-  expect(leaving.filter((one) => !one.startsWith("local/system/") && one !== "local/kernel.ts")).toEqual([]);
+  expect(leaving.filter((one) => !one.startsWith("local/system/") && one !== "local/kernel/libc.ts")).toEqual([]);
 });
 
 test("main.ts is imported by nobody, cli/ by main.ts alone", () => {
@@ -193,9 +193,9 @@ test("citty is imported in cli/ only, consola in report/ only", () => {
   expect(consola.filter((name) => !name.startsWith("report/"))).toEqual([]);
 });
 
-test("bun:ffi is imported in local/kernel.ts only", () => {
-  expect(importersOf((imported) => imported === "bun:ffi")).toEqual(["local/kernel.ts"]);
-  expect(mentioning(/bun:ffi|\bdlopen\b/)).toEqual(["local/kernel.ts"]);
+test("bun:ffi is imported in local/kernel/libc.ts only", () => {
+  expect(importersOf((imported) => imported === "bun:ffi")).toEqual(["local/kernel/libc.ts"]);
+  expect(mentioning(/bun:ffi|\bdlopen\b/)).toEqual(["local/kernel/libc.ts"]);
 });
 
 test("@node-rs/xxhash is imported in local/hash.ts only", () => {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { Descriptor } from "../src/local/descriptor.ts";
 import { Device } from "../src/local/device.ts";
 import { directBuffer } from "../src/local/direct.ts";
-import { createPipe } from "../src/local/kernel.ts";
+import { createPipe } from "../src/local/kernel/libc.ts";
 import { BufferPool } from "../src/local/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
 import { until } from "./helpers/binary.ts";

@@ -1,7 +1,7 @@
 /** Locks: of whom blocksync leaves a destination alone, and who leaves it alone while blocksync writes. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import type { LockOutcome } from "../src/local/kernel.ts";
+import type { LockOutcome } from "../src/local/kernel/libc.ts";
 import { takeBoth } from "../src/local/lock.ts";
 import { fakeSsh, run, start, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";

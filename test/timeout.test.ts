@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
 import { UnreachableError } from "../src/errors.ts";
-import { createPipe } from "../src/local/kernel.ts";
+import { createPipe } from "../src/local/kernel/libc.ts";
 import { connect } from "../src/remote/host/connect.ts";
 import { Watch } from "../src/remote/wire/watch.ts";
 import { BINARY, fakeSsh, processesWith, run, until } from "./helpers/binary.ts";

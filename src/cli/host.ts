@@ -1,6 +1,6 @@
 /** How this program reaches a host: the options of a connection that all commands share. */
 import { programPath } from "../given.ts";
-import { createPipe } from "../local/kernel.ts";
+import { createPipe } from "../local/kernel/libc.ts";
 import type { ConnectOptions } from "../remote/host/connect.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
 import type { HostOptions } from "./options.ts";

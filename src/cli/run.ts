@@ -1,8 +1,8 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
 
 import { asFailure, type Failure } from "../errors.ts";
-import { setIoThreads } from "../local/kernel.ts";
-import { checkOpenFiles } from "../local/limits.ts";
+import { setIoThreads } from "../local/kernel/libc.ts";
+import { checkOpenFiles } from "../local/kernel/limits.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import type { Lane } from "../sync/sync.ts";

@@ -2,8 +2,8 @@
 
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";
-import { enlargePipe, setIoThreads } from "../local/kernel.ts";
-import { checkOpenFiles } from "../local/limits.ts";
+import { enlargePipe, setIoThreads } from "../local/kernel/libc.ts";
+import { checkOpenFiles } from "../local/kernel/limits.ts";
 import type { Permission } from "../local/permission.ts";
 import { quote } from "../name.ts";
 import { expandHome, Server } from "../remote/serve.ts";

@@ -1,7 +1,7 @@
 /** The page caches that lie between a file or device and its medium: its own, and those of the files below loop devices. */
 import fs from "node:fs";
-import { aside } from "./aside.ts";
 import { Descriptor } from "./descriptor.ts";
+import { aside } from "./kernel/aside.ts";
 import { nodeOf, Picture } from "./system/picture.ts";
 
 /**

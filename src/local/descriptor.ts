@@ -6,7 +6,7 @@ import fs from "node:fs";
 import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { directUnits, directView } from "./direct.ts";
-import { softLimit } from "./limits.ts";
+import { softLimit } from "./kernel/limits.ts";
 
 type Callback = (error: Error | null, count?: number) => void;
 

@@ -18,12 +18,12 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
-import { aside } from "./aside.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import type { Device, ReadOptions } from "./device.ts";
 import { factsOf } from "./facts.ts";
 import { Hasher } from "./hash.ts";
 import { hashBlocks } from "./hash-threads.ts";
+import { aside } from "./kernel/aside.ts";
 import { writerOf } from "./lock.ts";
 import type { LocalOptions } from "./open-options.ts";
 import { rereadPartitions } from "./partitions.ts";

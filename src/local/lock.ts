@@ -4,9 +4,10 @@
  * single bytes that stand for what it does and does not let others do (RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE in its
  * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
  */
-import { aside } from "./aside.ts";
+
 import type { Descriptor } from "./descriptor.ts";
-import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockFile } from "./kernel.ts";
+import { aside } from "./kernel/aside.ts";
+import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockFile } from "./kernel/libc.ts";
 
 /** Without waiting; each takes its lock, or with false gives it back. */
 export interface LockCalls {

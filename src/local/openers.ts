@@ -5,7 +5,7 @@ import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { linkText } from "../paths.ts";
 import { isAmongDevices } from "./guard.ts";
-import { isOpenElsewhere } from "./kernel.ts";
+import { isOpenElsewhere } from "./kernel/libc.ts";
 import { isLocked } from "./lock.ts";
 import {
   deviceNumber,

@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { type Overridable, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
-import { aside } from "./aside.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { Device } from "./device.ts";
+import { aside } from "./kernel/aside.ts";
 import { tryLock, tryLockBeside, tryLockDisk } from "./lock.ts";
 import { deviceNode, type Picture, SysDevice } from "./system/picture.ts";
 

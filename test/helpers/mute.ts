@@ -1,6 +1,6 @@
 /** A client of `blocksync serve` that opens a path honestly, then asks without ever reading an answer. */
 import fs from "node:fs";
-import { createPipe } from "../../src/local/kernel.ts";
+import { createPipe } from "../../src/local/kernel/libc.ts";
 import { BINARY, until } from "./binary.ts";
 import { ask, type Opening, type Parsed, parse, Type } from "./peer.ts";
 

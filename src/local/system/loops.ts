@@ -1,7 +1,7 @@
 /** Loop devices and what each of them lies over. */
 import fs from "node:fs";
 import { basename, dirname } from "../../paths.ts";
-import { type LoopStatus, loopStatus } from "../kernel.ts";
+import { type LoopStatus, loopStatus } from "../kernel/libc.ts";
 import { deviceNode, fileIdentity, type Node, nodeAt, withOpen } from "./nodes.ts";
 import { deviceNumber, devicesNamed, readLine, type SysDevice } from "./sysfs.ts";
 

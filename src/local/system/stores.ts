@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { join, realPath } from "../../paths.ts";
-import { btrfsUuid } from "../kernel.ts";
+import { btrfsUuid } from "../kernel/libc.ts";
 import { type Mount, mountIdOf, unescapeOctal } from "./mounts.ts";
 import { deviceNode, type FileNode, type Node, nodeAt, withOpen } from "./nodes.ts";
 import { look, namesIn, readLine } from "./sysfs.ts";

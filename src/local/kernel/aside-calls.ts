@@ -11,7 +11,7 @@ import {
   punchHole,
   rereadPartitions,
   zeroDevice,
-} from "./kernel.ts";
+} from "./libc.ts";
 
 /** The words that kernel.ts answers with or takes, of which only the places go from thread to thread. */
 export const LOCK_OUTCOMES = ["taken", "busy", "unknown"] as const satisfies readonly LockOutcome[];

@@ -1,6 +1,6 @@
 /** What the system lets this process have (getrlimit(2)), said before a run fails of it in other words. */
 import fs from "node:fs";
-import { IoError } from "../errors.ts";
+import { IoError } from "../../errors.ts";
 
 /** The soft limit that proc_pid_limits(5) calls `name`, in the unit it has there; undefined where there is none. */
 export function softLimit(name: string): number | undefined {

@@ -1,5 +1,5 @@
 /** Why the functions of the C library cannot be called: the code that calls them has to be made, in executable memory. */
-import { IoError, reason } from "../errors.ts";
+import { IoError, reason } from "../../errors.ts";
 import { softLimit } from "./limits.ts";
 
 /** Bun 1.4.5 reserves its executable memory from 2.3 GB of address space on, below that it does without (measured). */

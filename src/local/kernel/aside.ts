@@ -4,7 +4,7 @@
  * alive meanwhile. A call costs 0.1 ms there and back, the first one 5 ms more (measured).
  */
 import { type AsideName, CALLS, LOCK_KINDS, LOCK_OUTCOMES, TABLE_OUTCOMES } from "./aside-calls.ts";
-import type { LockOutcome } from "./kernel.ts";
+import type { LockOutcome } from "./libc.ts";
 
 export interface AsideCall {
   readonly id: number;
