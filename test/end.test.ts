@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
-import { unseenMs } from "../src/local/state.ts";
+import { unseenMs } from "../src/local/medium/state.ts";
 import { BINARY, fakeSsh, run, summaryOf, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { command, mounted } from "./helpers/disk.ts";

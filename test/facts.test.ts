@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { factLines } from "../src/cli/confirm.ts";
-import { Device } from "../src/local/device.ts";
 import { factsOf, udevProperties } from "../src/local/facts.ts";
+import { Device } from "../src/local/medium/device.ts";
 import { parseMounts, parseSwaps } from "../src/local/system/mounts.ts";
 import { deviceNumber } from "../src/local/system/sysfs.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";

@@ -1,10 +1,10 @@
 /** An endpoint on this machine: the contract, and what only this one has: descriptors, devices, a pool. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { Descriptor } from "../src/local/descriptor.ts";
-import { Device } from "../src/local/device.ts";
-import { directBuffer } from "../src/local/direct.ts";
 import { createPipe } from "../src/local/kernel/libc.ts";
+import { Descriptor } from "../src/local/medium/descriptor.ts";
+import { Device } from "../src/local/medium/device.ts";
+import { directBuffer } from "../src/local/medium/direct.ts";
 import { BufferPool } from "../src/local/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
 import { until } from "./helpers/binary.ts";

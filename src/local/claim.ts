@@ -6,11 +6,11 @@ import fs from "node:fs";
 import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
 import { bytesOf, quote } from "../name.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
-import { Device } from "./device.ts";
 import { guardDestination } from "./guard.ts";
+import { Device } from "./medium/device.ts";
+import { statPath } from "./medium/stat.ts";
 import { useByOpening, useOfDevices, useOutOfSight } from "./openers.ts";
 import { RunLock } from "./run-lock.ts";
-import { statPath } from "./stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
 import { type Use, usesOf } from "./uses.ts";
 

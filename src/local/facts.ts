@@ -11,8 +11,8 @@ import {
   MAX_SIGNATURES,
   MAX_WRITER_LENGTH,
 } from "../sync/facts.ts";
-import type { Device } from "./device.ts";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";
+import type { Device } from "./medium/device.ts";
 import { signaturesOf, typesAtEnd } from "./signatures.ts";
 import { readLine, SysDevice } from "./system/picture.ts";
 

@@ -4,7 +4,7 @@ import type fs from "node:fs";
 import { cannot, type RefusedError, refused, refusedDestination, systemCode } from "../errors.ts";
 import { quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
-import { kindOf, statPath } from "./stat.ts";
+import { kindOf, statPath } from "./medium/stat.ts";
 import { look } from "./system/picture.ts";
 
 /**

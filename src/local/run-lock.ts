@@ -3,10 +3,10 @@ import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { type Overridable, refusedDestination } from "../errors.ts";
 import { quote } from "../name.ts";
-import { Descriptor } from "./descriptor.ts";
-import type { Device } from "./device.ts";
 import { aside } from "./kernel/aside.ts";
 import { tryLock, tryLockBeside, tryLockDisk } from "./lock.ts";
+import { Descriptor } from "./medium/descriptor.ts";
+import type { Device } from "./medium/device.ts";
 import { deviceNode, type Picture, SysDevice } from "./system/picture.ts";
 
 /** udev holds the lock while it looks at a disk, which is over in much less. */

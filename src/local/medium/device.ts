@@ -17,21 +17,21 @@ import {
   remedy,
   transferFailed,
   VerificationError,
-} from "../errors.ts";
-import { quote } from "../name.ts";
-import { dirname } from "../paths.ts";
-import { LEAF_SIZE } from "../sync/blocks.ts";
-import type { CacheBypass } from "../sync/endpoint.ts";
-import { Window } from "../sync/window.ts";
+} from "../../errors.ts";
+import { quote } from "../../name.ts";
+import { dirname } from "../../paths.ts";
+import { LEAF_SIZE } from "../../sync/blocks.ts";
+import type { CacheBypass } from "../../sync/endpoint.ts";
+import { Window } from "../../sync/window.ts";
+import { aside } from "../kernel/aside.ts";
+import { diskSequence, isReadOnlyDevice, refreshAttributes } from "../kernel/libc.ts";
+import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "../system/picture.ts";
 import { dropCaches, dropCachesOfStack } from "./cache.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
-import { aside } from "./kernel/aside.ts";
-import { diskSequence, isReadOnlyDevice, refreshAttributes } from "./kernel/libc.ts";
 import { empty, MAX_SIZE, notOpened, type OpenMode, readOnly, sizeless, tooLong } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf, unseenMs } from "./state.ts";
-import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "./system/picture.ts";
 import { Vitals } from "./vitals.ts";
 import { WriteBack } from "./write-back.ts";
 

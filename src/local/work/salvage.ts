@@ -1,5 +1,5 @@
 /** Reads around bad sectors, and writes what was read that way without touching what lies between. */
-import { notHeld, ReadError } from "../errors.ts";
+import { notHeld, ReadError } from "../../errors.ts";
 import {
   addSectors,
   emptySectorSet,
@@ -8,11 +8,11 @@ import {
   SECTOR_SIZE,
   type SectorSet,
   sectorRuns,
-} from "../sync/blocks.ts";
-import type { Salvage } from "../sync/endpoint.ts";
-import type { ByteRange } from "../sync/ranges.ts";
-import type { Device } from "./device.ts";
-import type { BufferPool } from "./pool.ts";
+} from "../../sync/blocks.ts";
+import type { Salvage } from "../../sync/endpoint.ts";
+import type { ByteRange } from "../../sync/ranges.ts";
+import type { Device } from "../medium/device.ts";
+import type { BufferPool } from "../pool.ts";
 
 /** Valid until release(), which is called once. */
 export type LentSalvage = Salvage & { readonly release: () => void };

@@ -4,8 +4,8 @@
  * (https://wiki.postgresql.org/wiki/Fsync_Errors), so that a second run would find in the cache what no disk holds.
  */
 import fs from "node:fs";
-import { IoError, reason, systemCode } from "../errors.ts";
-import { quote } from "../name.ts";
+import { IoError, reason, systemCode } from "../../errors.ts";
+import { quote } from "../../name.ts";
 import { dropCaches } from "./cache.ts";
 import { closeCopy } from "./close.ts";
 import { Descriptor } from "./descriptor.ts";

@@ -4,7 +4,7 @@
  * their own (block/partitions/ of the kernel). So whatever was written to a whole disk, the kernel reads its table anew, as udev
  * has it do for every program that wrote to one.
  */
-import { quote } from "../name.ts";
+import { quote } from "../../name.ts";
 import type { Device } from "./device.ts";
 
 const OUTCOMES = {

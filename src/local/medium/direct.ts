@@ -1,5 +1,5 @@
 /** Memory for reads that go around the page cache. */
-import { LEAF_SIZE, SECTOR_SIZE } from "../sync/blocks.ts";
+import { LEAF_SIZE, SECTOR_SIZE } from "../../sync/blocks.ts";
 
 /** What a direct read wants memory, offset and length to be multiples of: enough for every disk (open(2)). */
 export const DIRECT_LENGTH = LEAF_SIZE;

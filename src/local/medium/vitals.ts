@@ -2,8 +2,8 @@
  * Tells a device that is gone (unplugged, detached, its far end dead) from one with bad sectors: both fail to read, often with
  * the same EIO, but of a device with bad sectors other places can be read, and the kernel knows its size.
  */
-import { systemCode } from "../errors.ts";
-import { SECTOR_SIZE } from "../sync/blocks.ts";
+import { systemCode } from "../../errors.ts";
+import { SECTOR_SIZE } from "../../sync/blocks.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { directBuffer } from "./direct.ts";
 

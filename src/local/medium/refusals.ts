@@ -7,8 +7,8 @@ import {
   refused,
   refusedDestination,
   systemCode,
-} from "../errors.ts";
-import { quote } from "../name.ts";
+} from "../../errors.ts";
+import { quote } from "../../name.ts";
 import type { DeviceKind } from "./stat.ts";
 
 /** "join": as "write", for a device that this run has claimed already, or may share with whoever has. */

@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { constants } from "node:os";
-import { aside } from "./kernel/aside.ts";
+import { aside } from "../kernel/aside.ts";
 
 /** Numbers of file systems (statfs(2)) that have no flush() and so nothing to say at close(), of which most disks are. */
 const SILENT: ReadonlySet<number> = new Set([

@@ -1,8 +1,8 @@
 /** The page caches that lie between a file or device and its medium: its own, and those of the files below loop devices. */
 import fs from "node:fs";
+import { aside } from "../kernel/aside.ts";
+import { nodeOf, Picture } from "../system/picture.ts";
 import { Descriptor } from "./descriptor.ts";
-import { aside } from "./kernel/aside.ts";
-import { nodeOf, Picture } from "./system/picture.ts";
 
 /**
  * Drops what is clean in the caches of `file` and of all that lies below it, from above to below. With `lost`, after a failed

@@ -7,7 +7,7 @@
  * rename or its removal, its time of change moved; a device is the one that the name led to when the run began.
  */
 import type fs from "node:fs";
-import { deviceSize, diskSequence } from "./kernel/libc.ts";
+import { deviceSize, diskSequence } from "../kernel/libc.ts";
 
 export interface State {
   readonly sizeBytes: number;

@@ -1,8 +1,8 @@
 /** What a path leads to, before it is opened. */
 
 import fs from "node:fs";
-import { cannot, IoError, systemCode } from "../errors.ts";
-import { bytesOf, quote } from "../name.ts";
+import { cannot, IoError, systemCode } from "../../errors.ts";
+import { bytesOf, quote } from "../../name.ts";
 
 export type DeviceKind = "file" | "device";
 

@@ -3,10 +3,10 @@
  * signal interrupted them, and waited for before it is closed. They reject with the system's own errors.
  */
 import fs from "node:fs";
-import { systemCode } from "../errors.ts";
-import { bytesOf } from "../name.ts";
+import { systemCode } from "../../errors.ts";
+import { bytesOf } from "../../name.ts";
+import { softLimit } from "../kernel/limits.ts";
 import { directUnits, directView } from "./direct.ts";
-import { softLimit } from "./kernel/limits.ts";
 
 type Callback = (error: Error | null, count?: number) => void;
 
