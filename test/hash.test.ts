@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { xxh3, xxh64 } from "@node-rs/xxhash";
-import { blockPrint, HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../src/local/hash.ts";
-import { hashBlocks } from "../src/local/hash-threads.ts";
+import { blockPrint, HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../src/local/work/hash.ts";
+import { hashBlocks } from "../src/local/work/hash-threads.ts";
 import { PRINT_SIZE } from "../src/sync/endpoint.ts";
 import { bytes } from "./helpers/bytes.ts";
 

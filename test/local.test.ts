@@ -5,7 +5,7 @@ import { createPipe } from "../src/local/kernel/libc.ts";
 import { Descriptor } from "../src/local/medium/descriptor.ts";
 import { Device } from "../src/local/medium/device.ts";
 import { directBuffer } from "../src/local/medium/direct.ts";
-import { BufferPool } from "../src/local/pool.ts";
+import { BufferPool } from "../src/local/work/pool.ts";
 import { describeEndpoint } from "./endpoint-suite.ts";
 import { until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";

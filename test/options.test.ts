@@ -10,7 +10,7 @@ import {
 } from "../src/cli/options.ts";
 import { compareOptions, syncOptions } from "../src/cli/table.ts";
 import { UsageError } from "../src/errors.ts";
-import { HASH_NAMES } from "../src/local/hash.ts";
+import { HASH_NAMES } from "../src/local/work/hash.ts";
 
 const PASSWORD = "BLOCKSYNC_TEST_PASSWORD";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { VerificationError } from "../src/errors.ts";
-import { BufferPool } from "../src/local/pool.ts";
+import { BufferPool } from "../src/local/work/pool.ts";
 import { type Patchable, patchBlock } from "../src/local/work/salvage.ts";
 import { emptySectorSet } from "../src/sync/blocks.ts";
 import { bytes } from "./helpers/bytes.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { isZero } from "../src/local/zero.ts";
+import { isZero } from "../src/local/work/zero.ts";
 import { MAX_BLOCK_SIZE } from "../src/sync/blocks.ts";
 
 const LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 511, 512, 513, 4095, 4096, 4097, 65537, (1 << 20) - 1, 1 << 20];

@@ -2,7 +2,7 @@
 export interface Mutant {
   /** What it does, in one sentence. */
   readonly bug: string;
-  /** Relative to src: "local/pool.ts". */
+  /** Relative to src: "local/work/pool.ts". */
   readonly file: string;
   /** Stands exactly once in the file. */
   readonly from: string;

@@ -4,7 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { compareBytes } from "../local/bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
-import { SEED_SIZE, zeroLeafHashes } from "../local/hash.ts";
+import { SEED_SIZE, zeroLeafHashes } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/host/connect.ts";

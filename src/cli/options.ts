@@ -2,7 +2,7 @@
 
 import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
 import { variableGiven } from "../given.ts";
-import { HASH_NAMES, type HashName } from "../local/hash.ts";
+import { HASH_NAMES, type HashName } from "../local/work/hash.ts";
 import { isText, quote, shownName } from "../name.ts";
 import { splitWords } from "../remote/host/quote.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";

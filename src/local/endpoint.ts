@@ -20,20 +20,20 @@ import type {
 import type { Facts } from "../sync/facts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
 import { factsOf } from "./facts.ts";
-import { Hasher } from "./hash.ts";
-import { hashBlocks } from "./hash-threads.ts";
 import { aside } from "./kernel/aside.ts";
 import { writerOf } from "./lock.ts";
 import type { Device, ReadOptions } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
 import type { LocalOptions } from "./open-options.ts";
-import { piecesOf, READ_LENGTH } from "./pieces.ts";
-import { BufferPool } from "./pool.ts";
 import type { RunLock } from "./run-lock.ts";
-import { selectLeaves } from "./select.ts";
 import type { Picture } from "./system/picture.ts";
 import { writersOf } from "./uses.ts";
+import { Hasher } from "./work/hash.ts";
+import { hashBlocks } from "./work/hash-threads.ts";
+import { piecesOf, READ_LENGTH } from "./work/pieces.ts";
+import { BufferPool } from "./work/pool.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./work/salvage.ts";
+import { selectLeaves } from "./work/select.ts";
 
 /**
  * Memory of an endpoint's buffers: what a scan reads ahead and the blocks on their way. With 5,243 pages changed in 2 GiB

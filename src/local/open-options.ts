@@ -2,7 +2,7 @@
 import type { Overridable } from "../errors.ts";
 import type { EndpointRole } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
-import type { HashChoice } from "./hash.ts";
+import type { HashChoice } from "./work/hash.ts";
 
 export interface LocalOptions {
   readonly path: string;

@@ -6,9 +6,9 @@
 import { setTimeout } from "node:timers/promises";
 import { asFailure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
-import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/hash.ts";
 import type { LocalOptions } from "../local/open-options.ts";
 import { type Permission, permitted } from "../local/permission.ts";
+import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";

@@ -12,7 +12,7 @@ import {
 import type { Salvage } from "../../sync/endpoint.ts";
 import type { ByteRange } from "../../sync/ranges.ts";
 import type { Device } from "../medium/device.ts";
-import type { BufferPool } from "../pool.ts";
+import type { BufferPool } from "./pool.ts";
 
 /** Valid until release(), which is called once. */
 export type LentSalvage = Salvage & { readonly release: () => void };

@@ -1,6 +1,6 @@
 /** From a block that was read to the leaves that are wanted of it. */
-import { addLeaf, emptyLeafSet, LEAF_SIZE, leafCount } from "../sync/blocks.ts";
-import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../sync/endpoint.ts";
+import { addLeaf, emptyLeafSet, LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
+import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../../sync/endpoint.ts";
 import type { Hasher } from "./hash.ts";
 import { isZero } from "./zero.ts";
 

@@ -1,5 +1,5 @@
 /** Tells zeros from data. Compares with a run of zeros (memcmp, 45 GB/s) instead of looping over bytes. */
-import { MAX_BLOCK_SIZE } from "../sync/blocks.ts";
+import { MAX_BLOCK_SIZE } from "../../sync/blocks.ts";
 
 let zeros: Buffer = Buffer.alloc(4096);
 

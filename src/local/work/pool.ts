@@ -2,7 +2,7 @@
  * Reusable buffers of one size: bounds the memory of a local endpoint and spares the garbage collector a gigabyte a second.
  * They are shared memory, so that other threads can hash what is in them.
  */
-import { Window } from "../sync/window.ts";
+import { Window } from "../../sync/window.ts";
 
 export class BufferPool {
   readonly #size: number;

@@ -1,7 +1,7 @@
 /** What a scan has to look at, cut into pieces of one read. */
-import type { BlockLayout, BlockRange } from "../sync/blocks.ts";
-import type { Run, ScanOptions } from "../sync/endpoint.ts";
-import type { Device } from "./medium/device.ts";
+import type { BlockLayout, BlockRange } from "../../sync/blocks.ts";
+import type { Run, ScanOptions } from "../../sync/endpoint.ts";
+import type { Device } from "../medium/device.ts";
 
 /** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
 export const READ_LENGTH = 1 << 20;

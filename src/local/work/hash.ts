@@ -8,9 +8,9 @@
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, the default 8; SHA-256 1.8; xxh128 of
  * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s. So that package is used where it loads, and loaded only when asked for.
  */
-import { LEAF_SIZE, leafCount } from "../sync/blocks.ts";
-import { type LeafHashSize, PRINT_SIZE } from "../sync/endpoint.ts";
-import { xxh128 } from "../sync/xxh128.ts";
+import { LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
+import { type LeafHashSize, PRINT_SIZE } from "../../sync/endpoint.ts";
+import { xxh128 } from "../../sync/xxh128.ts";
 
 export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
 export type HashName = (typeof HASH_NAMES)[number];

@@ -3,7 +3,7 @@
  * 0.7. The bytes lie in shared memory, so only their place is sent.
  */
 import { availableParallelism } from "node:os";
-import { BugError } from "../errors.ts";
+import { BugError } from "../../errors.ts";
 import type { HashChoice, Hasher } from "./hash.ts";
 
 /** As many as a scan has reads in flight; more would have nothing to do. */
