@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { factLines } from "../src/cli/confirm.ts";
-import { factsOf, udevProperties } from "../src/local/facts.ts";
+import { factsOf, udevProperties } from "../src/local/guard/facts.ts";
 import { Device } from "../src/local/medium/device.ts";
 import { parseMounts, parseSwaps } from "../src/local/system/mounts.ts";
 import { deviceNumber } from "../src/local/system/sysfs.ts";

@@ -1,8 +1,8 @@
 /** Locks: of whom blocksync leaves a destination alone, and who leaves it alone while blocksync writes. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { takeBoth } from "../src/local/guard/lock.ts";
 import type { LockOutcome } from "../src/local/kernel/libc.ts";
-import { takeBoth } from "../src/local/lock.ts";
 import { fakeSsh, run, start, until } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { addPartitions, writeTable } from "./helpers/disk.ts";

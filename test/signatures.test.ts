@@ -1,8 +1,8 @@
 /** Signatures by the formats' own descriptions, and beside blkid where a tool that makes the format is at hand. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "../src/local/ends.ts";
-import { signaturesOf, typesAtEnd } from "../src/local/signatures.ts";
+import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "../src/local/guard/ends.ts";
+import { signaturesOf, typesAtEnd } from "../src/local/guard/signatures.ts";
 import { type Facts, foreignContents, type Signature } from "../src/sync/facts.ts";
 import { FORMATS as KNOWN_FORMATS } from "../src/sync/formats.ts";
 import { bytes } from "./helpers/bytes.ts";

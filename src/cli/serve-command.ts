@@ -2,9 +2,9 @@
 
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";
+import type { Permission } from "../local/guard/permission.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
-import type { Permission } from "../local/permission.ts";
 import { quote } from "../name.ts";
 import { expandHome, Server } from "../remote/serve.ts";
 import { Channel, lostConnection } from "../remote/wire/channel.ts";

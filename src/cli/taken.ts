@@ -4,9 +4,9 @@
  */
 import fs from "node:fs";
 import { IoError, reason, remedy, systemCode, UsageError } from "../errors.ts";
-import { comesAmongDevices } from "../local/guard.ts";
+import { comesAmongDevices } from "../local/guard/guard.ts";
+import { writesInto } from "../local/guard/overlap.ts";
 import { copyDescriptor } from "../local/kernel/libc.ts";
-import { writesInto } from "../local/overlap.ts";
 import { bytesOf, quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
 import type { Location } from "./location.ts";

@@ -18,16 +18,16 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
-import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./claim.ts";
-import { factsOf } from "./facts.ts";
+import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./guard/claim.ts";
+import { factsOf } from "./guard/facts.ts";
+import { writerOf } from "./guard/lock.ts";
+import type { RunLock } from "./guard/run-lock.ts";
+import { writersOf } from "./guard/uses.ts";
 import { aside } from "./kernel/aside.ts";
-import { writerOf } from "./lock.ts";
 import type { Device, ReadOptions } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
 import type { LocalOptions } from "./open-options.ts";
-import type { RunLock } from "./run-lock.ts";
 import type { Picture } from "./system/picture.ts";
-import { writersOf } from "./uses.ts";
 import { Hasher } from "./work/hash.ts";
 import { hashBlocks } from "./work/hash-threads.ts";
 import { piecesOf, READ_LENGTH } from "./work/pieces.ts";

@@ -6,8 +6,8 @@
 import { setTimeout } from "node:timers/promises";
 import { asFailure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
+import { type Permission, permitted } from "../local/guard/permission.ts";
 import type { LocalOptions } from "../local/open-options.ts";
-import { type Permission, permitted } from "../local/permission.ts";
 import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";

@@ -20,7 +20,7 @@ function virtual(type: string): readonly [string, Format] {
   return [type, { words: `an image for virtual machines (${type})`, remedy }];
 }
 
-/** By the types of local/formats.ts. */
+/** By the types of local/guard/formats.ts. */
 export const FORMATS: ReadonlyMap<string, Format> = new Map([
   compressed("gzip", "gunzip"),
   compressed("xz", "unxz"),

@@ -5,9 +5,9 @@
  * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
  */
 
-import { aside } from "./kernel/aside.ts";
-import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockFile } from "./kernel/libc.ts";
-import type { Descriptor } from "./medium/descriptor.ts";
+import { aside } from "../kernel/aside.ts";
+import { hasLockedBytes, isOpenElsewhere, type LockOutcome, lockFile } from "../kernel/libc.ts";
+import type { Descriptor } from "../medium/descriptor.ts";
 
 /** Without waiting; each takes its lock, or with false gives it back. */
 export interface LockCalls {

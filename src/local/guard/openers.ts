@@ -1,12 +1,10 @@
 /** Who else has a file or device open: programs that lock nothing and that no mount names. */
 import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { systemCode } from "../errors.ts";
-import { bytesOf } from "../name.ts";
-import { linkText } from "../paths.ts";
-import { isAmongDevices } from "./guard.ts";
-import { isOpenElsewhere } from "./kernel/libc.ts";
-import { isLocked } from "./lock.ts";
+import { systemCode } from "../../errors.ts";
+import { bytesOf } from "../../name.ts";
+import { linkText } from "../../paths.ts";
+import { isOpenElsewhere } from "../kernel/libc.ts";
 import {
   deviceNumber,
   identityOf,
@@ -17,7 +15,9 @@ import {
   readLine,
   SysDevice,
   withOpen,
-} from "./system/picture.ts";
+} from "../system/picture.ts";
+import { isAmongDevices } from "./guard.ts";
+import { isLocked } from "./lock.ts";
 import { describe, type Use } from "./uses.ts";
 
 /** The bits of the flags that say how (asm-generic/fcntl.h, O_ACCMODE). */

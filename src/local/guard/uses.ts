@@ -1,6 +1,6 @@
 /** Who uses a file or block device on this machine: the running system, a mount, swap, a device made of it. */
-import { quote } from "../name.ts";
-import { identityOf, look, type Node, type Picture, type Relative, swaps } from "./system/picture.ts";
+import { quote } from "../../name.ts";
+import { identityOf, look, type Node, type Picture, type Relative, swaps } from "../system/picture.ts";
 
 export interface Use {
   /** The name of the refusal it is a reason for. */

@@ -1,6 +1,6 @@
 /** Whether two names of this machine lead to the same bytes, whatever they are called. */
-import { shareBytes, wholeOf } from "../sync/extents.ts";
-import { nodeAt, Picture } from "./system/picture.ts";
+import { shareBytes, wholeOf } from "../../sync/extents.ts";
+import { nodeAt, Picture } from "../system/picture.ts";
 
 /**
  * Whether what is written to `path` lands in what `other` leads to: they are one file or device, or one is a loop device

@@ -3,10 +3,10 @@
  * the path of the permission, so no words of a peer ever reach the file system's open call.
  */
 
-import { type Overridable, refused, refusedDestination } from "../errors.ts";
-import { quote } from "../name.ts";
-import { basename, dirname, join, realPath } from "../paths.ts";
-import type { LocalOptions } from "./open-options.ts";
+import { type Overridable, refused, refusedDestination } from "../../errors.ts";
+import { quote } from "../../name.ts";
+import { basename, dirname, join, realPath } from "../../paths.ts";
+import type { LocalOptions } from "../open-options.ts";
 
 export interface Permission {
   /** A relative one begins in the working directory. */

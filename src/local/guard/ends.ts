@@ -1,5 +1,5 @@
 /** Both ends of a disk, partition or image, and what is taken from them: text and identities without harm to a terminal. Pure. */
-import { MAX_FACT_LENGTH, type Signature } from "../sync/facts.ts";
+import { MAX_FACT_LENGTH, type Signature } from "../../sync/facts.ts";
 
 /** Bytes read from the beginning: the last mark there is a ZFS label's uberblock array, at 128 KiB. */
 export const HEAD_LENGTH = 256 << 10;

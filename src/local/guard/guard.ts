@@ -1,11 +1,11 @@
 /** What may not be a destination, decided on the machine that owns it before anything is opened for writing. */
 
 import type fs from "node:fs";
-import { cannot, type RefusedError, refused, refusedDestination, systemCode } from "../errors.ts";
-import { quote } from "../name.ts";
-import { basename, dirname, join, linkText, realPath } from "../paths.ts";
-import { kindOf, statPath } from "./medium/stat.ts";
-import { look } from "./system/picture.ts";
+import { cannot, type RefusedError, refused, refusedDestination, systemCode } from "../../errors.ts";
+import { quote } from "../../name.ts";
+import { basename, dirname, join, linkText, realPath } from "../../paths.ts";
+import { kindOf, statPath } from "../medium/stat.ts";
+import { look } from "../system/picture.ts";
 
 /**
  * Refuses destinations that are neither a regular file nor a block device, and files that would come into being under

@@ -1,13 +1,13 @@
 /** Keeps other programs off a destination, and off what has bytes of it, from the claim to the end of a run. */
 import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import { type Overridable, refusedDestination } from "../errors.ts";
-import { quote } from "../name.ts";
-import { aside } from "./kernel/aside.ts";
+import { type Overridable, refusedDestination } from "../../errors.ts";
+import { quote } from "../../name.ts";
+import { aside } from "../kernel/aside.ts";
+import { Descriptor } from "../medium/descriptor.ts";
+import type { Device } from "../medium/device.ts";
+import { deviceNode, type Picture, SysDevice } from "../system/picture.ts";
 import { tryLock, tryLockBeside, tryLockDisk } from "./lock.ts";
-import { Descriptor } from "./medium/descriptor.ts";
-import type { Device } from "./medium/device.ts";
-import { deviceNode, type Picture, SysDevice } from "./system/picture.ts";
 
 /** udev holds the lock while it looks at a disk, which is over in much less. */
 const LOCK_WAIT_MS = 3000;

@@ -3,15 +3,15 @@
  * a device is claimed with O_EXCL, and the locks are taken by which programs agree (run-lock.ts).
  */
 import fs from "node:fs";
-import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../errors.ts";
-import { bytesOf, quote } from "../name.ts";
-import type { EndpointRole } from "../sync/endpoint.ts";
+import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../../errors.ts";
+import { bytesOf, quote } from "../../name.ts";
+import type { EndpointRole } from "../../sync/endpoint.ts";
+import { Device } from "../medium/device.ts";
+import { statPath } from "../medium/stat.ts";
+import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "../system/picture.ts";
 import { guardDestination } from "./guard.ts";
-import { Device } from "./medium/device.ts";
-import { statPath } from "./medium/stat.ts";
 import { useByOpening, useOfDevices, useOutOfSight } from "./openers.ts";
 import { RunLock } from "./run-lock.ts";
-import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "./system/picture.ts";
 import { type Use, usesOf } from "./uses.ts";
 
 export interface ClaimOptions {

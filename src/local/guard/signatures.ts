@@ -3,7 +3,7 @@
  * people who are about to overwrite it, so a guess at the format from its mark, with label and identity, and no reader of
  * it. Pure. Nothing is taken from beyond the bytes at hand, and no text leaves here with control characters in it.
  */
-import type { Signature } from "../sync/facts.ts";
+import type { Signature } from "../../sync/facts.ts";
 import {
   bytesOfPieces,
   cleanText,

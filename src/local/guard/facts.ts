@@ -2,7 +2,7 @@
  * Model, serial number and transport of a disk, from udev's database where there is one and from sysfs, and what the disk
  * and its partitions carry.
  */
-import { join } from "../paths.ts";
+import { join } from "../../paths.ts";
 import {
   type Content,
   type Examination,
@@ -10,11 +10,11 @@ import {
   MAX_CONTENTS,
   MAX_SIGNATURES,
   MAX_WRITER_LENGTH,
-} from "../sync/facts.ts";
+} from "../../sync/facts.ts";
+import type { Device } from "../medium/device.ts";
+import { readLine, SysDevice } from "../system/picture.ts";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";
-import type { Device } from "./medium/device.ts";
 import { signaturesOf, typesAtEnd } from "./signatures.ts";
-import { readLine, SysDevice } from "./system/picture.ts";
 
 /** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
 const SYSFS_SECTOR = 512;
