@@ -2,7 +2,7 @@
 
 import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
-import { compareBytes } from "../local/bytes.ts";
+import { compareBytes } from "../local/compare-bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { SEED_SIZE, zeroLeafHashes } from "../local/work/hash.ts";
 import { quote } from "../name.ts";

@@ -1,6 +1,6 @@
 /** Whole syncs between two files, through any kind of endpoint, returning what was done so that tests can assert it. */
 import fs from "node:fs";
-import { compareBytes } from "../../src/local/bytes.ts";
+import { compareBytes } from "../../src/local/compare-bytes.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { type Compare, compareHashes } from "../../src/sync/compare.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
