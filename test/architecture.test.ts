@@ -111,13 +111,14 @@ test("every import of a file names one that exists, with its extension", () => {
   expect(missing).toEqual([]);
 });
 
-test("src has the five rooms and few files outside", () => {
+test("src has the six rooms and few files outside", () => {
   expect([...new Set(SOURCES.map((file) => file.room))].toSorted()).toEqual([
     "",
     "cli",
     "local",
     "remote",
     "report",
+    "run",
     "sync",
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
@@ -160,10 +161,36 @@ test("report/ imports only report/, sync/, errors.ts, consola and node modules",
   expect(violations("report", ["report/", "sync/", ...NAMES, "consola", "node:"])).toEqual([]);
 });
 
+test("run/ imports only the rooms below it and node modules", () => {
+  const rooms = ["run/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
+  expect(violations("run", [...rooms, "node:"])).toEqual([]);
+});
+
 test("cli/ imports only the rooms, citty and node modules", () => {
-  const rooms = ["cli/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = ["cli/", "run/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
   expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
 });
+
+/** The floors of two rooms, upper ones first: a file imports from its own floor and those below. */
+const FLOORS: Record<string, string[]> = {
+  local: ["", "guard", "work", "medium", "system", "kernel"],
+  remote: ["", "host", "wire"],
+};
+
+for (const [room, floors] of Object.entries(FLOORS)) {
+  test(`the floors of ${room}/ are ${floors.filter((floor) => floor !== "").join(", ")}, and imports point down`, () => {
+    const floorOf = (name: string) => name.split("/").slice(1, -1).join("/");
+    const files = inRoom(room);
+    expect([...new Set(files.map((file) => floorOf(file.name)))].toSorted()).toEqual(floors.toSorted());
+    const height = (name: string) => -floors.indexOf(floorOf(name));
+    const up = files.flatMap((file) =>
+      file.imports
+        .filter((one) => one.startsWith(`${room}/`) && height(one) > height(file.name))
+        .map((one) => `${file.name} imports ${one}`),
+    );
+    expect(up).toEqual([]);
+  });
+}
 
 test("local/system/ is entered by picture.ts alone, and knows of local/ nothing but kernel.ts", () => {
   const inside = SOURCES.filter((file) => file.name.startsWith("local/system/"));

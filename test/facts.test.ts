@@ -1,11 +1,11 @@
 /** What the system says about its devices, and what a person is shown of it before a device is overwritten. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { factLines } from "../src/cli/confirm.ts";
 import { factsOf, udevProperties } from "../src/local/guard/facts.ts";
 import { Device } from "../src/local/medium/device.ts";
 import { parseMounts, parseSwaps } from "../src/local/system/mounts.ts";
 import { deviceNumber } from "../src/local/system/sysfs.ts";
+import { factLines } from "../src/run/confirm.ts";
 import { fakeSsh, run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { addPartitions, command, writeTable } from "./helpers/disk.ts";

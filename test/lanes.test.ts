@@ -2,13 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { type ArgsDef, parseArgs } from "citty";
-import { Lanes } from "../src/cli/lanes.ts";
 import { parseLocation } from "../src/cli/location.ts";
 import { syncCommandOptions } from "../src/cli/options.ts";
 import { syncOptions } from "../src/cli/table.ts";
 import { InterruptedError } from "../src/errors.ts";
 import { createOutput } from "../src/report/output.ts";
 import { Report } from "../src/report/report.ts";
+import { Lanes } from "../src/run/lanes.ts";
 import { BINARY, fakeSsh, processesWith, run, start, summaryOf, until } from "./helpers/binary.ts";
 import { bytes, changeLeaves } from "./helpers/bytes.ts";
 import { openOf } from "./helpers/descriptors.ts";

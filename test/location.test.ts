@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import { type Location, parseLocation, parseLocations } from "../src/cli/location.ts";
+import { parseLocation, parseLocations } from "../src/cli/location.ts";
 import { ExitCode, UsageError } from "../src/errors.ts";
+import type { Location } from "../src/run/location.ts";
 
 const nothingExists = () => false;
 

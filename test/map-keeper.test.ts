@@ -1,8 +1,8 @@
 /** When the map may call something read: after the flush that began after it was written. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { MapFile, MapKeeper } from "../src/cli/mapfile.ts";
 import { GoneError, IoError, VerificationError } from "../src/errors.ts";
+import { MapFile, MapKeeper } from "../src/run/mapfile.ts";
 import { areasWith, fitMap, parseMap, type Status } from "../src/sync/mapfile.ts";
 import { Rescue } from "../src/sync/rescue.ts";
 import { tempDir } from "./helpers/temp.ts";

@@ -1,16 +1,11 @@
 import { afterEach, expect, test } from "bun:test";
 import { type ArgsDef, parseArgs } from "citty";
 import { checkArguments } from "../src/cli/arguments.ts";
-import {
-  type CommonOptions,
-  commonOptions,
-  type SyncCommandOptions,
-  syncCommandOptions,
-  type Values,
-} from "../src/cli/options.ts";
+import { commonOptions, syncCommandOptions, type Values } from "../src/cli/options.ts";
 import { compareOptions, syncOptions } from "../src/cli/table.ts";
 import { UsageError } from "../src/errors.ts";
 import { HASH_NAMES } from "../src/local/work/hash.ts";
+import type { CommonOptions, SyncCommandOptions } from "../src/run/options.ts";
 
 const PASSWORD = "BLOCKSYNC_TEST_PASSWORD";
 

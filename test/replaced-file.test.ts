@@ -1,7 +1,7 @@
 /** Files that are replaced as a whole: the old one or the new one is there, whatever happens, and nothing beside it. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { ReplacedFile } from "../src/cli/replaced-file.ts";
+import { ReplacedFile } from "../src/run/replaced-file.ts";
 import { run } from "./helpers/binary.ts";
 import { bytes } from "./helpers/bytes.ts";
 import { testWith } from "./helpers/requirements.ts";

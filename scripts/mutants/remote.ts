@@ -53,14 +53,14 @@ export const REMOTE: readonly Mutant[] = [
   },
   {
     bug: "bytesSent and bytesReceived are swapped",
-    file: "cli/lanes.ts",
+    file: "run/lanes.ts",
     from: "      bytesSent: sum((connection) => connection.channel.bytesSent),\n      bytesReceived: sum((connection) => connection.channel.bytesReceived),",
     to: "      bytesSent: sum((connection) => connection.channel.bytesReceived),\n      bytesReceived: sum((connection) => connection.channel.bytesSent),",
     tests: ["lanes.test.ts: what is sent and received"],
   },
   {
     bug: "what the first connection carried stands for all of them",
-    file: "cli/lanes.ts",
+    file: "run/lanes.ts",
     from: "this.#connections.reduce((total, connection) => total + count(connection), 0);",
     to: "this.#connections.slice(0, 1).reduce((total, connection) => total + count(connection), 0);",
     tests: ["lanes.test.ts: what is sent and received"],

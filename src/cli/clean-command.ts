@@ -1,42 +1,14 @@
-/** blocksync clean: removes the copies of the program that earlier runs left at far ends. */
+/** blocksync clean */
 
-import { asFailure, ExitCode, type Failure, UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
-import { cleanHost } from "../remote/host/clean.ts";
-import { formatBytes } from "../report/format.ts";
-import { createOutput } from "../report/output.ts";
-import { Report } from "../report/report.ts";
-import { hostConnection } from "./host.ts";
+import { UsageError } from "../errors.ts";
+import { runClean } from "../run/clean.ts";
 import { parseHostWord } from "./location.ts";
 import { hostOptions, type Values } from "./options.ts";
-import { sayFailure } from "./run.ts";
 
-/** Cleans every host, also after one that failed. Returns the exit code of the first failure. @throws {UsageError} */
-export async function runClean(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
+/** Returns the exit code. @throws {UsageError} */
+export async function cleanCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = hostOptions(values);
   if (words.length === 0)
     throw new UsageError("clean needs at least one host", { hint: "blocksync clean [USER@]HOST" });
-  const hosts = words.map(parseHostWord);
-  const { quiet, verbose } = options;
-  const report = new Report(createOutput({ file: undefined, quiet, verbose, draws: false }), {
-    json: false,
-    progress: "none",
-    intervalMs: 1000,
-  });
-  const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));
-  let failure: Failure | undefined;
-  for (const remote of hosts) {
-    const name = quote(remote.host);
-    try {
-      const removed = await cleanHost(remote, hostConnection(options, signal, onNote));
-      for (const { path, sizeBytes } of removed)
-        report.notice(`Removed ${quote(path)} (${formatBytes(sizeBytes)}) on ${name}`);
-      if (removed.length === 0) report.notice(`No copy of blocksync was found on ${name}`);
-    } catch (error) {
-      if (signal.aborted) throw asFailure(signal.reason);
-      failure ??= asFailure(error);
-      sayFailure(report, asFailure(error));
-    }
-  }
-  return failure?.exitCode ?? ExitCode.ok;
+  return await runClean(words.map(parseHostWord), options, signal);
 }

@@ -6,17 +6,17 @@ import { checkFolder, wordsGiven } from "../given.ts";
 import { bytesOf } from "../name.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
+import { sayFailure } from "../run/run.ts";
+import { keepStreamsOff } from "../run/taken.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
-import { runClean } from "./clean-command.ts";
-import { runCompare } from "./compare-command.ts";
+import { cleanCommand } from "./clean-command.ts";
+import { compareCommand } from "./compare-command.ts";
 import { helpText } from "./help.ts";
 import type { Values } from "./options.ts";
-import { sayFailure } from "./run.ts";
-import { runServe } from "./serve-command.ts";
-import { runSync } from "./sync-command.ts";
+import { serveCommand } from "./serve-command.ts";
+import { syncCommand } from "./sync-command.ts";
 import { cleanOptions, compareOptions, serveOptions, syncOptions } from "./table.ts";
-import { keepStreamsOff } from "./taken.ts";
 
 interface Command {
   readonly options: ArgsDef;
@@ -38,10 +38,10 @@ function command(options: ArgsDef, run: Run): Command {
 }
 
 const COMMANDS = {
-  sync: command(syncOptions, runSync),
-  compare: command(compareOptions, runCompare),
-  clean: command(cleanOptions, runClean),
-  serve: command(serveOptions, runServe),
+  sync: command(syncOptions, syncCommand),
+  compare: command(compareOptions, compareCommand),
+  clean: command(cleanOptions, cleanCommand),
+  serve: command(serveOptions, serveCommand),
 } as const;
 
 /**

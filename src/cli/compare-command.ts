@@ -1,22 +1,13 @@
 /** blocksync compare */
 
-import { ExitCode, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { BlockLayout } from "../sync/blocks.ts";
-import { differingRanges } from "../sync/differences.ts";
-import type { Description } from "../sync/endpoint.ts";
-import { Fingerprint } from "../sync/fingerprint.ts";
-import { checkHashes, noticeOfItself } from "../sync/pair.ts";
-import { Statistics } from "../sync/statistics.ts";
-import { countReads } from "../sync/sync.ts";
-import { ChangeMap } from "./change-map.ts";
+import { runCompare } from "../run/compare.ts";
 import { parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
-import { runPair } from "./run.ts";
-import { checkStreams, endsHere, filesOf } from "./taken.ts";
 
 /** Returns the exit code. @throws {UsageError} */
-export async function runCompare(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
+export async function compareCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = commonOptions(values);
   const [first, second, surplus] = words;
   if (first === undefined || second === undefined) {
@@ -28,74 +19,5 @@ export async function runCompare(values: Values, words: readonly string[], signa
     });
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
-  const ends = endsHere(a, b, ["A of compare", "B of compare"]);
-  checkStreams(ends, options);
-  const { outputFile, shell } = options;
-  const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
-  const changeMap = new ChangeMap(options, taken);
-  return await runPair(
-    a,
-    b,
-    {
-      ...options,
-      second: "source",
-      compress: false,
-      discard: false,
-      allowed: [],
-      examine: "nothing",
-      bytesPerSecond: undefined,
-      lanes: 1,
-    },
-    signal,
-    async ({ first: lane, lanes, report }) => {
-      const { source, destination, compare } = lane;
-      const [inA, inB] = [source.description, destination.description];
-      checkHashes(inA, inB);
-      const itself = noticeOfItself(inA, inB);
-      if (itself !== undefined) report.notice(itself);
-      const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
-      const layout = new BlockLayout(sizeBytes, options.blockSize);
-      const statistics = new Statistics(layout, 1);
-      report.start(a.label, b.label, statistics, options.hash, () => lanes.traffic);
-      const preparation = { exact: false, dryRun: true };
-      await Promise.all([source.prepare(sizeBytes, preparation), destination.prepare(sizeBytes, preparation)]);
-      const tail = tailBeyond(inA, inB);
-      const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);
-      let differs = false;
-      const print = (offset: number, length: number) => {
-        differs = true;
-        report.difference(offset, length);
-      };
-      const [share] = statistics.lanes;
-      const fingerprints = { a: new Fingerprint(layout, inA.zeroHash), b: new Fingerprint(layout, inA.zeroHash) };
-      const work = { compare, statistics: share, fingerprints, changes };
-      for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
-      await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
-      if (tail > 0) {
-        print(sizeBytes, tail);
-        changes?.add("differ", { offset: sizeBytes, length: tail });
-      } else {
-        statistics.sourceFingerprint = fingerprints.a.value;
-        statistics.destinationFingerprint = fingerprints.b.value;
-      }
-      if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
-        report.notice(
-          `${quote(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
-        );
-      }
-      report.stop();
-      changeMap.save({ source: a.label, destination: b.label });
-      const larger = inA.sizeBytes > inB.sizeBytes ? "first" : "second";
-      const sizes = tail > 0 ? `the ${larger} is ${tail} bytes larger` : undefined;
-      report.completed({ task: "compare", sizes, next: undefined });
-      changeMap.show(report);
-      return differs ? ExitCode.differs : ExitCode.ok;
-    },
-  );
-}
-
-/** Bytes that only one side has. A device that is larger than what it was written from is no difference. */
-function tailBeyond(a: Description, b: Description): number {
-  if (b.kind === "device" && b.sizeBytes > a.sizeBytes) return 0;
-  return Math.abs(a.sizeBytes - b.sizeBytes);
+  return await runCompare(a, b, options, signal);
 }

@@ -3,15 +3,8 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
+import type { Location } from "../run/location.ts";
 import { UNSET } from "./arguments.ts";
-
-export interface Location {
-  /** undefined: on this machine. */
-  readonly remote: RemoteHost | undefined;
-  readonly path: string;
-  /** As messages name it. */
-  readonly label: string;
-}
 
 function located(remote: RemoteHost | undefined, path: string): Location {
   if (remote === undefined) return { remote, path, label: path };

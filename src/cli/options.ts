@@ -2,80 +2,17 @@
 
 import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
 import { variableGiven } from "../given.ts";
-import { HASH_NAMES, type HashName } from "../local/work/hash.ts";
+import { HASH_NAMES } from "../local/work/hash.ts";
 import { isText, quote, shownName } from "../name.ts";
 import { splitWords } from "../remote/host/quote.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
 import type { ProgressMode } from "../report/progress.ts";
+import { parseMapChoice } from "../run/change-map.ts";
+import type { CommonOptions, HostOptions, SyncCommandOptions } from "../run/options.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
-import { type MapChoice, parseMapChoice } from "./change-map.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
-
-/** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */
-export interface HostOptions {
-  readonly shell: ShellOptions;
-  /** Name of the environment variable that holds the ssh password. */
-  readonly passwordVariable: string | undefined;
-  /** --timeout: how long the far side may be silent. */
-  readonly timeoutSeconds: number;
-  /** Where a remote keeps its copy of the program, before the usual places; "" for none. */
-  readonly remoteDirectory: string;
-  readonly quiet: boolean;
-  readonly verbose: boolean;
-}
-
-/** What sync and compare have in common. */
-export interface CommonOptions extends HostOptions {
-  readonly blockSize: number;
-  readonly hash: HashName;
-  readonly additionalHash: HashName | undefined;
-  /** Whether anything was given that is about reaching a host. */
-  readonly forHost: boolean;
-  /** --fadvise as two answers. */
-  readonly dropCacheHere: boolean;
-  readonly dropCacheThere: boolean;
-  readonly pauseMs: number;
-  readonly sudo: boolean;
-  readonly script: string | undefined;
-  readonly intervalMs: number;
-  readonly outputFile: string | undefined;
-  readonly progress: ProgressMode;
-  readonly json: boolean;
-  /** --map; undefined where it was not given. */
-  readonly map: MapChoice | undefined;
-  /** Things to tell the user about the options themselves. */
-  readonly notices: readonly string[];
-}
-
-export interface SyncCommandOptions extends CommonOptions {
-  /** --bwlimit; undefined for none. */
-  readonly bytesPerSecond: number | undefined;
-  /** --workers: connections that share the work. */
-  readonly lanes: number;
-  /** Between the starts of two lanes. */
-  readonly splayMs: number;
-  /** Let a device forget what becomes zero. */
-  readonly discard: boolean;
-  /** zstd for what is sent. */
-  readonly compress: boolean;
-  /** Read both sides again afterwards. */
-  readonly verify: boolean;
-  /** Go on where the source cannot be read. */
-  readonly skip: boolean;
-  /** How often bad sectors are tried again; undefined for not, and those that the map calls bad not at all. */
-  readonly retries: number | undefined;
-  readonly mapFile: string | undefined;
-  readonly dryRun: boolean;
-  readonly createDestination: boolean;
-  readonly force: boolean;
-  /** Refusals that are overridden. */
-  readonly allowed: readonly Overridable[];
-  /** In bytes; undefined where any will do. */
-  readonly expectSize: number | undefined;
-  readonly expectSerial: string | undefined;
-}
 
 /** The values as citty hands them over: by the option's long name. */
 export type Values = Readonly<Record<string, unknown>>;

@@ -34,7 +34,7 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
  * @throws {ProtocolError} when the other side is no blocksync, or breaks the rules; {UnreachableError} when it is silent
  *   for the timeout it told us, so that nobody stays behind a connection that stalls without closing.
  */
-export async function runServe(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
+export async function serveCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${quote(words[0])}`);
   const home = variableGiven("HOME");
   const permission = permissionOf(values, home);

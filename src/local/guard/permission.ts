@@ -6,7 +6,7 @@
 import { type Overridable, refused, refusedDestination } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { basename, dirname, join, realPath } from "../../paths.ts";
-import type { LocalOptions } from "../open-options.ts";
+import type { EndpointRole } from "../../sync/endpoint.ts";
 
 export interface Permission {
   /** A relative one begins in the working directory. */
@@ -14,6 +14,14 @@ export interface Permission {
   /** As a source only. */
   readonly readOnly: boolean;
   /** Refusals that the client may override, when it asks for that. */
+  readonly allowed: readonly Overridable[];
+}
+
+/** What of an opening the permission is about. */
+interface Opening {
+  readonly path: string;
+  readonly label: string;
+  readonly role: EndpointRole;
   readonly allowed: readonly Overridable[];
 }
 
@@ -39,7 +47,7 @@ function targetOf(path: string): string {
  * @throws {RefusedError} when another path was asked for, a destination where only reading is allowed, or a refusal overridden
  *   that may not be.
  */
-export function permitted(options: LocalOptions, permission: Permission | undefined): LocalOptions {
+export function permitted<T extends Opening>(options: T, permission: Permission | undefined): T {
   if (permission === undefined) return options;
   const allowed = targetOf(permission.path);
   if (allowed !== targetOf(options.path)) {

@@ -1,4 +1,5 @@
 /** How this program reaches a host: the options of a connection that all commands share. */
+
 import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel/libc.ts";
 import type { ConnectOptions } from "../remote/host/connect.ts";

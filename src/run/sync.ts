@@ -1,0 +1,139 @@
+/** A run that makes the destination equal to the source, or a dry run of it. */
+
+import { ExitCode, type Failure } from "../errors.ts";
+import type { Description } from "../sync/endpoint.ts";
+import { fitMap } from "../sync/mapfile.ts";
+import { checkPair, sizeDiffers } from "../sync/pair.ts";
+import { Rescue } from "../sync/rescue.ts";
+import { Statistics } from "../sync/statistics.ts";
+import { layoutOf, synchronize } from "../sync/sync.ts";
+import { ChangeMap } from "./change-map.ts";
+import { asksAbout, canAsk, confirmOverwrite } from "./confirm.ts";
+import { checkExpected } from "./expect.ts";
+import type { Location } from "./location.ts";
+import { MapFile, MapKeeper } from "./mapfile.ts";
+import type { SyncCommandOptions } from "./options.ts";
+import { runPair } from "./run.ts";
+import { checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
+
+const AFTER_UNREADABLE =
+  "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile FILE keeps them for ddrescue";
+const AFTER_MAPPED =
+  "--retries N tries the bad areas again, each N times; so does ddrescue -r N with the same source, destination and map";
+const OTHER_DESTINATION =
+  "the map was made for another destination, so what it lists as rescued is read again (if the destination was only renamed, delete the map's line that begins with '# Destination:')";
+const DISBELIEF = "the destination does not hold what the map lists as rescued: everything is compared";
+
+/** `noticesIfNew` are said where the destination does not exist yet. Returns the exit code. @throws {UsageError} */
+export async function runSync(
+  source: Location,
+  destination: Location,
+  options: SyncCommandOptions,
+  noticesIfNew: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
+  const asks = !options.force && !options.dryRun;
+  const ends = endsHere(source, destination);
+  checkStreams(ends, options);
+  const { outputFile, shell } = options;
+  const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
+  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);
+  const changeMap = new ChangeMap(options, [...taken, ...filesOf({ "the map of --mapfile": options.mapFile })]);
+  return await runPair(
+    source,
+    destination,
+    {
+      ...options,
+      second: options.dryRun ? "dry run" : "destination",
+      examine: asks && canAsk() ? "partitions" : "itself",
+    },
+    signal,
+    async ({ first, lanes, report, atFailure }) => {
+      const [from, to] = [first.source.description, first.destination.description];
+      const exact = options.createDestination;
+      const notices = checkPair(from, to, { exact });
+      if (to.kind === "missing") notices.push(...noticesIfNew);
+      const questioned = asks && asksAbout(from, to);
+      // What the question says need not be read twice.
+      const asked = questioned && canAsk() && options.outputFile === undefined;
+      for (const notice of notices) report.notice(notice, { asked });
+      checkExpected(to, options);
+      if (questioned) await report.whileAsking(() => confirmOverwrite(from, to, notices));
+      const layout = layoutOf(from, options.blockSize);
+      const statistics = new Statistics(layout, options.lanes);
+      const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
+      report.start(source.label, destination.label, statistics, hash, () => lanes.traffic);
+      const { blockSize, dryRun, pauseMs, verify } = options;
+      const subject = {
+        source: source.label,
+        sizeBytes: from.sizeBytes,
+        destination: destination.remote === undefined ? targetOf(destination.path) : destination.label,
+      };
+      const isKnown = mapFile?.isAbout(subject) ?? true;
+      const map = fitMap(mapFile?.old ?? [], from.sizeBytes, from.label);
+      if (!isKnown) report.notice(OTHER_DESTINATION);
+      // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
+      const heldBytes = to.blank || !isKnown ? 0 : to.sizeBytes;
+      const rescue = options.skip ? new Rescue({ map, heldBytes, retries: options.retries }) : undefined;
+      const onVerify = () => report.verifying();
+      const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
+      const onDisbelief = () => report.notice(DISBELIEF);
+      const syncOptions = { blockSize, exact, dryRun, pauseMs, rescue, verify, changes, onVerify, onDisbelief };
+      const openLane = async (number: number) => {
+        await lanes.rest(number * options.splayMs);
+        return await lanes.open(number);
+      };
+      let keeper: MapKeeper | undefined;
+      if (mapFile !== undefined && rescue !== undefined && !dryRun) {
+        const checkpoint = () => lanes.checkpoint();
+        const onTrouble = ({ message }: Failure) => report.notice(message);
+        keeper = new MapKeeper({ file: mapFile, subject, rescue, checkpoint, onTrouble });
+        atFailure(async (failure) => await keeper?.fail(failure));
+      }
+      try {
+        await synchronize(first, syncOptions, statistics, openLane);
+      } catch (error) {
+        report.stop();
+        report.unreadable(statistics);
+        throw error;
+      }
+      report.stop();
+      report.unreadable(statistics);
+      await keeper?.finish();
+      const isWhole = statistics.unreadableAreas === 0;
+      changeMap.save({ source: source.label, destination: destination.label });
+      if (!dryRun) {
+        const sizes = sizeText(from, to, exact, dryRun);
+        const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
+        report.completed({
+          task: "sync",
+          sizes,
+          isLonger,
+          next: isWhole ? undefined : mapFile === undefined ? AFTER_UNREADABLE : AFTER_MAPPED,
+        });
+        changeMap.show(report);
+        return isWhole ? ExitCode.ok : ExitCode.unreadable;
+      }
+      const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, to, exact, dryRun) : undefined;
+      const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
+      const next = differs ? "without --dry-run the same command writes what differs" : undefined;
+      report.completed({ task: "dry run", sizes, next });
+      changeMap.show(report);
+      if (differs) return ExitCode.differs;
+      return isWhole ? ExitCode.ok : ExitCode.unreadable;
+    },
+  );
+}
+
+/** What became of a destination file's size, or a dry run would make of it; undefined where there is nothing to say. */
+function sizeText(from: Description, to: Description, exact: boolean, dryRun: boolean): string | undefined {
+  const [size, old] = [from.sizeBytes, to.sizeBytes];
+  if (size === 0 && !dryRun)
+    return `the source is empty${exact && old > 0 ? `, the destination was cut from ${old} bytes` : ""}`;
+  if (to.kind === "missing") return `the destination ${dryRun ? "would be made" : "is new"}`;
+  if (to.kind === "device" || size === old) return undefined;
+  const change = `from ${old} to ${size} bytes`;
+  if (old < size) return `the destination ${dryRun ? "would grow" : "grew"} ${change}`;
+  if (exact) return `the destination ${dryRun ? "would be" : "was"} cut ${change}`;
+  return dryRun ? undefined : `the destination kept its ${old - size} bytes beyond the source's end`;
+}
