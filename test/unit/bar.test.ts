@@ -1,0 +1,186 @@
+/** The bar as text: what it says at which width, and that its numbers settle. */
+import { describe, expect, test } from "bun:test";
+import { type BarState, barLines, stageLine } from "../../src/report/bar.ts";
+import { Pace } from "../../src/report/pace.ts";
+import { clip } from "../../src/report/screen.ts";
+
+const MIB = 2 ** 20;
+
+const STATE: BarState = {
+  phase: "comparing",
+  blocksDone: 420,
+  blocksTotal: 1000,
+  blockSize: MIB,
+  sizeBytes: 1000 * MIB,
+  same: 400,
+  differ: 20,
+  zero: 7,
+  badAreas: 0,
+  badBytes: 0,
+  failed: 0,
+  rate: 182.3 * MIB,
+  wireRate: 1.5 * MIB,
+  savedBytes: 400 * MIB,
+  elapsedMs: 65_000,
+  remainingMs: 192_000,
+  lanes: [0.42],
+};
+
+describe("barLines()", () => {
+  test("says what is bad as it becomes known, however narrow it is", () => {
+    const [, line] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 100, false);
+    expect(line).toBe(" 420/1000 blocks, 400 same, 20 differ, 2 bad (1.5 KiB), 3 failed, 7 zero, wire 1.5 MiB/s");
+    const [, narrow] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 40, false);
+    expect(narrow).toBe(" 20 differ, 2 bad (1.5 KiB), 3 failed");
+  });
+
+  test("says all at 100 columns", () => {
+    expect(barLines(STATE, 100, false)).toEqual([
+      ` 42% [${"=".repeat(16)}>${" ".repeat(25)}]  420.0 MiB of 1000.0 MiB  182.3 MiB/s 0:03:12 left`,
+      " 420/1000 blocks, 400 same, 20 differ, 7 zero, 400.0 MiB saved, wire 1.5 MiB/s",
+    ]);
+  });
+
+  test("leaves out at 39 columns what is least needed, and keeps the bar, the time and what differs", () => {
+    const [first, second] = barLines(STATE, 39, false);
+    expect(first).toMatch(/^ 42% \[=+> +\] +182\.3 MiB\/s 0:03:12 left$/);
+    expect(second).toBe(" 400 same, 20 differ, wire 1.5 MiB/s");
+  });
+
+  const phases = ["comparing", "flushing", "verifying"] as const;
+  test.each(phases)("fills its width at most, at any, %s", (phase) => {
+    for (let columns = 30; columns <= 300; columns++) {
+      for (const blocksDone of [0, 1, 500, 999, 1000]) {
+        const state = { ...STATE, phase, blocksDone, lanes: Array.from({ length: 64 }, () => blocksDone / 1000) };
+        const widths = barLines(state, columns, true).map((line) => Bun.stringWidth(line));
+        expect(Math.max(...widths)).toBeLessThanOrEqual(columns);
+        if (phase !== "flushing") expect(widths[0]).toBe(columns);
+      }
+    }
+  });
+
+  test("is full at 100 % and not before", () => {
+    const text = (blocksDone: number) => barLines({ ...STATE, blocksDone }, 80, false)[0] ?? "";
+    expect(text(999)).toStartWith(" 99% [");
+    expect(text(999)).toContain("> ");
+    expect(text(1000)).toMatch(/^100% \[=+\] /);
+    expect(text(0)).toMatch(/^ {2}0% \[ +\] /);
+  });
+
+  test("says 100 % of nothing", () => {
+    const [first] = barLines({ ...STATE, blocksDone: 0, blocksTotal: 0, sizeBytes: 0 }, 80, false);
+    expect(first).toStartWith("100% [=");
+  });
+
+  test("does not tell a time that nobody knows", () => {
+    expect(barLines({ ...STATE, remainingMs: undefined }, 80, false)[0]).toEndWith("-:--:-- left");
+  });
+
+  test("says nothing of a wire where there is none", () => {
+    expect(barLines({ ...STATE, wireRate: undefined }, 200, false)[1]).not.toContain("wire");
+  });
+
+  test("has a line for several lanes, as many as fit", () => {
+    const lanes = [0.4, 0.415, 1, 0];
+    expect(barLines({ ...STATE, lanes }, 80, false)[2]).toBe(" workers  40%  41% 100%   0%");
+    expect(barLines({ ...STATE, lanes }, 20, false)[2]).toBe(" workers  40%  41%");
+  });
+
+  test("says that it flushes, for how long, and how a verification goes on", () => {
+    expect(barLines({ ...STATE, phase: "flushing", blocksDone: 1000 }, 80, false)[0]).toBe(
+      "100% flushing to stable storage 1000.0 MiB of 1000.0 MiB 0:01:05",
+    );
+    expect(barLines({ ...STATE, phase: "verifying" }, 80, false)[0]).toMatch(/^ 42% verifying \[=+> +\] .* left$/);
+  });
+
+  test("colours what is done, nothing else, and only if it may", () => {
+    const [coloured = "", second = ""] = barLines(STATE, 80, true);
+    const [plain = "", plainSecond = ""] = barLines(STATE, 80, false);
+    expect(coloured).toContain("[\x1b[32m===");
+    expect(coloured.replace("\x1b[32m", "").replace("\x1b[39m", "")).toBe(plain);
+    expect(second).toBe(plainSecond);
+  });
+});
+
+test("stageLine() shows how much of something is done, within the width", () => {
+  const line = (columns: number) => stageLine("Copying blocksync to [::1]", 10 * MIB, 40 * MIB, columns, false);
+  expect(line(80)).toMatch(/^Copying blocksync to \[::1\] \[=+> +\] {2}25% {3}10\.0 MiB of 40\.0 MiB$/);
+  expect(line(80)).toHaveLength(80);
+  expect(line(39)).toMatch(/^Copying blocksync to \[::1\] \[=* *>? *\]$|25%$/);
+});
+
+describe("clip()", () => {
+  test("leaves alone what fits, colours too", () => {
+    expect(clip("abc", 3)).toBe("abc");
+    expect(clip("\x1b[32mabc\x1b[39m", 3)).toBe("\x1b[32mabc\x1b[39m");
+  });
+
+  test("counts columns, not characters", () => {
+    expect(clip("abcdef", 4)).toBe("abcd");
+    expect(clip("日本語", 5)).toBe("日本");
+    expect(clip("e\u0301e\u0301e\u0301", 2)).toBe("e\u0301e\u0301");
+    expect(clip("\x1b[32mabcdef\x1b[39m", 4)).toBe("abcd");
+  });
+});
+
+describe("Pace", () => {
+  /** A run at `rate(second)` units a second, looked at five times a second. */
+  function follow(seconds: number, rate: (second: number) => number, each: (pace: Pace, second: number) => void): void {
+    const pace = new Pace(0, 0);
+    let done = 0;
+    for (let frame = 1; frame <= seconds * 5; frame++) {
+      done += rate(frame / 5) / 5;
+      pace.sample(done, frame * 200);
+      each(pace, frame / 5);
+    }
+  }
+
+  test("gives a steady rate from the first sample on", () => {
+    follow(
+      10,
+      () => 100,
+      (pace) => expect(pace.perSecond).toBeCloseTo(100, 6),
+    );
+  });
+
+  test("follows a change within some seconds", () => {
+    follow(
+      60,
+      (second) => (second < 30 ? 100 : 10),
+      (pace, second) => {
+        if (second >= 45) expect(pace.perSecond).toBeLessThan(12);
+      },
+    );
+  });
+
+  test("gives a time that settles: bursts move it less than a tenth after a minute", () => {
+    // Nothing for 0.8 s, then five times as much, as a run does that writes between its reads.
+    const rate = (second: number) => (Math.round(second * 5) % 5 === 0 ? 500 : 0);
+    follow(120, rate, (pace, second) => {
+      if (second < 60) return;
+      const remaining = pace.remainingMs(100_000) ?? 0;
+      expect(Math.abs(remaining - 1_000_000)).toBeLessThan(100_000);
+    });
+  });
+
+  test("does not guess in the first second, nor while nothing goes on", () => {
+    follow(
+      0.8,
+      () => 100,
+      (pace) => expect(pace.remainingMs(100)).toBeUndefined(),
+    );
+    follow(
+      5,
+      () => 0,
+      (pace) => expect(pace.remainingMs(100)).toBeUndefined(),
+    );
+  });
+
+  test("leaves out the time for which a job was stopped", () => {
+    const pace = new Pace(0, 0);
+    pace.sample(100, 1000);
+    pace.skip(100, 3_601_000);
+    pace.sample(200, 3_602_000);
+    expect(pace.perSecond).toBeCloseTo(100, 6);
+  });
+});

@@ -1,0 +1,100 @@
+import { expect, test } from "bun:test";
+import { type ArgsDef, parseArgs } from "citty";
+import { checkArguments } from "../../src/cli/arguments.ts";
+import { helpText } from "../../src/cli/help.ts";
+import { compareOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
+import { ExitCode } from "../../src/errors.ts";
+import { HASH_NAMES } from "../../src/local/work/hash.ts";
+import { VERSION } from "../../src/version.ts";
+
+const LINES = helpText().split("\n");
+
+/** The line that lists an option. */
+function lineOf(name: string): string {
+  const found = LINES.filter((line) => new RegExp(`^    (-.,|   ) --${name}( |$)`).test(line));
+  expect({ name, lines: found.length }).toEqual({ name, lines: 1 });
+  return found[0] ?? "";
+}
+
+test("helpText() begins with the version and the commands", () => {
+  expect(LINES[0]).toStartWith(`blocksync ${VERSION}: `);
+  for (const usage of [
+    "    blocksync [sync] [OPTIONS] SOURCE DESTINATION",
+    "    blocksync compare [OPTIONS] A B ",
+    "    blocksync serve ",
+  ]) {
+    expect(LINES.filter((line) => line.startsWith(usage)).length).toBe(1);
+  }
+});
+
+test("helpText() explains every form of a location", () => {
+  const text = helpText();
+  for (const form of ["[USER@]HOST:PATH", "[USER@][IPV6]:PATH", "ssh://[USER@]HOST[:PORT]/PATH", "./a:b is a file"]) {
+    expect(text).toContain(form);
+  }
+});
+
+test("helpText() lists every option once, with its letter, value, other names and description", () => {
+  const table: ArgsDef = syncOptions;
+  for (const [name, option] of Object.entries(table)) {
+    const line = lineOf(name);
+    const aliases: string[] = "alias" in option ? [option.alias ?? []].flat() : [];
+    const short = aliases.find((alias) => alias.length === 1);
+    expect(line).toStartWith(`    ${short === undefined ? "   " : `-${short},`} --${name}`);
+    if (option.valueHint !== undefined) expect(line).toContain(`--${name} ${option.valueHint} `);
+    expect(line).toContain(option.description ?? "no description");
+    const long = aliases.filter((alias) => alias.length > 1).map((alias) => `--${alias}`);
+    if (long.length > 0) expect(line).toEndWith(` (also ${long.join(", ")})`);
+  }
+});
+
+test("helpText() names the defaults that apply without the option", () => {
+  // citty adds aliases to the table that it is given.
+  const values: Readonly<Record<string, unknown>> = parseArgs(
+    checkArguments([], syncOptions),
+    structuredClone<ArgsDef>(syncOptions),
+  );
+  const named = new Map<string, string>();
+  for (const name of Object.keys(syncOptions)) {
+    const match = / \[([^\]]*)\](?: \(also .*\))?$/.exec(lineOf(name));
+    if (match !== null) named.set(name, match[1] ?? "");
+  }
+  const applying = new Map<string, string>();
+  for (const name of Object.keys(syncOptions)) {
+    const value = values[name];
+    if (value !== undefined) applying.set(name, value === true ? "on" : String(value));
+  }
+  expect(Object.fromEntries(named)).toEqual(Object.fromEntries(applying));
+  expect(named.get("block-size")).toBe("1M");
+  expect(named.get("compress")).toBe("on");
+});
+
+test("helpText() lists the options of compare before those that only sync has", () => {
+  const index = (name: string) => LINES.indexOf(lineOf(name));
+  const border = LINES.indexOf("Options of sync:");
+  expect(border).toBeGreaterThan(0);
+  const shared = new Set(Object.keys(compareOptions));
+  for (const name of Object.keys(syncOptions)) expect(index(name) < border).toBe(shared.has(name));
+});
+
+test("helpText() lists what only serve has after all else", () => {
+  const border = LINES.indexOf("Options of serve:");
+  const own = Object.keys(serveOptions).filter((name) => !(name in syncOptions));
+  expect(own).toEqual(["only", "read-only"]);
+  for (const name of own) expect(LINES.indexOf(lineOf(name))).toBeGreaterThan(border);
+  expect(border).toBeGreaterThan(LINES.indexOf("Options of sync:"));
+});
+
+test("helpText() lists every hash and every exit code", () => {
+  const hashes = lineOf("hash");
+  for (const name of HASH_NAMES) expect(hashes).toContain(name);
+  const codes = helpText().split("Exit codes:")[1] ?? "";
+  const { interrupted, terminated, ...others } = ExitCode;
+  for (const code of Object.values(others)) expect(codes).toMatch(new RegExp(`(^|  ) {2}${code}  \\S`, "m"));
+  expect(codes).toContain(`${interrupted}/${terminated}  interrupted`);
+});
+
+test("helpText() has no blanks at the end of a line and ends with one line break", () => {
+  expect(LINES.filter((line) => /\s$/.test(line))).toEqual([]);
+  expect(helpText()).toMatch(/[^\n]\n$/);
+});

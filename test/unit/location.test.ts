@@ -1,0 +1,370 @@
+import { expect, test } from "bun:test";
+import { parseLocation, parseLocations } from "../../src/cli/location.ts";
+import { ExitCode, UsageError } from "../../src/errors.ts";
+import type { Location } from "../../src/run/location.ts";
+
+const nothingExists = () => false;
+
+interface Seen {
+  readonly user?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly path: string;
+  readonly label: string;
+}
+
+/** A location without what is undefined. */
+function seen({ remote, path, label }: Location): Seen {
+  if (remote === undefined) return { path, label };
+  const { user, host, port } = remote;
+  return {
+    ...(user === undefined ? {} : { user }),
+    host,
+    ...(port === undefined ? {} : { port }),
+    path,
+    label,
+  };
+}
+
+/** Message and hint of the UsageError that `run` throws. */
+function refusal(run: () => unknown): { message: string; hint?: string } {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof UsageError) || error.exitCode !== ExitCode.usage) throw error;
+    return error.hint === undefined ? { message: error.message } : { message: error.message, hint: error.hint };
+  }
+  return { message: "nothing thrown" };
+}
+
+function said(run: () => unknown): string {
+  return refusal(run).message;
+}
+
+function pair(...words: string[]): { source: Seen; destination: Seen } {
+  const { source, destination } = parseLocations(words, { exists: nothingExists, forHost: false });
+  return { source: seen(source), destination: seen(destination) };
+}
+
+test("parseLocation() takes what has no colon before its first slash as a file", () => {
+  for (const path of [
+    "disk.img",
+    "/dev/sda",
+    "./a:b",
+    "../a:b",
+    "/a:b",
+    "dir/a:b",
+    "user@host",
+    "/mnt/ssh://x",
+    "-x",
+    "~/disk.img",
+    " ",
+    "größe.img",
+    "a\nb",
+    "/srv/[::1]:x",
+  ]) {
+    expect(seen(parseLocation(path))).toEqual({ path, label: path });
+  }
+});
+
+test("parseLocation() reads HOST:PATH and USER@HOST:PATH", () => {
+  const cases: [text: string, expected: Omit<Seen, "label">][] = [
+    ["box:/dev/sdb", { host: "box", path: "/dev/sdb" }],
+    ["box:disk.img", { host: "box", path: "disk.img" }],
+    ["box:a:b", { host: "box", path: "a:b" }],
+    ["box:~/disk.img", { host: "box", path: "~/disk.img" }],
+    ["box: ", { host: "box", path: " " }],
+    ["box:a@b", { host: "box", path: "a@b" }],
+    ["box:a\nb", { host: "box", path: "a\nb" }],
+    ["box:/a/[b]:c", { host: "box", path: "/a/[b]:c" }],
+    ["localhost:/x", { host: "localhost", path: "/x" }],
+    ["192.0.2.1:/x", { host: "192.0.2.1", path: "/x" }],
+    ["root@box:/dev/sdb", { user: "root", host: "box", path: "/dev/sdb" }],
+    ["me@corp@box:/x", { user: "me@corp", host: "box", path: "/x" }],
+    ["root@box:x@y:z", { user: "root", host: "box", path: "x@y:z" }],
+  ];
+  for (const [text, expected] of cases) expect(seen(parseLocation(text))).toEqual({ ...expected, label: text });
+});
+
+test("parseLocation() reads [IPV6]:PATH and USER@[IPV6]:PATH and drops the brackets for ssh", () => {
+  const cases: [text: string, expected: Omit<Seen, "label">][] = [
+    ["[::1]:/dev/sdb", { host: "::1", path: "/dev/sdb" }],
+    ["[2001:db8::7]:disk.img", { host: "2001:db8::7", path: "disk.img" }],
+    ["[fe80::1%eth0]:/x", { host: "fe80::1%eth0", path: "/x" }],
+    ["root@[::1]:/dev/sdb", { user: "root", host: "::1", path: "/dev/sdb" }],
+    ["root@[::1]:a:b", { user: "root", host: "::1", path: "a:b" }],
+  ];
+  for (const [text, expected] of cases) expect(seen(parseLocation(text))).toEqual({ ...expected, label: text });
+});
+
+test("parseLocation() reads ssh://[USER@]HOST[:PORT]/PATH", () => {
+  const cases: [text: string, expected: Seen][] = [
+    ["ssh://box/dev/sdb", { host: "box", path: "/dev/sdb", label: "box:/dev/sdb" }],
+    ["ssh://root@box/x", { user: "root", host: "box", path: "/x", label: "root@box:/x" }],
+    ["ssh://box:2222/x", { host: "box", port: 2222, path: "/x", label: "ssh://box:2222/x" }],
+    [
+      "ssh://root@box:65535/srv/a:b@c",
+      { user: "root", host: "box", port: 65535, path: "/srv/a:b@c", label: "ssh://root@box:65535/srv/a:b@c" },
+    ],
+    ["ssh://[::1]/x", { host: "::1", path: "/x", label: "[::1]:/x" }],
+    ["ssh://[::1]:1/x", { host: "::1", port: 1, path: "/x", label: "ssh://[::1]:1/x" }],
+    [
+      "ssh://root@[fe80::1%eth0]:22/x y",
+      { user: "root", host: "fe80::1%eth0", port: 22, path: "/x y", label: "ssh://root@[fe80::1%eth0]:22/x y" },
+    ],
+  ];
+  for (const [text, expected] of cases) expect(seen(parseLocation(text))).toEqual(expected);
+});
+
+test("parseLocation() gives labels that mean the same location again", () => {
+  for (const text of ["a", "./a:b", "u@box:/x", "[::1]:x", "ssh://u@box:7/x/y", "ssh://[::1]:7/x", "ssh://box/x"]) {
+    const first = parseLocation(text);
+    expect(seen(parseLocation(first.label))).toEqual(seen(first));
+  }
+});
+
+test("parseLocation() gives a host without a path the default path", () => {
+  for (const text of ["box:", "ssh://box", "ssh://box/"]) {
+    expect(seen(parseLocation(text, "/dev/sda"))).toEqual({ host: "box", path: "/dev/sda", label: "box:/dev/sda" });
+  }
+  expect(seen(parseLocation("ssh://u@box:7", "/dev/sda"))).toEqual({
+    user: "u",
+    host: "box",
+    port: 7,
+    path: "/dev/sda",
+    label: "ssh://u@box:7/dev/sda",
+  });
+  expect(seen(parseLocation("[::1]:", "x"))).toEqual({ host: "::1", path: "x", label: "[::1]:x" });
+  expect(seen(parseLocation("box:y", "x")).path).toBe("y");
+});
+
+test("parseLocation() refuses a host without a path where there is no default", () => {
+  for (const text of ["box:", "root@box:", "[::1]:", "ssh://box", "ssh://box/", "ssh://box:22"]) {
+    expect(said(() => parseLocation(text))).toBe(`${JSON.stringify(text)} names no path`);
+  }
+});
+
+test("parseLocation() refuses empty names and NUL bytes", () => {
+  expect(said(() => parseLocation(""))).toBe("The name of a file or device is empty");
+  expect(said(() => parseLocation("", "/default"))).toBe("The name of a file or device is empty");
+  for (const text of ["a\0b", "box:a\0", "ssh://box/\0"]) {
+    expect(said(() => parseLocation(text))).toBe("The name of a file or device contains a NUL byte");
+  }
+});
+
+test("parseLocation() refuses an empty host or user", () => {
+  const cases: [text: string, part: string][] = [
+    ["@box:/x", "@box"],
+    ["root@:/x", "root@"],
+    ["@:/x", "@"],
+    ["[]:/x", "[]"],
+    ["root@[]:/x", "root@[]"],
+    ["ssh://@box/x", "@box"],
+    ["ssh://root@/x", "root@"],
+    ["ssh://[]/x", "[]"],
+  ];
+  for (const [text, part] of cases) {
+    expect(said(() => parseLocation(text))).toBe(`Cannot read ${JSON.stringify(part)} as [USER@]HOST`);
+  }
+  expect(said(() => parseLocation(":/x"))).toBe('Cannot read ":/x" as [USER@]HOST:PATH');
+  expect(said(() => parseLocation("ssh:///x"))).toBe('Cannot read "ssh:///x" as ssh://[USER@]HOST[:PORT]/PATH');
+});
+
+test("parseLocation() refuses hosts and users that ssh would take for an option", () => {
+  const cases: [text: string, word: string][] = [
+    ["-oProxyCommand=x:/y", "-oProxyCommand=x"],
+    ["-x:y", "-x"],
+    ["root@-x:/y", "-x"],
+    ["-l@box:/y", "-l"],
+    ["[-x]:/y", "-x"],
+    ["ssh://-x/y", "-x"],
+    ["ssh://-l@box/y", "-l"],
+    ["ssh://root@-x:22/y", "-x"],
+  ];
+  for (const [text, word] of cases) {
+    expect(said(() => parseLocation(text))).toBe(
+      `The host ${JSON.stringify(word)} begins with "-", which ssh would take for an option`,
+    );
+  }
+});
+
+test("parseLocation() refuses white space in a host", () => {
+  for (const text of ["a b:/x", "ssh://a b/x"]) {
+    expect(said(() => parseLocation(text))).toBe('The host "a b" contains white space');
+  }
+});
+
+test("parseLocation() refuses ports that are none", () => {
+  for (const port of ["", "0", "65536", "99999", "123456", "-1", "22x", "0x16", " 22", "2.5"]) {
+    expect(said(() => parseLocation(`ssh://box:${port}/x`))).toBe(`${JSON.stringify(port)} is no port number`);
+  }
+});
+
+test("parseLocation() refuses an ssh:// address that is none", () => {
+  for (const text of ["ssh://[::1/x", "ssh://[::1]22/x", "ssh://a]b/x", "ssh://::1/x"]) {
+    expect(said(() => parseLocation(text))).toBe(
+      `Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`,
+    );
+  }
+  expect(said(() => parseLocation("ssh://a:1:2/x"))).toBe('"1:2" is no port number');
+});
+
+test("parseLocations() reads SOURCE DESTINATION with any of the two remote", () => {
+  expect(pair("a", "b")).toEqual({ source: { path: "a", label: "a" }, destination: { path: "b", label: "b" } });
+  expect(pair("u@one:/x", "ssh://two:7/y")).toEqual({
+    source: { user: "u", host: "one", path: "/x", label: "u@one:/x" },
+    destination: { host: "two", port: 7, path: "/y", label: "ssh://two:7/y" },
+  });
+  expect(pair("[::1]:/x", "./b:c").destination).toEqual({ path: "./b:c", label: "./b:c" });
+});
+
+test("parseLocations() lets HOST: take the source's path", () => {
+  expect(pair("/dev/sda", "box:").destination).toEqual({ host: "box", path: "/dev/sda", label: "box:/dev/sda" });
+  expect(pair("one:/dev/sda", "u@two:").destination).toEqual({
+    user: "u",
+    host: "two",
+    path: "/dev/sda",
+    label: "u@two:/dev/sda",
+  });
+  expect(pair("/x", "ssh://box:7").destination.path).toBe("/x");
+  expect(said(() => pair("box:", "/x"))).toBe('"box:" names no path');
+});
+
+test("parseLocations() reads blocksync.py's SOURCE [USER@]HOST PATH", () => {
+  expect(pair("/dev/sda", "root@box", "/dev/sdb")).toEqual({
+    source: { path: "/dev/sda", label: "/dev/sda" },
+    destination: { user: "root", host: "box", path: "/dev/sdb", label: "root@box:/dev/sdb" },
+  });
+  expect(pair("/dev/sda", "box", "a:b").destination).toEqual({ host: "box", path: "a:b", label: "box:a:b" });
+  expect(pair("/dev/sda", "box:", "/x").destination).toEqual({ host: "box", path: "/x", label: "box:/x" });
+  expect(pair("/dev/sda", "[::1]", "/x").destination).toEqual({ host: "::1", path: "/x", label: "[::1]:/x" });
+  expect(pair("one:/x", "two", "/y").source).toEqual({ host: "one", path: "/x", label: "one:/x" });
+});
+
+test("parseLocations() takes localhost with a PATH as this machine", () => {
+  for (const host of ["localhost", "localhost:"]) {
+    expect(pair("/dev/sda", host, "/x").destination).toEqual({ path: "/x", label: "/x" });
+  }
+  expect(pair("/dev/sda", "localhost", "a:b").destination).toEqual({ path: "a:b", label: "a:b" });
+  expect(pair("/dev/sda", "root@localhost", "/x").destination).toEqual({
+    user: "root",
+    host: "localhost",
+    path: "/x",
+    label: "root@localhost:/x",
+  });
+});
+
+test("parseLocations() refuses a destination that could be a host as well as a file", () => {
+  for (const text of ["root@box", "@", "a@b.c", "192.0.2.1"]) {
+    expect(refusal(() => pair("/srv/disk.img", text))).toEqual({
+      message: `"${text}" could be a host or a file`,
+      hint: `say "${text}:/srv/disk.img" for the host, "./${text}" for a file of that name`,
+    });
+  }
+  expect(refusal(() => pair("/srv/disk.img", "localhost"))).toEqual({
+    message: '"localhost" could be a host or a file',
+    hint: 'say "localhost /srv/disk.img" or a path for this machine, "./localhost" for a file of that name',
+  });
+});
+
+test("parseLocations() refuses dd's words, which would be names, unless a file has that name", () => {
+  for (const words of [
+    ["disk.img", "of=/dev/sdb"],
+    ["if=disk.img", "of=copy.img"],
+    ["disk.img", "copy.img", "bs=1M"],
+  ] as const) {
+    const word = words.find((one) => one.includes("="));
+    expect(refusal(() => pair(...words))).toEqual({
+      message: `"${word}" is dd's syntax`,
+      hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say "./${word}"`,
+    });
+  }
+  expect(pair("disk.img", "./of=copy.img").destination.path).toBe("./of=copy.img");
+  const existing = parseLocations(["a", "of=b"], { exists: (path) => path === "of=b", forHost: false });
+  expect(seen(existing.destination).path).toBe("of=b");
+});
+
+test("parseLocations() refuses such a destination even when a file of that name exists", () => {
+  for (const text of ["root@box", "localhost", "192.0.2.1"]) {
+    expect(said(() => parseLocations(["/x", text], { exists: () => true, forHost: false }))).toBe(
+      `"${text}" could be a host or a file`,
+    );
+  }
+});
+
+test("parseLocations() refuses to copy a device into a new file that is named like a host", () => {
+  expect(said(() => pair("/dev/sda", "backuphost"))).toBe('"backuphost" could be a host or a file');
+  expect(said(() => pair("box:/dev/sda", "backuphost"))).toBe('"backuphost" could be a host or a file');
+  const asked: string[] = [];
+  const existing = parseLocations(["/dev/sda", "backup"], { exists: (path) => asked.push(path) > 0, forHost: false });
+  expect(seen(existing.destination)).toEqual({ path: "backup", label: "backup" });
+  expect(asked).toEqual(["backup"]);
+});
+
+test("parseLocations() refuses a new file without a slash where options are about a host", () => {
+  const about = (exists: boolean, ...words: string[]) =>
+    said(() => parseLocations(words, { exists: () => exists, forHost: true }));
+  expect(about(false, "disk.img", "backup.lan")).toBe('"backup.lan" could be a host or a file');
+  expect(about(true, "disk.img", "copy.img")).toBe("nothing thrown");
+  expect(about(false, "disk.img", "./copy.img")).toBe("nothing thrown");
+  expect(about(false, "box:disk.img", "copy.img")).toBe("nothing thrown");
+  expect(about(false, "disk.img", "localhost", "copy.img")).toBe("nothing thrown");
+});
+
+test("parseLocation() refuses a dash, which stands for standard input elsewhere", () => {
+  expect(refusal(() => parseLocation("-"))).toEqual({
+    message: "Neither side can be standard input or output: blocks are read and written by their place",
+    hint: 'a file of that name is "./-"',
+  });
+  expect(seen(parseLocation("./-"))).toEqual({ path: "./-", label: "./-" });
+});
+
+test("parseLocations() takes destinations that are clearly files", () => {
+  for (const text of ["./root@box", "./localhost", "./192.0.2.1", "dir/a@b", "/x@y", "1.2.3", "1.2.3.4.img"]) {
+    expect(pair("/dev/sda", text).destination).toEqual({ path: text, label: text });
+  }
+  expect(pair("disk.img", "copy").destination).toEqual({ path: "copy", label: "copy" });
+});
+
+test("parseLocations() refuses missing, empty and too many arguments", () => {
+  const hint = "blocksync SOURCE DESTINATION; blocksync --help lists everything";
+  expect(refusal(() => pair())).toEqual({ message: "SOURCE and DESTINATION are missing", hint });
+  expect(refusal(() => pair("a"))).toEqual({ message: "DESTINATION is missing", hint });
+  expect(said(() => pair("a", "b", "c", "d"))).toBe('Too many arguments: "d"');
+  expect(said(() => pair("a", "b", "c", "", "e"))).toBe('Too many arguments: ""');
+  expect(said(() => pair("", "b"))).toBe("The name of a file or device is empty");
+  expect(said(() => pair("a", ""))).toBe("The name of a file or device is empty");
+  expect(said(() => pair("a", "box", ""))).toBe("The destination's PATH is empty");
+  expect(said(() => pair("", "box", "c"))).toBe("The name of a file or device is empty");
+  expect(said(() => pair("a", "", "c"))).toBe('Cannot read "" as [USER@]HOST');
+});
+
+test("parseLocations() refuses a HOST of three arguments that is none", () => {
+  for (const text of ["/dev/sdb", "./b", "ssh://box", "box:/x"]) {
+    expect(said(() => pair("a", text, "c"))).toBe(
+      `"${text}" is no host: with three arguments they are SOURCE HOST PATH`,
+    );
+  }
+  expect(said(() => pair("a", "-oProxyCommand=x", "c"))).toContain('begins with "-"');
+  expect(said(() => pair("a", "root@-x", "c"))).toContain('begins with "-"');
+  expect(said(() => pair("a", "b c", "d"))).toBe('The host "b c" contains white space');
+  expect(said(() => pair("a", "root@", "c"))).toBe('Cannot read "root@" as [USER@]HOST');
+});
+
+test("parseLocation() never takes for a local file what has a colon before its first slash", () => {
+  for (const text of ["a@b@[::1]:/x", "[::1]x:/y", "[::1]", "a[b:/x"]) {
+    expect(() => parseLocation(text)).toThrow(UsageError);
+    expect(parseLocation(`./${text}`)).toEqual({ remote: undefined, path: `./${text}`, label: `./${text}` });
+  }
+});
+
+test("parseLocation() refuses a password in a location and does not repeat it", () => {
+  let message = "";
+  try {
+    parseLocation("ssh://user:hunter2@host/x");
+  } catch (error) {
+    message = String(error);
+  }
+  expect(message).toContain("a password does not belong on the command line");
+  expect(message).not.toContain("hunter2");
+});

@@ -1,0 +1,70 @@
+/** Which program a far end needs, from what its shell says of it. */
+import { describe, expect, test } from "bun:test";
+import { ProtocolError, UnreachableError } from "../../src/errors.ts";
+import { PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../../src/remote/host/target.ts";
+import { testWith } from "../helpers/requirements.ts";
+
+describe("targetOf()", () => {
+  test("knows every target by what its platform says", () => {
+    for (const target of TARGETS) {
+      const version = target.libc === "glibc" ? "2.17" : "-";
+      expect(targetOf(`probe ${platformOf(target)} ${version}`, "h")).toBe(target);
+      expect(targetNamed(target.name)).toBe(target);
+    }
+    // Without getconf nobody knows the version; the attempt will tell.
+    expect(targetOf("probe Linux aarch64 glibc -", "h").name).toBe("linux-arm64");
+    expect(targetOf("probe Linux x86_64 glibc 3.0", "h").name).toBe("linux-x64");
+  });
+
+  for (const [line, sentence, hint] of [
+    ["Linux armv7l none -", "it is Linux armv7l, for which there is no blocksync", /x86-64 and arm64/],
+    ["Linux i686 none -", "it is Linux i686, for which there is no blocksync", /x86-64 and arm64/],
+    ["Linux riscv64 glibc 2.39", "it is Linux riscv64, for which there is no blocksync", /x86-64 and arm64/],
+    ["Darwin arm64 none -", "it is Darwin arm64, for which there is no blocksync", /x86-64 and arm64/],
+    ["Darwin x86_64 none -", "it is Darwin x86_64, for which there is no blocksync", /x86-64 and arm64/],
+    ["FreeBSD amd64 none -", "it is FreeBSD amd64, for which there is no blocksync", /x86-64 and arm64/],
+    [
+      "Linux aarch64 none 2.36",
+      "it is Linux aarch64, but has neither /lib/ld-linux-aarch64.so.1 nor /lib/ld-musl-aarch64.so.1",
+      /not a 64-bit one/,
+    ],
+    ["Linux x86_64 glibc 2.12", "its glibc is 2.12, blocksync needs 2.17 or newer", /newer system/],
+    ["Linux x86_64 glibc 2.9", "its glibc is 2.9, blocksync needs 2.17 or newer", /newer system/],
+    ["Linux x86_64 glibc 2.36 sse4_2", "its processor has no SSE4.2, which blocksync needs", /another|such a machine/],
+    [
+      "Linux x86_64 musl - libstdc++.so.6 libgcc_s.so.1",
+      "its libc is musl, and libstdc++.so.6 and libgcc_s.so.1 are missing",
+      /apk add libstdc\+\+/,
+    ],
+    ["Linux aarch64 musl - libgcc_s.so.1", "its libc is musl, and libgcc_s.so.1 is missing", /apk add libstdc\+\+/],
+  ] as const) {
+    test(`D6.30 refuses ${line}`, () => {
+      let thrown: unknown;
+      try {
+        targetOf(`probe ${line}`, "h");
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toBeInstanceOf(UnreachableError);
+      expect(thrown).toMatchObject({ message: `Cannot start blocksync on "h": ${sentence}` });
+      expect(thrown).toMatchObject({ hint: expect.stringMatching(hint) });
+    });
+  }
+
+  test("takes nothing else for an answer", () => {
+    for (const line of ["", "probe", "probe Linux", "send none /", "probe Linux x86_64", "probe Linux x86_64 uclibc -"])
+      expect(() => targetOf(line, "h")).toThrow(ProtocolError);
+    expect(() => targetOf("probe Linux x86_64 glibc 2.36 \x1b[2J", "h")).toThrow(ProtocolError);
+  });
+});
+
+const onShells = testWith("shells");
+for (const shell of [["sh"], ["dash"], ["bash", "--posix"], ["busybox", "sh"]]) {
+  onShells(`the probe of this machine, by ${shell.join(" ")}, is the platform of the program`, async () => {
+    const { stdout, stderr } = Bun.spawnSync([...shell, "-uc", `${PROBE}; echo "probe $w $y$x"`]);
+    expect(stderr.toString()).toBe("");
+    const target = targetOf(stdout.toString().trimEnd(), "h");
+    expect(target.machine).toBe(process.arch === "x64" ? "x86_64" : "aarch64");
+    expect(stdout.toString()).toStartWith(`probe ${platformOf(target)} `);
+  });
+}
