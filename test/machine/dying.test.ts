@@ -48,9 +48,8 @@ for (const far of [false, true]) {
           "hint: a sync with --on-read-error skip --mapfile FILE copies what can be read",
         );
         // What was under way at that moment; it was all 1023 others of 1024.
-        const { blocksMatching, blocksDiffering, bytesWritten } = summaryOf(result);
+        const { blocksMatching, blocksDiffering } = summaryOf(result);
         expect(Number(blocksMatching) + Number(blocksDiffering)).toBeLessThan(500);
-        expect(Number(bytesWritten)).toBeGreaterThan(0);
       });
     }
 
