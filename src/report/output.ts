@@ -4,7 +4,7 @@
  */
 
 import fs from "node:fs";
-import { type ConsolaInstance, createConsola, LogLevels } from "consola";
+import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { IoError, reason, systemCode } from "../errors.ts";
 import { bytesOf, printable, quote } from "../name.ts";
 import { canDraw } from "./display.ts";
