@@ -84,7 +84,7 @@ bench: dist/blocksync
 profile: dist/blocksync
 	@$(BUN) scripts/profile.ts $(PROFILE)
 
-# Puts what the demo prints now into README.md; with TABLE=FILE the benchmark's table.
+# Puts what the demo prints into README.md; with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
 readme: dist/blocksync
 	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 

@@ -1,19 +1,22 @@
 /**
- * Writes what README.md shows of real runs: `bun scripts/readme.ts` runs the demo and puts what it printed between the
- * transcript marks; with `--bench FILE` it puts the benchmark's Markdown table between those of the benchmark.
+ * Writes what the pages show of real runs: `bun scripts/readme.ts` puts what the demo prints into README.md;
+ * `bun scripts/readme.ts --bench FILE` puts the benchmark's tables into scripts/bench/README.md.
  */
 import fs from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "..");
-const path = join(root, "README.md");
 
-function between(text: string, mark: string, content: string): string {
+/** Replaces what stands between the marks of that name. @throws {Error} when the page has none. */
+function fill(page: string, mark: string, content: string): void {
+  const path = join(root, page);
+  const text = fs.readFileSync(path, "utf8");
   const pattern = new RegExp(`(<!-- ${mark} -->\\n)[\\s\\S]*?(<!-- /${mark} -->)`);
-  if (!pattern.test(text)) throw new Error(`README.md has no marks for ${mark}`);
-  return text.replace(
-    pattern,
-    (_all, start: string, end: string) => `${start}\n${content.replaceAll(/^\n+|\n+$/g, "")}\n\n${end}`,
+  if (!pattern.test(text)) throw new Error(`${page} has no marks for ${mark}`);
+  const trimmed = content.replaceAll(/^\n+|\n+$/g, "");
+  fs.writeFileSync(
+    path,
+    text.replace(pattern, (_all, start: string, end: string) => `${start}\n${trimmed}\n\n${end}`),
   );
 }
 
@@ -29,16 +32,11 @@ function demoTranscript(): string {
     .join("\n");
 }
 
-/** The tables as a part of the README: one heading level down, without the remarks about the project's own goals. */
+/** The tables without the remarks about the project's own goals. */
 function benchTables(markdown: string): string {
-  return markdown
-    .replace(/^## Goals[\s\S]*/m, "")
-    .replaceAll(/^## /gm, "### ")
-    .replaceAll(/^- goal: .*\n/gm, "");
+  return markdown.replace(/^## Goals[\s\S]*/m, "").replaceAll(/^- goal: .*\n/gm, "");
 }
 
-const bench = process.argv.indexOf("--bench");
-let text = fs.readFileSync(path, "utf8");
-if (bench === -1) text = between(text, "transcript", demoTranscript());
-else text = between(text, "bench", benchTables(fs.readFileSync(process.argv[bench + 1] ?? "", "utf8")));
-fs.writeFileSync(path, text);
+const [option, table = ""] = process.argv.slice(2);
+if (option === "--bench") fill("scripts/bench/README.md", "bench", benchTables(fs.readFileSync(table, "utf8")));
+else fill("README.md", "transcript", demoTranscript());
