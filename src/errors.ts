@@ -58,6 +58,11 @@ export class UsageError extends Failure {
 export class RefusedError extends Failure {
   readonly kind = "refused";
   readonly exitCode = ExitCode.refused;
+
+  /** Its name, which ends the message in parentheses; null only for what a far side made up. */
+  get refusal(): string | null {
+    return / \(([a-z-]+)\)$/.exec(this.message)?.[1] ?? null;
+  }
 }
 
 /** Refusals that --allow overrides, for a person who knows better. No other one is ever overridden. */

@@ -2,9 +2,10 @@
  * What a person or a program sees of one run: messages, progress, and with --json one object a line on standard output.
  * The summary is always the last line, also after a failure.
  */
-import type { Failure } from "../errors.ts";
+import { type Failure, RefusedError } from "../errors.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { Statistics } from "../sync/statistics.ts";
+import { BUILD, VERSION } from "../version.ts";
 import { wantsColour } from "./display.ts";
 import { formatBytes } from "./format.ts";
 import { jsonLine, nameFields } from "./json.ts";
@@ -119,7 +120,9 @@ export class Report {
   error(failure: Failure): void {
     this.#output.log.error(failure.message);
     if (failure.hint !== undefined) this.#output.log.error(`hint: ${failure.hint}`);
-    this.#event("error", { exitCode: failure.exitCode, message: failure.message, hint: failure.hint ?? null });
+    const { exitCode, message, hint = null } = failure;
+    const refusal = failure instanceof RefusedError ? failure.refusal : null;
+    this.#event("error", { exitCode, message, hint, refusal });
   }
 
   /** Where a failure comes from in the code, for whoever looks for a bug. */
@@ -134,6 +137,8 @@ export class Report {
     const { sizeBytes, blockSize, blocksTotal } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
     this.#event("start", {
+      version: VERSION,
+      build: BUILD,
       ...nameFields("source", source),
       ...nameFields("destination", destination),
       sizeBytes,

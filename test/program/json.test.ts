@@ -45,6 +45,7 @@ function checked(stdout: string, exitCode: number): Event[] {
   }
   const errors = events.filter(({ event }) => event === "error");
   expect(errors.map((error) => error["exitCode"])).toEqual([0, 1, 8].includes(exitCode) ? [] : [exitCode]);
+  for (const error of errors) expect(error["refusal"] !== null).toBe(exitCode === ExitCode.refused);
   return events;
 }
 
@@ -287,6 +288,22 @@ describe("every line is as the schema says, the last is the summary: after", () 
   });
 });
 
+test("an error names the refusal, here and at a far side, and start the version and build of the program", async () => {
+  using dir = tempDir();
+  const [source, destination] = pair(dir);
+  const refusal = async (...words: string[]) => {
+    const { stdout } = await run(["--json", ...words]);
+    return checked(stdout, 3).find(({ event }) => event === "error")?.["refusal"];
+  };
+  expect(await refusal(source, source)).toBe("same-file");
+  expect(await refusal("--expect-size", "1", source, destination)).toBe("unexpected");
+  expect(await refusal(...far(dir), source, "far:/dev/none")).toBe("missing-device");
+  const { stdout } = await run(["--json", source, destination]);
+  const [begun] = checked(stdout, 0);
+  const version = await run(["--version"]);
+  expect(version.stdout).toBe(`blocksync ${begun?.["version"]} (build ${begun?.["build"]})\n`);
+});
+
 test("progress tells what the run is at, and counts what is read again", async () => {
   using dir = tempDir();
   const size = 256 * MIB;
@@ -318,8 +335,14 @@ describe("the schema", () => {
   test("knows every exit code, and that of a bug", () => {
     const codes = Array.from({ length: 256 }, (_, code) => code).filter(
       (code) =>
-        schema.check({ event: "error", time: "2026-01-02T03:04:05.678Z", exitCode: code, message: "", hint: null })
-          .length === 0,
+        schema.check({
+          event: "error",
+          time: "2026-01-02T03:04:05.678Z",
+          exitCode: code,
+          message: "",
+          hint: null,
+          refusal: null,
+        }).length === 0,
     );
     expect(codes).toEqual([...Object.values(ExitCode), 70].toSorted((a, b) => a - b));
   });
