@@ -34,13 +34,3 @@ test("README lists every exit code", () => {
   for (const code of Object.values(ExitCode))
     expect(readme).toMatch(new RegExp(`^\\| (130, )?${code}(, 143)? \\|`, "m"));
 });
-
-test("README's tour names a file of every room of src, and says what each room is for", () => {
-  const tour = readme.split("## How it works\n")[1]?.split("\n## ")[0] ?? "";
-  const files = fs
-    .readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"));
-  const rooms = new Set(files.map((name) => name.split("/").slice(0, -1).join("/")).filter((room) => room !== ""));
-  const named = [...tour.matchAll(/`src\/([\w/.-]+)`/g)].map(([, name = ""]) => name);
-  expect([...rooms].filter((room) => !named.some((name) => name.startsWith(`${room}/`)))).toEqual([]);
-});
