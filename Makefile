@@ -1,5 +1,7 @@
-# Everything one can do here. Needs npm or Bun on the machine; nothing is installed outside this folder, except that
-# `make test` as root on Debian installs the servers and tools its tests talk to.
+# Everything one can do here; `make help` lists it. Needs npm or Bun on the machine; nothing is installed outside this
+# folder, except that `make test` as root on Debian installs the servers and tools its tests talk to.
+#
+# The comment above a target is its help: the first sentence, up to a full stop or semicolon, is the line of `make help`.
 
 # The pinned Bun, out of node_modules; where install scripts are turned off, its binary is in @oven.
 BUN = $(shell for bun in node_modules/.bin/bun node_modules/@oven/bun-linux-*/bin/bun; do \
@@ -8,10 +10,17 @@ SOURCES = $(shell find src -name '*.ts') scripts/build.ts scripts/build-id.ts sc
 	package.json bun.lock tsconfig.json bunfig.toml
 
 .DELETE_ON_ERROR:
-.PHONY: all demo check format test test-bootstrap mutants fuzz kill faults bench profile readme clean
+.PHONY: all help demo check format test test-bootstrap mutants fuzz kill faults bench profile readme clean
 
-# The binary for this machine.
+# Build dist/blocksync for this machine. This is what `make` alone does.
 all: dist/blocksync
+
+# List these targets.
+help:
+	@awk '/^\.PHONY/ { next } \
+		/^# / { text = text (text == "" ? "" : " ") substr($$0, 3); next } \
+		/^[a-z][a-z-]*:/ && text != "" { sub(/:.*/, ""); sub(/(\.|[.;] .*)$$/, "", text); printf "make %-15s %s\n", $$0, text } \
+		{ text = "" }' $(firstword $(MAKEFILE_LIST))
 
 # A Bun on this machine installs the packages of bun.lock, the pinned Bun among them; without one, npm brings that first.
 node_modules/.installed: package.json bun.lock
@@ -29,86 +38,86 @@ node_modules/.installed: package.json bun.lock
 dist/blocksync: node_modules/.installed $(SOURCES)
 	@$(BUN) scripts/build.ts
 
-# The binaries for every platform, checked and with their sums: dist/blocksync-linux-{x64,arm64}{,-musl}, dist/SHA256SUMS.
-# The first time it takes 400 MB of packages from the npm registry.
+# Build and check the binaries for every platform, and their sums; that is dist/blocksync-linux-{x64,arm64}{,-musl} and
+# dist/SHA256SUMS. The first time it takes 400 MB of packages from the npm registry.
 .PHONY: dist
 dist: node_modules/.installed
 	@$(BUN) scripts/dist.ts
 
-# Shows what blocksync does on a sample image it makes: a copy, a few changes, what is written, and the same over ssh.
+# Show what blocksync does on a sample image, here and over a local sshd.
 demo: dist/blocksync
 	@$(BUN) scripts/demo.ts
 
-# Format, lint, types. The one gate before a commit.
+# Check format, lint and types. It is the one gate before a commit.
 check: node_modules/.installed
 	@$(BUN) x --bun biome check --error-on-warnings .
 	@$(BUN) x --bun tsc -p .
 
-# Rewrites the sources in the project's format.
+# Rewrite the sources in the project's format.
 format: node_modules/.installed
 	@$(BUN) x --bun biome check --write .
 
-# Every test, on the compiled binary where it matters; ends with "N passed, N failed".
+# Run every test, or those that TEST="guard unit/" or TEST="guard:swap space" names; words are parts of a file's path, what
+# follows a colon is part of a test's title. It ends with "N passed, N failed".
 test: dist/blocksync
-	@$(BUN) scripts/test.ts
+	@$(BUN) scripts/test.ts "$$TEST"
 
-# Every login shell, noisy login file, odd file system, cut line, planted file and kind of connection that blocksync meets on
-# its way to a far end, as one table; ONLY=TEXT picks some. As root, about three minutes.
+# Try every login shell and obstacle on the way to a far end, as one table; ONLY=TEXT picks some. The obstacles are noisy
+# login files, odd file systems, cut lines, planted files and kinds of connection. As root, about three minutes.
 test-bootstrap: dist/blocksync
 	@ONLY="$(ONLY)" $(BUN) scripts/bootstrap.ts
 
-# Feeds both ends of the wire with sessions changed at random, for ten minutes; SEED=N repeats a run, SECONDS=N limits it.
+# Feed both ends of the wire with sessions changed at random for ten minutes; SEED=N repeats a run, SECONDS=N limits it.
 fuzz: node_modules/.installed
 	@SEED=$(SEED) SECONDS=$(SECONDS) $(BUN) scripts/fuzz.ts
 
-# Kills RUNS syncs (300) at random moments, here and over ssh, runs each again and checks what both left; SEED repeats a
-# series. As root.
+# Kill 300 syncs at random moments and check what each leaves; RUNS=N kills as many, SEED=N repeats a series. Each is run
+# again, here and over ssh. As root.
 kill: dist/blocksync
 	@RUNS=$(RUNS) SEED=$(SEED) $(BUN) scripts/kill.ts
 
-# Puts bugs into a copy of the sources, one at a time (scripts/mutants/), and tells which test notices each; ONLY=TEXT picks
-# some, WIDE=0 leaves out the tests that an entry does not name. As root, hours where many survive.
+# Put bugs into a copy of the sources, one at a time, and name the test that notices each; ONLY=TEXT picks some of
+# scripts/mutants/, WIDE=0 leaves out the tests that an entry does not name. As root, hours where many survive.
 mutants: node_modules/.installed
 	@ONLY="$(ONLY)" WIDE=$(WIDE) $(BUN) scripts/mutants.ts
 
-# Shows what rsync and blocksync do about eight faults, side by side. As root, with rsync, nbdkit, nbdfuse and QEMU.
+# Show what rsync and blocksync do about eight faults, side by side. As root, with rsync, nbdkit, nbdfuse and QEMU.
 faults: dist/blocksync
 	@$(BUN) scripts/faults.ts
 
-# Sets blocksync against its peers and its goals, in turns, and prints ratios of medians; many minutes, not part of the
-# tests. BENCH holds its options, such as BENCH="--only lanes --runs 3"; BENCH=--help lists them.
+# Measure blocksync against its peers in turns, with BENCH="OPTIONS"; BENCH=--help lists them, such as --only lanes
+# --runs 3. It prints ratios of medians, takes many minutes and is not part of the tests.
 bench: dist/blocksync
 	@$(BUN) scripts/bench.ts $(BENCH)
 
-# Shows where the time of one run goes, by process and symbol, with perf where there is one; such as PROFILE=ssh-fresh.
+# Show where the time of one run goes, by process and symbol; PROFILE=ssh-fresh names the run. It needs perf for symbols.
 profile: dist/blocksync
 	@$(BUN) scripts/profile.ts $(PROFILE)
 
-# Puts what the demo prints into README.md; with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
+# Put what the demo prints into README.md, with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
 readme: dist/blocksync
 	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 
-# The man page dist/blocksync.1, from the option table.
+# Build the man page dist/blocksync.1.
 .PHONY: man
 man: dist/blocksync.1
 
 dist/blocksync.1: node_modules/.installed $(SOURCES) scripts/man.ts
 	@$(BUN) scripts/man.ts
 
-# What bash, zsh and fish need to complete a command line, from the option table: dist/completions.
+# Build the completions for bash, zsh and fish in dist/completions.
 .PHONY: completions
 completions: dist/completions/blocksync.bash
 
 dist/completions/blocksync.bash: node_modules/.installed $(SOURCES) scripts/completions.ts $(wildcard scripts/completions/*.ts)
 	@$(BUN) scripts/completions.ts
 
-# Installs the program, its man page, completions and the schema of --json under PREFIX (/usr/local); DESTDIR goes before
-# it for packagers.
 PREFIX ?= /usr/local
 INSTALLED = bin/blocksync share/man/man1/blocksync.1 share/bash-completion/completions/blocksync \
 	share/zsh/site-functions/_blocksync share/fish/vendor_completions.d/blocksync.fish \
 	share/blocksync/events.schema.json
 .PHONY: install uninstall
+# Install the program and what belongs to it under PREFIX (/usr/local); DESTDIR goes before it for packagers.
 install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 	@set -e; for path in $(INSTALLED); do \
 		case $$path in \
@@ -121,11 +130,11 @@ install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 		install -D -m $$mode $$file "$(DESTDIR)$(PREFIX)/$$path"; \
 	done
 
-# Removes what make install put under the same PREFIX and DESTDIR.
+# Remove what make install put under the same PREFIX and DESTDIR.
 uninstall:
 	@for path in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$$path" || exit; done
 
-# Makes this commit the release that package.json and CHANGELOG.md say: checks, builds and tags it; pushes nothing.
+# Check, build and tag this commit as the release that package.json and CHANGELOG.md name; it pushes nothing.
 .PHONY: release
 release: node_modules/.installed
 	@$(BUN) scripts/release.ts check
@@ -133,10 +142,12 @@ release: node_modules/.installed
 	@if grep -q '^dist:' Makefile; then $(MAKE) --no-print-directory dist; fi
 	@$(BUN) scripts/release.ts tag
 
-# A container image called IMAGE (blocksync) of the program and its libraries alone, with buildah, podman or docker (BUILDER).
+# Build a container image called IMAGE (blocksync) with buildah, podman or docker; BUILDER picks one. It holds the program
+# and its libraries alone.
 .PHONY: container
 container: dist/blocksync
 	@IMAGE="$(IMAGE)" BUILDER="$(BUILDER)" $(BUN) scripts/container.ts
 
+# Remove everything that was built or installed in this folder.
 clean:
 	rm -rf dist node_modules .bun

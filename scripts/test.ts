@@ -109,6 +109,22 @@ interface Outcome {
   readonly failed: number;
 }
 
+/** What was asked for: parts of paths, and after a colon a part of a title. Nothing asked is everything. */
+interface Selection {
+  readonly words: readonly string[];
+  /** "" for every title. */
+  readonly title: string;
+}
+
+function selectionOf(asked: string): Selection {
+  const colon = asked.indexOf(":");
+  const paths = colon === -1 ? asked : asked.slice(0, colon);
+  return {
+    words: paths.split(/\s+/).filter((word) => word !== ""),
+    title: colon === -1 ? "" : asked.slice(colon + 1).trim(),
+  };
+}
+
 /** The tests in the order in which they are begun; `words` name some of them, as parts of their paths. */
 function testFiles(words: readonly string[]): string[] {
   const names = [...new Glob("test/**/*.test.ts").scanSync({ cwd: root })].toSorted();
@@ -118,8 +134,10 @@ function testFiles(words: readonly string[]): string[] {
 }
 
 /** Runs one file in a process of its own and prints what it said as a whole. */
-async function runFile(file: string): Promise<Outcome> {
-  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", `./${file}`], {
+async function runFile(file: string, title: string): Promise<Outcome> {
+  // Bun takes a regular expression.
+  const only = title === "" ? [] : ["-t", title.replaceAll(/[^\w\s]/g, "\\$&")];
+  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", ...only, `./${file}`], {
     cwd: root,
     stdin: "ignore",
     stdout: "pipe",
@@ -127,6 +145,7 @@ async function runFile(file: string): Promise<Outcome> {
     env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
   });
   const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  if (only.length > 0 && /^error: regex .* matched 0 tests/m.test(err)) return { passed: 0, failed: 0 };
   process.stdout.write(err + out);
   const count = (word: string) => Number(new RegExp(`^\\s*(\\d+) ${word}s?$`, "m").exec(err)?.[1] ?? 0);
   const failed = count("fail") + count("error");
@@ -134,11 +153,11 @@ async function runFile(file: string): Promise<Outcome> {
   return { passed: count("pass"), failed: status !== 0 && failed === 0 ? 1 : failed };
 }
 
-async function runTests(files: readonly string[]): Promise<Outcome> {
+async function runTests(files: readonly string[], title: string): Promise<Outcome> {
   const queue = [...files];
   const outcomes: Outcome[] = [];
   const work = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) outcomes.push(await runFile(file));
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) outcomes.push(await runFile(file, title));
   };
   await Promise.all(Array.from({ length: PROCESSES }, work));
   const sum = (count: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + count(outcome), 0);
@@ -146,7 +165,9 @@ async function runTests(files: readonly string[]): Promise<Outcome> {
 }
 
 installMissing();
-const files = testFiles(process.argv.slice(2));
-const { passed, failed } = await runTests(files);
+const { words, title } = selectionOf(process.argv.slice(2).join(" "));
+const files = testFiles(words);
+const { passed, failed } = await runTests(files, title);
+if (passed + failed === 0) process.stdout.write("No test has such a path and title\n");
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
