@@ -107,8 +107,7 @@ export class LocalEndpoint implements Endpoint {
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
   static async open(options: LocalOptions): Promise<LocalEndpoint> {
     aside.begin();
-    const { hash, label, onNote } = options;
-    const hasher = await Hasher.create(hash, (text) => onNote(`Where ${quote(label)} is, ${text}`));
+    const hasher = await Hasher.create(options.hash);
     const claim = await openClaimed(options);
     try {
       const facts = claim.device === undefined || options.joins ? undefined : await look(claim.device, claim, options);

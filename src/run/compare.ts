@@ -1,6 +1,7 @@
 /** A run that tells where two files or devices differ and writes to neither. */
 
 import { ExitCode } from "../errors.ts";
+import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
@@ -61,7 +62,8 @@ export async function runCompare(
         report.difference(offset, length);
       };
       const [share] = statistics.lanes;
-      const fingerprints = { a: new Fingerprint(layout, inA.zeroHash), b: new Fingerprint(layout, inA.zeroHash) };
+      const fingerprint = () => new Fingerprint(layout, inA.zeroHash, sha256);
+      const fingerprints = { a: fingerprint(), b: fingerprint() };
       const work = { compare, statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);

@@ -1,6 +1,7 @@
 /** A run that makes the destination equal to the source, or a dry run of it. */
 
 import { ExitCode, type Failure } from "../errors.ts";
+import { sha256 } from "../local/work/hash.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { fitMap } from "../sync/mapfile.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
@@ -78,7 +79,7 @@ export async function runSync(
       const onVerify = () => report.verifying();
       const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
       const onDisbelief = () => report.notice(DISBELIEF);
-      const syncOptions = { blockSize, exact, dryRun, pauseMs, rescue, verify, changes, onVerify, onDisbelief };
+      const syncOptions = { blockSize, exact, dryRun, pauseMs, rescue, verify, sha256, changes, onVerify, onDisbelief };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);

@@ -2,26 +2,31 @@
  * One number for what a side holds, out of the prints of its blocks: the same in every run over the same bytes with the same
  * block size. It is for people to compare; nothing is decided by it, and it is no defence against forgery.
  *
- * The prints are the leaves of a tree: each FANOUT neighbours have the XXH128 of them one after the other, each FANOUT of
- * those again one, until there is one for all (the XXH128 of nothing when there are no blocks). The fingerprint is the XXH128
- * of that, the size and the block size. Prints, size and block size have 8 bytes, an XXH128 has 16, all little-endian.
+ * The prints are the leaves of a tree: each FANOUT neighbours have the digest of them one after the other, each FANOUT of
+ * those again one, until there is one for all (the digest of nothing when there are no blocks). The fingerprint is the digest
+ * of that, the size and the block size. A digest is the first 16 bytes of a SHA-256; prints, size and block size have 8
+ * bytes, little-endian.
  */
 import { addLeaf, type BlockLayout, emptyLeafSet, hasLeaf, type LeafSet } from "./blocks.ts";
 import { PRINT_SIZE } from "./endpoint.ts";
-import { xxh128 } from "./xxh128.ts";
 
 /** Blocks come nearly in order, so that few parts of the tree are open at once: a window of blocks, and one for each lane. */
 const FANOUT = 4096;
+
+/** The SHA-256 of bytes. It comes from outside: sync/ has no library of hashes. */
+export type Sha256 = (bytes: Uint8Array) => Uint8Array;
 
 /** The print that a block's digest begins with. */
 export function printOf(hash: Uint8Array): bigint {
   return new DataView(hash.buffer, hash.byteOffset, PRINT_SIZE).getBigUint64(0, true);
 }
 
+/** What stands in the tree: a print, of one word, or a digest, of two. */
+type Words = readonly bigint[];
+
 /** A part of the tree that is not known as a whole yet. */
 interface Part {
-  /** Prints, or XXH128s of two words each. */
-  readonly words: BigUint64Array;
+  readonly words: BigUint64Array<ArrayBuffer>;
   readonly known: LeafSet;
   missing: number;
 }
@@ -33,36 +38,38 @@ export class Fingerprint {
   /** What is open above each level, by its number. */
   readonly #open: readonly Map<number, Part>[];
   /** What stands on each level for nothing but zeros. */
-  readonly #zeros: bigint[];
-  #root: bigint | undefined;
+  readonly #zeros: Words[];
+  readonly #sha256: Sha256;
+  #root: Words | undefined;
 
   /** `zeroHash` is that of a zero block of full length. */
-  constructor(layout: BlockLayout, zeroHash: Uint8Array) {
+  constructor(layout: BlockLayout, zeroHash: Uint8Array, sha256: Sha256) {
     this.#layout = layout;
+    this.#sha256 = sha256;
     const counts = [layout.blockCount];
     do counts.push(Math.ceil((counts.at(-1) ?? 0) / FANOUT));
     while ((counts.at(-1) ?? 0) > 1);
     this.#counts = counts;
     this.#open = counts.map(() => new Map());
-    this.#zeros = [printOf(zeroHash)];
-    if (layout.blockCount === 0) this.#root = digestOf(new BigUint64Array(0));
+    this.#zeros = [[printOf(zeroHash)]];
+    if (layout.blockCount === 0) this.#root = this.#digestOf(new BigUint64Array(0));
   }
 
   /** Adds a block; each is added once, in whatever way. @throws {RangeError} for one that was. */
   add(index: number, print: bigint): void {
-    this.#add(0, index, print);
+    this.#add(0, index, [print]);
   }
 
   /** Adds `count` blocks from `first` on; holes where `prints` is undefined. @throws {RangeError} */
   addEach(first: number, count: number, prints: readonly bigint[] | undefined): void {
     if (prints === undefined) this.#addZeros(0, first, first + count);
-    else for (const [i, print] of prints.entries()) this.#add(0, first + i, print);
+    else for (const [i, print] of prints.entries()) this.#add(0, first + i, [print]);
   }
 
-  #add(level: number, number: number, value: bigint): void {
+  #add(level: number, number: number, words: Words): void {
     if (level === this.#counts.length - 1) {
       if (this.#root !== undefined) throw new RangeError("Blocks were compared twice");
-      this.#root = value;
+      this.#root = words;
       return;
     }
     const above = Math.floor(number / FANOUT);
@@ -70,12 +77,11 @@ export class Fingerprint {
     const place = number % FANOUT;
     if (hasLeaf(part.known, place)) throw new RangeError("Blocks were compared twice");
     addLeaf(part.known, place);
-    if (level === 0) part.words[place] = value;
-    else part.words.set(wordsOf(value), 2 * place);
+    part.words.set(words, place * words.length);
     part.missing--;
     if (part.missing > 0) return;
     this.#open[level]?.delete(above);
-    this.#add(level + 1, above, digestOf(part.words));
+    this.#add(level + 1, above, this.#digestOf(part.words));
   }
 
   #part(level: number, above: number): Part {
@@ -103,16 +109,19 @@ export class Fingerprint {
     }
   }
 
-  #zerosOf(level: number): bigint {
+  #zerosOf(level: number): Words {
     const known = this.#zeros[level];
     if (known !== undefined) return known;
     const below = this.#zerosOf(level - 1);
-    const words = level === 1 ? [below] : wordsOf(below);
-    const zeros = digestOf(
-      BigUint64Array.from({ length: FANOUT * words.length }, (_, i) => words[i % words.length] ?? 0n),
-    );
+    const all = BigUint64Array.from({ length: FANOUT * below.length }, (_, i) => below[i % below.length] ?? 0n);
+    const zeros = this.#digestOf(all);
     this.#zeros[level] = zeros;
     return zeros;
+  }
+
+  #digestOf(words: BigUint64Array<ArrayBuffer>): Words {
+    const digest = new DataView(this.#sha256(new Uint8Array(words.buffer)).slice(0, 16).buffer);
+    return [digest.getBigUint64(0, true), digest.getBigUint64(8, true)];
   }
 
   /** 32 hexadecimal digits. @throws {RangeError} unless every block was added. */
@@ -120,16 +129,7 @@ export class Fingerprint {
     const { sizeBytes, blockSize } = this.#layout;
     if (this.#root === undefined || this.#open.some((parts) => parts.size > 0))
       throw new RangeError("A block was neither compared nor copied");
-    const words = [...wordsOf(this.#root), BigInt(sizeBytes), BigInt(blockSize)];
-    return digestOf(BigUint64Array.from(words)).toString(16).padStart(32, "0");
+    const words = BigUint64Array.from([...this.#root, BigInt(sizeBytes), BigInt(blockSize)]);
+    return this.#sha256(new Uint8Array(words.buffer)).slice(0, 16).toHex();
   }
-}
-
-/** The low 64 bits of an XXH128, then the high ones. */
-function wordsOf(digest: bigint): [low: bigint, high: bigint] {
-  return [BigInt.asUintN(64, digest), digest >> 64n];
-}
-
-function digestOf(words: BigUint64Array): bigint {
-  return xxh128(new Uint8Array(words.buffer));
 }

@@ -3,11 +3,16 @@
  * verification can tell who changed.
  */
 import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
-import { Fingerprint, printOf } from "./fingerprint.ts";
+import { Fingerprint, printOf, type Sha256 } from "./fingerprint.ts";
 import { type ByteRange, RangeSet } from "./ranges.ts";
 
 /** Blocks that are remembered together; a part of a sparse image without data takes no memory. */
 const CHUNK = 4096;
+
+export interface RecordOptions {
+  readonly keep: boolean;
+  readonly sha256: Sha256;
+}
 
 export class BlockRecord {
   readonly #fingerprint: Fingerprint;
@@ -22,9 +27,9 @@ export class BlockRecord {
   readonly #missing = new RangeSet();
 
   /** `zeroHash` is that of a zero block of full length. With `keep`, 8 bytes a block with data, holds() can be asked. */
-  constructor(layout: BlockLayout, zeroHash: Uint8Array, { keep }: { readonly keep: boolean }) {
+  constructor(layout: BlockLayout, zeroHash: Uint8Array, { keep, sha256 }: RecordOptions) {
     this.#layout = layout;
-    this.#fingerprint = new Fingerprint(layout, zeroHash);
+    this.#fingerprint = new Fingerprint(layout, zeroHash, sha256);
     this.#zero = printOf(zeroHash);
     if (keep) this.#chunks = new Map();
   }

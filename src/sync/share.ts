@@ -5,6 +5,7 @@ import type { Changes } from "./changes.ts";
 import type { Compare, Verdict } from "./compare.ts";
 import { Copier } from "./copy.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { Sha256 } from "./fingerprint.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
@@ -27,6 +28,7 @@ export interface SyncOptions {
   readonly rescue: Rescue | undefined;
   /** Read both sides again at the end. */
   readonly verify: boolean;
+  readonly sha256: Sha256;
   /** Is told where the two sides differed; undefined when nobody wants to know. */
   readonly changes: Changes | undefined;
   /** Called when that begins. */

@@ -37,9 +37,9 @@ export async function synchronize(
   const preparing = prepareLane(first, layout, options);
   const lanes: [Lane, ...Lane[]] = [first];
   const shares: Share[] = [];
-  const record = new BlockRecord(layout, first.source.description.zeroHash, { keep: options.verify });
+  const { rescue, sha256, verify: keep } = options;
+  const record = new BlockRecord(layout, first.source.description.zeroHash, { keep, sha256 });
   const { blank } = first.destination.description;
-  const { rescue } = options;
   const goesOn = rescue?.believes === true;
   await Promise.all([
     preparing,

@@ -148,8 +148,9 @@ test("sync/ does not know where it runs: no process, no Bun, no node modules", (
   expect(mentioning(/\bprocess\.|\bBun\.|\bnode:|\bbun:|\brequire\(/, inRoom("sync"))).toEqual([]);
 });
 
-test("local/ imports only local/, sync/, errors.ts, @node-rs/xxhash, bun:ffi and node modules", () => {
-  expect(violations("local", ["local/", "sync/", ...NAMES, "@node-rs/xxhash", "bun:ffi", "node:"])).toEqual([]);
+test("local/ imports only local/, sync/, errors.ts, its two packages, bun:ffi and node modules", () => {
+  const packages = ["@node-rs/xxhash", "hash-wasm"];
+  expect(violations("local", ["local/", "sync/", ...NAMES, ...packages, "bun:ffi", "node:"])).toEqual([]);
 });
 
 test("remote/ imports only remote/, sync/, errors.ts and node modules, and local/ from serve.ts alone", () => {
@@ -229,13 +230,20 @@ test("@node-rs/xxhash is imported in local/work/hash.ts only", () => {
   expect(importersOf((imported) => isPackage(imported, "@node-rs/xxhash"))).toEqual(["local/work/hash.ts"]);
 });
 
+test("hash-wasm is imported in local/work/xxh128-wasm.ts only, and that in hash.ts only, late", () => {
+  expect(importersOf((imported) => isPackage(imported, "hash-wasm"))).toEqual(["local/work/xxh128-wasm.ts"]);
+  expect(importersOf((imported) => imported === "local/work/xxh128-wasm.ts")).toEqual(["local/work/hash.ts"]);
+  const { text } = SOURCES.find(({ name }) => name === "local/work/hash.ts") ?? { text: "" };
+  expect(text).not.toMatch(/from "(@node-rs|\.\/xxh128-wasm)/);
+});
+
 test("packages are those of package.json, and Bun's own modules only where a rule says so", () => {
   const packages = new Set(
     SOURCES.flatMap((file) => file.imports).filter(
       (imported) => !imported.endsWith(".ts") && !imported.startsWith("node:") && imported !== "../package.json",
     ),
   );
-  expect([...packages].toSorted()).toEqual(["@node-rs/xxhash", "bun:ffi", "citty", "consola/core"]);
+  expect([...packages].toSorted()).toEqual(["@node-rs/xxhash", "bun:ffi", "citty", "consola/core", "hash-wasm"]);
 });
 
 test("child processes are started in remote/host/process.ts only", () => {

@@ -1,4 +1,5 @@
 /** The fingerprint of src/sync/fingerprint.ts, by other implementations of its hashes and another way. */
+import { createHash } from "node:crypto";
 import { xxh3 } from "@node-rs/xxhash";
 
 function words(values: readonly bigint[]): Buffer {
@@ -7,14 +8,17 @@ function words(values: readonly bigint[]): Buffer {
   return bytes;
 }
 
-function xxh128(bytes: Buffer): Buffer {
-  const digest = xxh3.xxh128(bytes);
-  return words([digest & 0xffff_ffff_ffff_ffffn, digest >> 64n]);
+export function sha256(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}
+
+function digest(bytes: Uint8Array): Buffer {
+  return sha256(bytes).subarray(0, 16);
 }
 
 function rootOf(units: readonly Buffer[]): Buffer {
   const parts = Array.from({ length: Math.max(1, Math.ceil(units.length / 4096)) }, (_, i) =>
-    xxh128(Buffer.concat(units.slice(i * 4096, (i + 1) * 4096))),
+    digest(Buffer.concat(units.slice(i * 4096, (i + 1) * 4096))),
   );
   const [only, ...others] = parts;
   return only !== undefined && others.length === 0 ? only : rootOf(parts);
@@ -23,7 +27,7 @@ function rootOf(units: readonly Buffer[]): Buffer {
 export function fingerprintOfPrints(prints: readonly bigint[], sizeBytes: number, blockSize: number): string {
   const root = rootOf(prints.map((print) => words([print])));
   const all = Buffer.concat([root, words([BigInt(sizeBytes), BigInt(blockSize)])]);
-  return xxh3.xxh128(all).toString(16).padStart(32, "0");
+  return digest(all).toString("hex");
 }
 
 export function fingerprintOf(data: Uint8Array, blockSize: number): string {

@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { compareBytes } from "../../src/local/compare-bytes.ts";
 import { LocalEndpoint } from "../../src/local/endpoint.ts";
+import { sha256 } from "../../src/local/work/hash.ts";
 import { type Compare, compareHashes } from "../../src/sync/compare.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { checkPair } from "../../src/sync/pair.ts";
@@ -39,6 +40,7 @@ export const OPTIONS: SyncOptions = {
   rescue: undefined,
   verify: false,
   changes: undefined,
+  sha256,
   onVerify: () => undefined,
   onDisbelief: () => undefined,
 };

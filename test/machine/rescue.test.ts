@@ -87,9 +87,8 @@ describe("on a rescue system", () => {
     expect(fs.readFileSync(rescue.disk).subarray(0, image.length).equals(image)).toBe(true);
     // A hash whose native library can neither be unpacked nor find libgcc_s here.
     fs.writeFileSync(`${rescue.root}/image`, changeLeaves(image, [3]));
-    const again = await rescue.run("blocksync", "-v", "-f", "-1", "xxh128", "/image", "/dev/target");
+    const again = await rescue.run("blocksync", "-f", "-1", "xxh128", "/image", "/dev/target");
     expect(completed(again)).toContain("1 of 11 blocks differed, 4.0 KiB written");
-    expect(again.stderr).toContain("the native library of the hash xxh128 does not load");
     expect(fs.readdirSync(rescue.root)).toEqual(before);
   });
 

@@ -5,7 +5,7 @@ import { BlockLayout } from "../../src/sync/blocks.ts";
 import { Fingerprint, printOf } from "../../src/sync/fingerprint.ts";
 import { BINARY, fakeSsh, type Result, run, summaryOf } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
-import { equalPrints, fingerprintOf, fingerprintOfPrints } from "../helpers/fingerprint.ts";
+import { equalPrints, fingerprintOf, fingerprintOfPrints, sha256 } from "../helpers/fingerprint.ts";
 import { badDisk } from "../helpers/nbd.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
@@ -56,7 +56,7 @@ const ZERO = printOf(new Uint8Array(16).fill(9));
 
 /** Of blocks of which those of zeros have the print ZERO. */
 function fingerprint(blocks: number): Fingerprint {
-  return new Fingerprint(new BlockLayout(blocks * BLOCK, BLOCK), new Uint8Array(16).fill(9));
+  return new Fingerprint(new BlockLayout(blocks * BLOCK, BLOCK), new Uint8Array(16).fill(9), sha256);
 }
 
 describe("Fingerprint", () => {
@@ -109,7 +109,7 @@ describe("Fingerprint", () => {
 
   test("depends on each block, their order, the size and the block size", () => {
     const of = (sizeBytes: number, blockSize: number, ...prints: bigint[]) => {
-      const one = new Fingerprint(new BlockLayout(sizeBytes, blockSize), new Uint8Array(16));
+      const one = new Fingerprint(new BlockLayout(sizeBytes, blockSize), new Uint8Array(16), sha256);
       one.addEach(0, prints.length, prints);
       return one.value;
     };

@@ -2,14 +2,14 @@ import { expect, test } from "bun:test";
 import { BlockLayout } from "../../src/sync/blocks.ts";
 import { printOf } from "../../src/sync/fingerprint.ts";
 import { BlockRecord } from "../../src/sync/record.ts";
-import { fingerprintOfPrints } from "../helpers/fingerprint.ts";
+import { fingerprintOfPrints, sha256 } from "../helpers/fingerprint.ts";
 
 const hash = (value: number) => new Uint8Array(16).fill(value);
 const print = (value: number) => printOf(hash(value));
 const BLOCK = 4096;
 
 function record(blocks: number, keep = true): BlockRecord {
-  return new BlockRecord(new BlockLayout(blocks * BLOCK, BLOCK), hash(9), { keep });
+  return new BlockRecord(new BlockLayout(blocks * BLOCK, BLOCK), hash(9), { keep, sha256 });
 }
 
 test("BlockRecord remembers each block, far apart ones too, and takes the others for zeros", () => {

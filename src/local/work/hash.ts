@@ -6,11 +6,10 @@
  * collide under one seed in twelve (measured). With --hash the whole digest asked for follows.
  *
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, XXH64 12–14, the default 8; SHA-256 1.8; xxh128 of
- * @node-rs/xxhash 1.7–2, of xxh128.ts 0.4 GB/s. So that package is used where it loads, and loaded only when asked for.
+ * @node-rs/xxhash 1.7–2, of hash-wasm 5–6 GB/s. They are loaded only when asked for.
  */
 import { LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
 import { type LeafHashSize, PRINT_SIZE } from "../../sync/endpoint.ts";
-import { xxh128 } from "../../sync/xxh128.ts";
 
 export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
 export type HashName = (typeof HASH_NAMES)[number];
@@ -41,26 +40,26 @@ function fastDigest(seed: DataView): Digest {
 
 type Xxh128 = (input: Uint8Array) => bigint;
 
-/** The native XXH128, undefined where it does not load; looked for once in a process (or thread). */
-let native: Promise<Xxh128 | undefined> | undefined;
+/** XXH128 without a seed; loaded once in a process (or thread). */
+let xxh128: Promise<Xxh128> | undefined;
 
-/** In a program it is what loadInner() of kernel.ts loads; it needs libgcc_s (measured). */
-async function loadNative(onNote: (text: string) => void): Promise<Xxh128 | undefined> {
+/** The native one, in a program what loadInner() of libc.ts loads; it needs libgcc_s (measured). Else WebAssembly's. */
+async function loadXxh128(): Promise<Xxh128> {
   try {
     const { xxh3 } = await import("@node-rs/xxhash");
     return xxh3.xxh128;
   } catch {
-    onNote("the native library of the hash xxh128 does not load: the same values, but slower");
-    return undefined;
+    const { wasmXxh128 } = await import("./xxh128-wasm.ts");
+    return await wasmXxh128();
   }
 }
 
-async function xxh128Digest(onNote: (text: string) => void): Promise<Digest> {
-  native ??= loadNative(onNote);
-  const hash = (await native) ?? xxh128;
+async function xxh128Digest(): Promise<Digest> {
+  xxh128 ??= loadXxh128();
+  const hash = await xxh128;
   return {
     size: 16,
-    slow: hash === xxh128,
+    slow: false,
     digest(bytes, out, offset) {
       const value = hash(bytes);
       const view = new DataView(out.buffer, out.byteOffset + offset, 16);
@@ -81,12 +80,12 @@ function cryptoDigest(name: "sha256" | "sha512" | "blake2b512" | "md5" | "sha1",
   };
 }
 
-async function createDigest(name: HashName, seed: DataView, onNote: (text: string) => void): Promise<Digest> {
+async function createDigest(name: HashName, seed: DataView): Promise<Digest> {
   switch (name) {
     case "xxh3-xxh64":
       return fastDigest(seed);
     case "xxh128":
-      return await xxh128Digest(onNote);
+      return await xxh128Digest();
     case "sha256":
       return cryptoDigest(name, 32);
     case "sha512":
@@ -110,6 +109,11 @@ function xxh3(bytes: Uint8Array, seed: bigint): bigint {
   return Bun.hash.xxHash3(bytes, seed);
 }
 
+/** 32 new bytes. */
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return new Bun.CryptoHasher("sha256").update(bytes).digest();
+}
+
 /** What every hash of the block begins with. */
 export function blockPrint(block: Uint8Array): bigint {
   return xxh3(block, 0n);
@@ -130,12 +134,11 @@ export class Hasher {
     this.hashSize = digests.reduce((sum, digest) => sum + digest.size, PRINT_SIZE);
   }
 
-  /** `onNote` hears, once in a process, of a hash that is slower than it could be. */
-  static async create(choice: HashChoice, onNote: (text: string) => void = () => undefined): Promise<Hasher> {
+  static async create(choice: HashChoice): Promise<Hasher> {
     if (choice.seed.length !== SEED_SIZE) throw new RangeError(`Invalid seed of ${choice.seed.length} bytes`);
     const seed = new DataView(choice.seed.buffer, choice.seed.byteOffset, SEED_SIZE);
     const names = choice.additional === undefined ? [choice.name] : [choice.name, choice.additional];
-    const digests = await Promise.all(names.map((name) => createDigest(name, seed, onNote)));
+    const digests = await Promise.all(names.map((name) => createDigest(name, seed)));
     return new Hasher(digests, BigInt(seed.getUint32(0, true)), choice);
   }
 
