@@ -23,6 +23,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   losetup: "mount",
   nbdkit: "nbdkit",
   nbdfuse: "libnbd-bin",
+  rsync: "rsync",
   ddrescuelog: "gddrescue",
   zsh: "zsh",
   fish: "fish",

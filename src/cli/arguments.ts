@@ -7,7 +7,9 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { answerTo } from "./foreign.ts";
 import { suggestion } from "./suggest.ts";
+import { commandOptions } from "./table.ts";
 
 interface Found {
   readonly name: string;
@@ -22,14 +24,49 @@ function findOption(table: ArgsDef, spelling: string): Found | undefined {
   return undefined;
 }
 
-const LIST = "blocksync --help lists the options of each command";
 /** What an empty word of a command line most often comes from. */
-export const UNSET = "is a variable of a script not set?";
+export const UNSET = "is a shell variable unset?";
 
-function unknown(word: string, meant?: string): UsageError {
-  const question = meant === undefined ? "" : `did you mean --${meant}? `;
-  return new UsageError(`Unknown option ${quote(word)}`, {
-    hint: question + LIST,
+/** Where the options of the command with this table are listed. */
+function listing(table: ArgsDef): string {
+  const command = Object.entries<ArgsDef>(commandOptions).find(([, options]) => options === table)?.[0] ?? "sync";
+  return `blocksync ${command} --help lists the options`;
+}
+
+/** What an option is for, as --help has it. */
+function purpose({ name, option: { valueHint, description } }: Found): string {
+  return `--${name} ${valueHint}: ${description}`;
+}
+
+/** An option, as it was typed, that the command does not have. */
+type Unknown = `-${string}`;
+
+/** What to use instead; undefined where nobody can know. */
+function answer(word: Unknown, table: ArgsDef): string | undefined {
+  const spelling = word.replace(/^--?/, "");
+  const isLetter = !word.startsWith("--");
+  for (const [command, options] of isLetter === (spelling.length === 1) ? Object.entries(commandOptions) : []) {
+    const other = findOption(options, spelling);
+    if (other !== undefined) return `--${other.name} is an option of ${command}`;
+  }
+  const known = answerTo("option", word);
+  if (known !== undefined || isLetter) return known;
+  const meant = suggestion(spelling, table);
+  return meant === undefined ? undefined : `did you mean --${meant}?`;
+}
+
+/** All of them at once, since whoever is used to another tool types several. */
+function unknownOptions(words: readonly Unknown[], table: ArgsDef): UsageError {
+  const unknown = [...new Set(words)];
+  const answers = new Map<string, string[]>();
+  for (const word of unknown) {
+    const text = answer(word, table);
+    if (text !== undefined) answers.set(text, [...(answers.get(text) ?? []), word]);
+  }
+  const isOne = unknown.length === 1;
+  const hints = [...answers].map(([text, about]) => (isOne ? text : `${about.join(" ")}: ${text}`));
+  return new UsageError(`Unknown option${isOne ? "" : "s"} ${unknown.map(quote).join(", ")}`, {
+    hint: hints.length === 0 ? listing(table) : hints.join("\n"),
   });
 }
 
@@ -41,18 +78,28 @@ function valueEndings({ valueHint = "" }: ArgDef): readonly string[] | undefined
   return valueHint.startsWith("[") ? (valueHint.match(/\.\w+/g) ?? []) : undefined;
 }
 
+/** A value that may have been meant as SOURCE or DESTINATION. */
+const LIKE_LOCATION = /[/.:]/;
+
 /**
  * Returns options as "--name" , "--no-name" or "--name=value", then "--", then the positional words. An option given
  * twice keeps its last value; one whose optional value was left out comes as "--name=".
- * @throws {UsageError} for an unknown option, a missing or an empty value, a value where none belongs, and a word that may
- * have been meant as an optional value.
+ * @param least how many positional words the command needs; where there are fewer, an option may have taken one
+ * @throws {UsageError} for unknown options, a missing or an empty value, a value where none belongs, and a word of which
+ * nobody can tell whether it is a value.
  */
-export function checkArguments(words: readonly string[], table: ArgsDef): string[] {
+export function checkArguments(words: readonly string[], table: ArgsDef, least = 0): string[] {
   const options = new Map<string, string>();
   const positionals: string[] = [];
+  const unknown: Unknown[] = [];
   const queue = [...words];
   let doubtful: { readonly option: string; readonly word: string } | undefined;
-  const takeValue = ({ name, option }: Found, word: string, attached: string | undefined) => {
+  let taken: { readonly word: string; readonly found: Found; readonly value: string } | undefined;
+  // What stands behind an unknown option may be its value, so that is said first.
+  const failure = (message: string, hint: string) =>
+    unknown.length > 0 ? unknownOptions(unknown, table) : new UsageError(message, { hint });
+  const takeValue = (found: Found, word: string, attached: string | undefined) => {
+    const { name, option } = found;
     const [next] = queue;
     const endings = valueEndings(option);
     if (endings !== undefined && attached === undefined && !endings.some((end) => next?.toLowerCase().endsWith(end))) {
@@ -61,60 +108,59 @@ export function checkArguments(words: readonly string[], table: ArgsDef): string
       return;
     }
     const value = attached ?? queue.shift();
-    if (value === undefined) throw new UsageError(`The option ${word} needs a value`, { hint: LIST });
-    if (value === "") throw new UsageError(`The value of the option ${word} is empty`, { hint: UNSET });
+    if (value === undefined) throw failure(`The option ${word} needs a value`, purpose(found));
+    if (value === "") throw failure(`The value of the option ${word} is empty`, UNSET);
+    if (attached === undefined && LIKE_LOCATION.test(value)) taken = { word, found, value };
     options.set(name, `--${name}=${value}`);
   };
-  for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
-    if (word === "--") {
-      positionals.push(...queue.splice(0));
-    } else if (word.startsWith("--")) {
-      readLong(word, table, options, takeValue);
-    } else if (word.startsWith("-") && word !== "-") {
-      readShort(word, table, options, takeValue);
-    } else {
-      positionals.push(word);
+  const readLong = (word: string) => {
+    const equals = word.indexOf("=");
+    const spelling = word.slice(2, equals === -1 ? undefined : equals);
+    const attached = equals === -1 ? undefined : word.slice(equals + 1);
+    const negated = /^no-../.test(spelling) ? findOption(table, spelling.slice(3)) : undefined;
+    // Only what is on by default can be turned off.
+    const isNegation = negated?.option.type === "boolean" && negated.option.default === true;
+    const found = isNegation ? negated : findOption(table, spelling);
+    if (found === undefined || spelling.length < 2) unknown.push(`--${spelling}`);
+    else if (found.option.type === "string") takeValue(found, `--${spelling}`, attached);
+    else if (attached !== undefined)
+      throw failure(`The option --${spelling} takes no value`, `write --${spelling} alone`);
+    else options.set(found.name, isNegation ? `--no-${found.name}` : `--${found.name}`);
+  };
+  // A group such as -nf, or -b4M: the rest of the word is the value of the first option that takes one.
+  const readShort = (word: string) => {
+    for (let i = 1; i < word.length; i++) {
+      const letter = word[i] ?? "";
+      const found = findOption(table, letter);
+      if (found === undefined) {
+        unknown.push(`-${letter}`);
+      } else if (found.option.type === "string") {
+        const rest = word.slice(i + 1);
+        takeValue(found, `-${letter}`, rest === "" ? undefined : rest);
+        return;
+      } else {
+        options.set(found.name, `--${found.name}`);
+      }
     }
+  };
+  for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
+    if (word === "--") positionals.push(...queue.splice(0));
+    else if (word.startsWith("--")) readLong(word);
+    else if (word.startsWith("-") && word !== "-") readShort(word);
+    else positionals.push(word);
   }
+  if (unknown.length > 0) throw unknownOptions(unknown, table);
   // Two words are what most commands take, so that a third may be a FILE with an ending that is not known.
   if (doubtful !== undefined && positionals.length > 2) {
-    throw new UsageError(`The word ${quote(doubtful.word)} may be the value of ${doubtful.option} or not`, {
-      hint: `for a value say ${doubtful.option}=VALUE, otherwise put ${doubtful.option} behind all other words`,
+    const { option, word } = doubtful;
+    throw new UsageError(`Cannot tell whether ${quote(word)} is the value of ${option}`, {
+      hint: `if it is, write ${option}=VALUE; if not, put ${option} last`,
+    });
+  }
+  if (taken !== undefined && positionals.length < least && !options.has("help")) {
+    throw new UsageError(`Too few arguments: ${taken.word} took ${quote(taken.value)} as its value`, {
+      hint: purpose(taken.found),
     });
   }
   return [...options.values(), "--", ...positionals];
-}
-
-type TakeValue = (found: Found, word: string, attached: string | undefined) => void;
-
-function readLong(word: string, table: ArgsDef, options: Map<string, string>, takeValue: TakeValue): void {
-  const equals = word.indexOf("=");
-  const spelling = word.slice(2, equals === -1 ? undefined : equals);
-  const attached = equals === -1 ? undefined : word.slice(equals + 1);
-  const negated = /^no-../.test(spelling) ? findOption(table, spelling.slice(3)) : undefined;
-  // Only what is on by default can be turned off.
-  const isNegation = negated?.option.type === "boolean" && negated.option.default === true;
-  const found = isNegation ? negated : findOption(table, spelling);
-  if (found === undefined || spelling.length < 2) throw unknown(`--${spelling}`, suggestion(spelling, table));
-  if (found.option.type === "string") {
-    takeValue(found, `--${spelling}`, attached);
-    return;
-  }
-  if (attached !== undefined) throw new UsageError(`The option --${spelling} takes no value`, { hint: LIST });
-  options.set(found.name, isNegation ? `--no-${found.name}` : `--${found.name}`);
-}
-
-/** A group such as -nf, or -b4M: the rest of the word is the value of the first option that takes one. */
-function readShort(word: string, table: ArgsDef, options: Map<string, string>, takeValue: TakeValue): void {
-  for (let i = 1; i < word.length; i++) {
-    const letter = word[i] ?? "";
-    const found = findOption(table, letter);
-    if (found === undefined) throw unknown(`-${letter}`);
-    if (found.option.type === "string") {
-      const rest = word.slice(i + 1);
-      takeValue(found, `-${letter}`, rest === "" ? undefined : rest);
-      return;
-    }
-    options.set(found.name, `--${found.name}`);
-  }
 }

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { asFailure, ExitCode, systemCode, UsageError } from "../errors.ts";
 import { checkFolder, wordsGiven } from "../given.ts";
-import { bytesOf } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { sayFailure } from "../run/run.ts";
@@ -12,23 +12,28 @@ import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
 import { cleanCommand } from "./clean-command.ts";
 import { compareCommand } from "./compare-command.ts";
+import { answerTo } from "./foreign.ts";
 import { helpText } from "./help.ts";
 import type { Values } from "./options.ts";
 import { serveCommand } from "./serve-command.ts";
+import { nearest } from "./suggest.ts";
 import { syncCommand } from "./sync-command.ts";
 import { cleanOptions, compareOptions, serveOptions, syncOptions } from "./table.ts";
 
 interface Command {
   readonly options: ArgsDef;
+  /** How many words besides options it needs. */
+  readonly least: number;
   /** `rawArgs` are what checkArguments() returned for `options`. */
   run(rawArgs: string[], signal: AbortSignal): Promise<{ result: unknown }>;
 }
 
 type Run = (values: Values, words: string[], signal: AbortSignal) => Promise<number>;
 
-function command(options: ArgsDef, run: Run): Command {
+function command(options: ArgsDef, least: number, run: Run): Command {
   return {
     options,
+    least,
     run: (rawArgs, signal) =>
       // citty adds spellings of its own (--dryRun) to the table it is given, so it gets a copy.
       runCommand(defineCommand({ args: structuredClone(options), run: ({ args }) => run(args, args._, signal) }), {
@@ -38,10 +43,10 @@ function command(options: ArgsDef, run: Run): Command {
 }
 
 const COMMANDS = {
-  sync: command(syncOptions, syncCommand),
-  compare: command(compareOptions, compareCommand),
-  clean: command(cleanOptions, cleanCommand),
-  serve: command(serveOptions, serveCommand),
+  sync: command(syncOptions, 2, syncCommand),
+  compare: command(compareOptions, 2, compareCommand),
+  clean: command(cleanOptions, 1, cleanCommand),
+  serve: command(serveOptions, 0, serveCommand),
 } as const;
 
 /**
@@ -70,11 +75,25 @@ function isCommand(word: string | undefined): word is keyof typeof COMMANDS {
   return word !== undefined && Object.hasOwn(COMMANDS, word);
 }
 
-/** A command behind options would be a source, and what follows it a host. @throws {UsageError} */
-function checkNoCommand(source: string | undefined): void {
-  if (!isCommand(source) || fs.existsSync(bytesOf(source))) return;
-  throw new UsageError(`The command ${source} stands behind options`, {
-    hint: `it comes first: blocksync ${source} [OPTIONS] …; a file of that name is ./${source}`,
+function exists(path: string): boolean {
+  return fs.existsSync(bytesOf(path));
+}
+
+/**
+ * A word in a command's place is a source unless it is a command, and what follows it then a host.
+ * @throws {UsageError} for a command behind options, another tool's command, and a mistyped one, unless a file has that name
+ */
+function checkNoCommand([source, ...others]: readonly string[]): void {
+  if (source === undefined || exists(source)) return;
+  if (isCommand(source))
+    throw new UsageError(`The command ${source} comes first, before any option`, {
+      hint: `blocksync ${source} [OPTIONS] …; for a file of that name write ./${source}`,
+    });
+  const known = answerTo("command", source);
+  const meant = others.length > 0 ? nearest(source, Object.keys(COMMANDS)) : undefined;
+  if (known === undefined && meant === undefined) return;
+  throw new UsageError(`${quote(source)} is neither a command nor a file`, {
+    hint: known ?? `did you mean blocksync ${meant}?`,
   });
 }
 
@@ -101,8 +120,8 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
   const [first] = words;
   const name = isCommand(first) ? first : undefined;
   const command = COMMANDS[name ?? "sync"];
-  const checked = checkArguments(name === undefined ? words : words.slice(1), command.options);
-  if (name === undefined) checkNoCommand(checked[checked.indexOf("--") + 1]);
+  const checked = checkArguments(name === undefined ? words : words.slice(1), command.options, command.least);
+  if (name === undefined) checkNoCommand(checked.slice(checked.indexOf("--") + 1));
   if (checked.slice(0, checked.indexOf("--")).includes("--help")) {
     print(helpText().trimEnd());
     return ExitCode.ok;

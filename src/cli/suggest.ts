@@ -1,4 +1,4 @@
-/** The option that a mistyped one was probably meant to be. Pure. */
+/** What a mistyped word was probably meant to be. Pure. */
 import type { ArgsDef } from "citty";
 
 /** Changed, left out, added or swapped letters that a slip has at most; short words are too alike for two. */
@@ -22,17 +22,22 @@ function distance(a: string, b: string): number {
   return at(a.length, b.length);
 }
 
-/** The long name nearest to `spelling` (without dashes), or the only one that begins with it; undefined for none. */
+/** The name nearest to a word, or the only one that begins with it; undefined for none. */
+export function nearest(word: string, names: readonly string[]): string | undefined {
+  const near = names
+    .map((name) => ({ name, far: distance(word, name) }))
+    .filter(({ far }) => far <= slips(word))
+    .sort((one, other) => one.far - other.far);
+  const begun = word.length < 3 ? [] : names.filter((name) => name.startsWith(word));
+  return near[0]?.name ?? (begun.length === 1 ? begun[0] : undefined);
+}
+
+/** The long name of the option that `spelling` (without dashes) may stand for. */
 export function suggestion(spelling: string, table: ArgsDef): string | undefined {
   const names = Object.entries(table).flatMap(([name, option]) => {
     const aliases = "alias" in option ? [option.alias ?? []].flat() : [];
     const negation = option.default === true ? [`no-${name}`] : [];
     return [name, ...negation, ...aliases.filter((alias) => alias.length > 1)];
   });
-  const near = names
-    .map((name) => ({ name, far: distance(spelling, name) }))
-    .filter(({ far }) => far <= slips(spelling))
-    .sort((one, other) => one.far - other.far);
-  const begun = spelling.length < 3 ? [] : names.filter((name) => name.startsWith(spelling));
-  return near[0]?.name ?? (begun.length === 1 ? begun[0] : undefined);
+  return nearest(spelling, names);
 }

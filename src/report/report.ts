@@ -119,7 +119,7 @@ export class Report {
 
   error(failure: Failure): void {
     this.#output.log.error(failure.message);
-    if (failure.hint !== undefined) this.#output.log.error(`hint: ${failure.hint}`);
+    for (const hint of failure.hint?.split("\n") ?? []) this.#output.log.error(`hint: ${hint}`);
     const { exitCode, message, hint = null } = failure;
     const refusal = failure instanceof RefusedError ? failure.refusal : null;
     this.#event("error", { exitCode, message, hint, refusal });

@@ -75,6 +75,7 @@ export const NEEDS = {
       : !fs.existsSync("/dev/fuse")
         ? "this kernel has no FUSE"
         : undefined,
+  rsync: has("rsync") ? undefined : "rsync is not installed (rsync)",
   ddrescue: has("ddrescue") && has("ddrescuelog") ? undefined : "GNU ddrescue is not installed (gddrescue)",
   buildah: !root
     ? "a container's devices need root"

@@ -38,21 +38,21 @@ const USAGE: readonly Mistake[] = [
     words: ["--dry-runn", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: 'Unknown option "--dry-runn"',
-    hint: "did you mean --dry-run? blocksync --help lists the options of each command",
+    hint: "did you mean --dry-run?",
   },
   {
     name: "an option of another command",
     words: ["compare", "-n", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: 'Unknown option "-n"',
-    hint: "blocksync --help lists the options of each command",
+    hint: "--dry-run is an option of sync",
   },
   {
     name: "a value for an option that takes none",
     words: ["--json=yes", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: "The option --json takes no value",
-    hint: "blocksync --help lists the options of each command",
+    hint: "write --json alone",
   },
   {
     name: "a hash that there is not",
@@ -115,21 +115,53 @@ const USAGE: readonly Mistake[] = [
     words: ["--password=hunter2", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: 'Unknown option "--password"',
-    hint: "blocksync --help lists the options of each command",
+    hint: "a password does not belong on the command line: --pass VAR names the variable that holds it, or use a key",
   },
   {
     name: "a command behind options",
     words: ["-q", "compare", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: "The command compare stands behind options",
-    hint: "it comes first: blocksync compare [OPTIONS] …; a file of that name is ./compare",
+    says: "The command compare comes first, before any option",
+    hint: "blocksync compare [OPTIONS] …; for a file of that name write ./compare",
+  },
+  {
+    name: "options of rsync",
+    words: ["-a", "-z", "--delete", "--partial", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'Unknown options "-a", "-z", "--delete", "--partial"',
+    hint:
+      "-a: not needed: blocksync copies contents only, no owners, permissions, times or links\nblocksync: hint: " +
+      "-z: not needed: what is sent is compressed where that saves bytes; --no-compress turns it off\nblocksync: hint: " +
+      "--delete: not needed: blocksync deletes nothing; -T cuts a longer destination file to the source's size\nblocksync: hint: " +
+      "--partial: not needed: the same command once more goes on, since it sends and writes only what still differs",
+  },
+  {
+    name: "rsync's --progress, which takes no kind",
+    words: ["--progress", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'Too few arguments: --progress took "DIR/s" as its value',
+    hint: "--progress KIND: auto, bar, plain or none",
+  },
+  {
+    name: "a command of another tool",
+    words: ["diff", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: '"diff" is neither a command nor a file',
+    hint: "blocksync compare A B compares two files or devices and writes nothing",
+  },
+  {
+    name: "a mistyped command",
+    words: ["comapre", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: '"comapre" is neither a command nor a file',
+    hint: "did you mean blocksync compare?",
   },
   {
     name: "an unset variable",
     words: ["DIR/s", ""],
     exitCode: 2,
     says: "The name of a file or device is empty",
-    hint: "is a variable of a script not set?",
+    hint: "is a shell variable unset?",
   },
   {
     name: "one argument",

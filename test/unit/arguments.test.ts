@@ -39,6 +39,7 @@ test("checkArguments() refuses unknown options in every form, the ones of Object
   expect(refusal(["--__proto__=1"])).toBe('Unknown option "--__proto__"');
   expect(refusal(["-z"])).toBe('Unknown option "-z"');
   expect(refusal(["-nz"])).toBe('Unknown option "-z"');
+  expect(refusal(["-ny", "-y"])).toBe('Unknown option "-y"');
   expect(refusal(["-ß"])).toBe('Unknown option "-ß"');
   expect(refusal(["-n=true"])).toBe('Unknown option "-="');
 });
@@ -52,7 +53,7 @@ test("checkArguments() hints at --help for an unknown option", () => {
     }
     return "nothing thrown";
   };
-  const list = "blocksync --help lists the options of each command";
+  const list = "blocksync sync --help lists the options";
   const meant: readonly (readonly [word: string, name: string])[] = [
     ["--dry-runn", "dry-run"],
     ["--dyr-run", "dry-run"],
@@ -62,8 +63,63 @@ test("checkArguments() hints at --help for an unknown option", () => {
     ["--forc", "force"],
     ["--expect-ser", "expect-serial"],
   ];
-  for (const [word, name] of meant) expect(hint(word)).toBe(`did you mean --${name}? ${list}`);
-  for (const word of ["--bw", "--inplace", "--expect", "-z", "--="]) expect(hint(word)).toBe(list);
+  for (const [word, name] of meant) expect(hint(word)).toBe(`did you mean --${name}?`);
+  for (const word of ["--bw", "--expect", "-ß", "--="]) expect(hint(word)).toBe(list);
+});
+
+test("checkArguments() names every unknown option at once, with one answer for each kind", () => {
+  const said = (...words: string[]) => {
+    try {
+      checked(...words);
+    } catch (error) {
+      if (error instanceof UsageError) return [error.message, error.hint];
+    }
+    return [];
+  };
+  const contents = "not needed: blocksync copies contents only, no owners, permissions, times or links";
+  expect(said("-avA", "--inplace", "--", "a", "b")).toEqual([
+    'Unknown options "-a", "-A", "--inplace"',
+    `-a -A: ${contents}\n--inplace: not needed: blocksync always writes in place, and only what differs`,
+  ]);
+  expect(said("--archive", "a", "b")).toEqual(['Unknown option "--archive"', contents]);
+  // What follows may be its value, or what it is the value of.
+  expect(said("-a", "-b")).toEqual(['Unknown option "-a"', contents]);
+  expect(said("-ß", "--archive")).toEqual(['Unknown options "-ß", "--archive"', `--archive: ${contents}`]);
+});
+
+test("checkArguments() knows to which command an option belongs", () => {
+  const hint = (word: string, table: ArgsDef) => {
+    try {
+      checkArguments([word], table);
+    } catch (error) {
+      if (error instanceof UsageError) return error.hint;
+    }
+    return "nothing thrown";
+  };
+  expect(hint("-n", compareOptions)).toBe("--dry-run is an option of sync");
+  expect(hint("--dryrun", compareOptions)).toBe("--dry-run is an option of sync");
+  expect(hint("--only", syncOptions)).toBe("--only is an option of serve");
+  expect(hint("--nonsense", compareOptions)).toBe("blocksync compare --help lists the options");
+});
+
+test("checkArguments() says which option took a word that may have been meant as a file", () => {
+  const said = (words: readonly string[], least = 2) => {
+    try {
+      checkArguments(words, syncOptions, least);
+    } catch (error) {
+      if (error instanceof UsageError) return [error.message, error.hint];
+    }
+    return [];
+  };
+  expect(said(["--progress", "small.img", "/dev/sdb"])).toEqual([
+    'Too few arguments: --progress took "small.img" as its value',
+    `--progress KIND: ${syncOptions.progress.description}`,
+  ]);
+  expect(said(["-c", "small.img", "/dev/sdb"])[0]).toBe('Too few arguments: -c took "small.img" as its value');
+  expect(said(["-b", "1M", "small.img"])).toEqual([]);
+  expect(said(["--cipher=a.b", "small.img"])).toEqual([]);
+  expect(said(["-c", "small.img", "-h"])).toEqual([]);
+  expect(said(["-c", "small.img", "a", "b"])).toEqual([]);
 });
 
 test("checkArguments() keeps every positional word in order, surplus ones too, for the command to judge", () => {
@@ -224,7 +280,7 @@ test("checkArguments() takes a word after --map for its value only when it ends 
 });
 
 test("checkArguments() refuses a word after --map that may be its value or one of three words", () => {
-  const doubt = 'The word "m.png" may be the value of --map or not';
+  const doubt = 'Cannot tell whether "m.png" is the value of --map';
   expect(refusal(["--map", "m.png", "a", "b"])).toBe(doubt);
   expect(refusal(["a", "b", "--map", "m.png"])).toBe(doubt);
   expect(checked("a", "host", "b", "--map")).toEqual(["--map=", "--", "a", "host", "b"]);
