@@ -97,11 +97,17 @@ export async function peakMemory(child: Bun.Subprocess): Promise<number> {
   return peak;
 }
 
-/** Waits until `condition` holds, looking every few milliseconds; fails after a minute, which only a busy machine needs. */
+/**
+ * Waits until `condition` holds; fails after a minute, which only a busy machine needs. It looks every few milliseconds, and
+ * less often where a look takes long (all of /proc, a screen of tmux), so that waiting leaves the cores to what is waited for.
+ */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 60_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Waited in vain until ${what}`);
-    await Bun.sleep(2);
+  for (;;) {
+    const begun = performance.now();
+    if (await condition()) return;
+    const now = performance.now();
+    if (now > deadline) throw new Error(`Waited in vain until ${what}`);
+    await Bun.sleep(Math.min(100, Math.max(2, 8 * (now - begun))));
   }
 }
