@@ -8,6 +8,8 @@ import { bool, dataFields, field, frame, type Parsed, parse, Type, text, u8, u32
 
 const [lie = "", , command = ""] = process.argv.slice(2);
 const BLOCK = 65_536;
+/** What a bomb expands to: more than a run may take of memory. */
+const BOMB_LENGTH = 1 << 28;
 const ones = Buffer.alloc(BLOCK, 1);
 /** A block's digest under --hash md5: its print, then the MD5. */
 const digest = (bytes: Uint8Array) =>
@@ -57,7 +59,7 @@ function blockReplies(id: number): Buffer[] {
   const packed = Bun.zstdCompressSync(Buffer.alloc(BLOCK, 1));
   const damaged = Buffer.from(packed);
   damaged[damaged.length - 3] = (damaged[damaged.length - 3] ?? 0) ^ 0xff;
-  const bomb = Bun.zstdCompressSync(Buffer.alloc(1 << 30));
+  const bomb = () => Bun.zstdCompressSync(Buffer.alloc(BOMB_LENGTH));
   const odd: Record<string, () => Buffer[]> = {
     "leaves beyond the end": () => [block({ leaves: Buffer.alloc(3, 255) })],
     "leaves and zeros at once": () => [block({ zeros: Buffer.from([1, 0]) })],
@@ -65,8 +67,8 @@ function blockReplies(id: number): Buffer[] {
     "data longer than its leaves": () => [block({ leaves: Buffer.from([1, 0]) })],
     "a longer hash": () => [block({ hash: Buffer.alloc(HASH_SIZE + 1) })],
     "no hash": () => [block({ hash: Buffer.alloc(0) })],
-    "a bomb": () => [block({ length: BLOCK }, bomb)],
-    "a declared bomb": () => [block({ length: 1 << 30 }, bomb)],
+    "a bomb": () => [block({ length: BLOCK }, bomb())],
+    "a declared bomb": () => [block({ length: BOMB_LENGTH }, bomb())],
     "a damaged zstd frame": () => [block({ length: BLOCK }, damaged)],
     "two zstd frames": () => [block({ length: BLOCK }, Buffer.concat([packed, packed]))],
     "garbage after a zstd frame": () => [block({ length: BLOCK }, Buffer.concat([packed, Buffer.from("x")]))],

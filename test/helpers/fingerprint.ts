@@ -16,17 +16,18 @@ function digest(bytes: Uint8Array): Buffer {
   return sha256(bytes).subarray(0, 16);
 }
 
-function rootOf(units: readonly Buffer[]): Buffer {
-  const parts = Array.from({ length: Math.max(1, Math.ceil(units.length / 4096)) }, (_, i) =>
-    digest(Buffer.concat(units.slice(i * 4096, (i + 1) * 4096))),
+/** Of units one after the other, of `unitBytes` each. */
+function rootOf(units: Buffer, unitBytes: number): Buffer {
+  const partBytes = 4096 * unitBytes;
+  const parts = Array.from({ length: Math.max(1, Math.ceil(units.length / partBytes)) }, (_, i) =>
+    digest(units.subarray(i * partBytes, (i + 1) * partBytes)),
   );
   const [only, ...others] = parts;
-  return only !== undefined && others.length === 0 ? only : rootOf(parts);
+  return only !== undefined && others.length === 0 ? only : rootOf(Buffer.concat(parts), 16);
 }
 
 export function fingerprintOfPrints(prints: readonly bigint[], sizeBytes: number, blockSize: number): string {
-  const root = rootOf(prints.map((print) => words([print])));
-  const all = Buffer.concat([root, words([BigInt(sizeBytes), BigInt(blockSize)])]);
+  const all = Buffer.concat([rootOf(words(prints), 8), words([BigInt(sizeBytes), BigInt(blockSize)])]);
   return digest(all).toString("hex");
 }
 

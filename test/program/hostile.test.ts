@@ -91,7 +91,7 @@ const prepared = (path: string) => [...opened(path), ask.prepare(3, SIZE)];
 const HUGE = 2n ** 53n + 1n;
 const leafOf = (body: Buffer, length = 4096) => ({ body, length });
 const packed = Bun.zstdCompressSync(Buffer.alloc(4096, 1));
-const bomb = Bun.zstdCompressSync(Buffer.alloc(1 << 30));
+const bomb = Bun.zstdCompressSync(Buffer.alloc(1 << 28));
 
 const LIES: Record<string, (path: string) => readonly Buffer[]> = {
   "a request before open": () => [ask.prepare(2, SIZE)],
