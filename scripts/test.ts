@@ -2,12 +2,14 @@
  * `make test`: installs what the tests talk to where it may (root on Debian), runs them all, several files at once, and ends
  * with one line "N passed, N failed". With CI set a test that cannot run is a failure.
  */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, join } from "node:path";
+import { dirname, join } from "node:path";
 import { Glob } from "bun";
 
 const root = join(import.meta.dir, "..");
+/** Path of a file of tests → how many seconds it took the last time it was run here. */
+const SECONDS = join(root, "node_modules/.cache/test-seconds.json");
 
 /** Program → Debian package. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -62,10 +64,10 @@ function installMissing(): void {
   if (packages.length === 0) return;
   const mayInstall = process.getuid?.() === 0 && Bun.which("apt-get") !== null;
   if (!mayInstall) {
-    process.stdout.write(`Not installed, so some tests cannot run: ${packages.join(" ")}\n`);
+    process.stdout.write(`Some tests cannot run: they need the Debian packages ${packages.join(" ")}\n`);
     return;
   }
-  process.stdout.write(`Installing ${packages.join(" ")}\n`);
+  process.stdout.write(`Installing what the tests need, with apt-get: ${packages.join(" ")}\n`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const apt = (...words: string[]) =>
     Bun.spawnSync(["apt-get", "-qq", ...words], { env, stdout: "ignore", stderr: "inherit" }).exitCode;
@@ -76,34 +78,35 @@ function installMissing(): void {
 }
 
 /**
- * Files whose tests take longest, in that order (wall time one after the other on 2 cores, from three minutes down to 20 s).
- * They are begun first, so that none is still running when all others are through.
+ * Processes that run tests. Most tests wait for something now and then, a disk, a login, a timeout, so that as many as there
+ * are cores leave cores idle.
  */
-const LONGEST: readonly string[] = [
-  "bootstrap.test.ts",
-  "terminal.test.ts",
-  "faulty.test.ts",
-  "timeout.test.ts",
-  "hostile.test.ts",
-  "end.test.ts",
-  "sshd.test.ts",
-  "bounds.test.ts",
-  "slow-calls.test.ts",
-  "dist.test.ts",
-  "only.test.ts",
-  "dying.test.ts",
-  "kill.test.ts",
-  "guard.test.ts",
-  "sudo.test.ts",
-  "fingerprint.test.ts",
-  "signals.test.ts",
-  "locks.test.ts",
-  "identity.test.ts",
-  "lanes.test.ts",
-];
+const PROCESSES = 2 * availableParallelism();
 
-/** A test process waits for the programs it runs, so one for each core, but two where there is one. */
-const PROCESSES = Math.max(2, availableParallelism());
+/** Seconds of the files that take longest, on 2 cores, for a machine where they never ran. Begun last, one would end alone. */
+const LONG: Readonly<Record<string, number>> = {
+  "test/machine/bootstrap-places.test.ts": 80,
+  "test/machine/terminal.test.ts": 70,
+  "test/machine/faulty.test.ts": 60,
+  "test/machine/bootstrap.test.ts": 60,
+  "test/machine/bootstrap-shells.test.ts": 60,
+  "test/machine/sshd.test.ts": 58,
+  "test/program/timeout.test.ts": 54,
+  "test/machine/end.test.ts": 50,
+  "test/machine/only.test.ts": 44,
+  "test/machine/dying.test.ts": 44,
+  "test/machine/dist.test.ts": 42,
+  "test/program/bounds.test.ts": 39,
+  "test/machine/guard.test.ts": 38,
+  "test/contract/cut.test.ts": 31,
+  "test/program/hostile.test.ts": 30,
+  "test/program/fingerprint.test.ts": 25,
+  "test/machine/slow-calls.test.ts": 25,
+  "test/machine/kill.test.ts": 25,
+  "test/machine/identity.test.ts": 22,
+  "test/machine/sudo.test.ts": 20,
+  "test/machine/locks.test.ts": 18,
+};
 
 interface Outcome {
   readonly passed: number;
@@ -126,12 +129,24 @@ function selectionOf(asked: string): Selection {
   };
 }
 
+/** How long files take: here as of the last run, where there was none as of one on 2 cores, if it is long. */
+function knownSeconds(): Record<string, number> {
+  const known: Record<string, number> = { ...LONG };
+  try {
+    const noted: unknown = JSON.parse(readFileSync(SECONDS, "utf8"));
+    for (const [file, seconds] of Object.entries(noted ?? {})) if (typeof seconds === "number") known[file] = seconds;
+  } catch {
+    // No run was here yet, or none that came to its end.
+  }
+  return known;
+}
+
 /** The tests in the order in which they are begun; `words` name some of them, as parts of their paths. */
 function testFiles(words: readonly string[]): string[] {
   const names = [...new Glob("test/**/*.test.ts").scanSync({ cwd: root })].toSorted();
   const chosen = names.filter((name) => words.length === 0 || words.some((word) => name.includes(word)));
-  const rank = (name: string) => (LONGEST.indexOf(basename(name)) + LONGEST.length + 1) % (LONGEST.length + 1);
-  return chosen.toSorted((a, b) => rank(a) - rank(b));
+  const seconds = knownSeconds();
+  return chosen.toSorted((a, b) => (seconds[b] ?? 0) - (seconds[a] ?? 0));
 }
 
 /** Runs one file in a process of its own and prints what it said as a whole. */
@@ -157,10 +172,17 @@ async function runFile(file: string, title: string): Promise<Outcome> {
 async function runTests(files: readonly string[], title: string): Promise<Outcome> {
   const queue = [...files];
   const outcomes: Outcome[] = [];
+  const seconds = knownSeconds();
   const work = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) outcomes.push(await runFile(file, title));
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const begun = performance.now();
+      outcomes.push(await runFile(file, title));
+      if (title === "") seconds[file] = Math.round((performance.now() - begun) / 1000);
+    }
   };
   await Promise.all(Array.from({ length: PROCESSES }, work));
+  mkdirSync(dirname(SECONDS), { recursive: true });
+  writeFileSync(SECONDS, JSON.stringify(seconds));
   const sum = (count: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + count(outcome), 0);
   return { passed: sum(({ passed }) => passed), failed: sum(({ failed }) => failed) };
 }
