@@ -4,6 +4,7 @@
  * and come out as the same class, so a local and a remote failure read alike. Only main.ts prints them.
  */
 
+import { formatBoth } from "./format.ts";
 import { quote } from "./name.ts";
 
 export const ExitCode = {
@@ -86,10 +87,11 @@ export function refusedDestination(label: string, name: string, why: string, hin
 
 /** The refusal of a destination device that the source does not fit into; planned against, and checked where it is. */
 export function tooSmall(label: string, sourceBytes: number, deviceBytes: number): RefusedError {
+  const [needed, there] = formatBoth(sourceBytes, deviceBytes);
   return refusedDestination(
     label,
     "too-small",
-    `the source has ${sourceBytes} bytes, the device only ${deviceBytes}`,
+    `the source has ${needed}, the device only ${there}`,
     "a device never changes size: choose a larger one, or shrink the source first",
   );
 }

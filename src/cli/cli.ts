@@ -62,7 +62,6 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
     const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), {
       json: words.includes("--json"),
       progress: "none",
-      intervalMs: 1000,
     });
     sayFailure(report, failure);
     const nothing = { source: "", destination: "", bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };

@@ -129,14 +129,6 @@ export function commonOptions(values: Values): CommonOptions {
   const additional = text(values, "additional-hash");
   const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);
   const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
-  const interval = Number(/^\d+(\.\d+)?$/.exec(required(values, "interval"))?.[0]);
-  if (!(interval > 0 && interval <= 86_400))
-    throw new UsageError(
-      `--interval ${quote(required(values, "interval"))} is no number of seconds above 0, up to a day`,
-      {
-        hint: "it is the time between progress lines, such as 10 or 0.5; --progress none shows none",
-      },
-    );
   const host = hostOptions(values);
   const script = shellWord(text(values, "script"), "--script");
   const interpreter = text(values, "interpreter");
@@ -152,7 +144,7 @@ export function commonOptions(values: Values): CommonOptions {
     sudo: flag(values, "sudo"),
     script,
     forHost: script !== undefined || isAboutHost(host.shell),
-    intervalMs: interval * 1000,
+    intervalMs: interval(text(values, "interval")),
     outputFile: text(values, "output"),
     progress: progressMode(progress, host.quiet, flag(values, "json")),
     json: flag(values, "json"),
@@ -162,6 +154,16 @@ export function commonOptions(values: Values): CommonOptions {
         ? []
         : [`--interpreter ${shownName(interpreter)} is ignored: blocksync needs no interpreter`],
   };
+}
+
+/** In milliseconds. @throws {UsageError} */
+function interval(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const seconds = Number(/^\d+(\.\d+)?$/.exec(value)?.[0]);
+  if (seconds > 0 && seconds <= 86_400) return seconds * 1000;
+  throw new UsageError(`--interval ${quote(value)} is not a number of seconds above 0, at most a day`, {
+    hint: "it is the time between progress lines, such as 10 or 0.5; --progress none shows none",
+  });
 }
 
 /** With --json a program is told; a person who looks on asks for more. */

@@ -79,7 +79,12 @@ const sharedOptions = {
     valueHint: "NAME",
     description: "accepted for old command lines, ignored",
   },
-  interval: { type: "string", alias: ["t"], valueHint: "SECONDS", default: "1", description: "between progress lines" },
+  interval: {
+    type: "string",
+    alias: ["t"],
+    valueHint: "SECONDS",
+    description: "between progress lines; 1 on a terminal and for --json, 60 elsewhere",
+  },
   output: { type: "string", alias: ["o"], valueHint: "FILE", description: "append messages and progress there" },
   progress: { type: "string", valueHint: "KIND", default: "auto", description: "auto, bar, plain or none" },
   quiet: { type: "boolean", alias: ["q"], description: "only warnings and errors" },

@@ -1,5 +1,5 @@
 /** The bar: what a run has come to, as lines of a terminal. Pure; plain ASCII, so that any console and locale shows it. */
-import { formatBytes, formatDuration } from "./format.ts";
+import { formatBytes, formatDuration } from "../format.ts";
 
 /** What the bar shows of a run at one moment. */
 export interface BarState {

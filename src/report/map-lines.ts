@@ -1,6 +1,7 @@
 /** The change map as lines of text: the whole device in rows of cells, with offsets, and what the marks mean. */
+
+import { formatBytes } from "../format.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
-import { formatBytes } from "./format.ts";
 import { type Mark, markOf, SHADES } from "./map-mark.ts";
 import type { MapStyle } from "./map-style.ts";
 

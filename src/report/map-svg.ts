@@ -1,8 +1,8 @@
 /** The change map as a picture (SVG 1.1) that needs nothing else: opened in a browser, each cell says what is in it. */
 
+import { formatBytes } from "../format.ts";
 import { shownName } from "../name.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
-import { formatBytes } from "./format.ts";
 import type { MapNames } from "./map-json.ts";
 import { changesText, offsetLabel } from "./map-lines.ts";
 import { type Mark, markOf, SHADES } from "./map-mark.ts";

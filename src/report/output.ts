@@ -4,6 +4,7 @@
  */
 
 import fs from "node:fs";
+import tty from "node:tty";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { IoError, reason, systemCode } from "../errors.ts";
 import { bytesOf, printable, quote } from "../name.ts";
@@ -19,6 +20,8 @@ export interface Output {
   line(text: string): void;
   /** A line of data on standard output. @throws {IoError} */
   data(text: string): void;
+  /** Whether a person looks on. */
+  readonly isTerminal: boolean;
   /** The terminal's lowest lines, below all that is written; undefined where there is none to draw on. */
   readonly screen: Screen | undefined;
 }
@@ -100,6 +103,7 @@ export function createOutput(options: OutputOptions): Output {
   return {
     log,
     line: (text) => write(`${text}\n`, false),
+    isTerminal: fd === 2 && tty.isatty(2),
     screen,
     data: (text) => {
       // Both may be the same terminal.

@@ -1,6 +1,7 @@
 /** Plain progress: blocksync.py's line, on a timer, with or without a terminal. */
+
+import { formatBytes, formatDuration } from "../format.ts";
 import type { LaneStatistics, Statistics } from "../sync/statistics.ts";
-import { formatBytes, formatDuration } from "./format.ts";
 
 /**
  * One lane's line, "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)"; the rate is that of the

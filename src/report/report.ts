@@ -3,11 +3,11 @@
  * The summary is always the last line, also after a failure.
  */
 import { type Failure, RefusedError } from "../errors.ts";
+import { formatBytes } from "../format.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { wantsColour } from "./display.ts";
-import { formatBytes } from "./format.ts";
 import { jsonLine, nameFields } from "./json.ts";
 import { LiveBar, type Running, type Wait } from "./live.ts";
 import type { Output } from "./output.ts";
@@ -18,7 +18,8 @@ export interface ReportOptions {
   readonly json: boolean;
   /** A bar becomes plain lines where the output has no screen. */
   readonly progress: ProgressMode;
-  readonly intervalMs: number;
+  /** Between two tellings of progress; undefined for what suits where they go. */
+  readonly intervalMs?: number | undefined;
 }
 
 /** What is known at the end besides the statistics; the counts are 0 for what never happened. */
@@ -31,6 +32,8 @@ export interface Outcome {
   readonly bytesBootstrapped: number;
 }
 
+/** Often enough for whoever looks on, and seldom enough for a log or cron's mail. */
+const INTERVAL_MS = { watched: 1000, logged: 60_000 };
 /** Unreadable areas that are said one by one; a dying disk may have millions. */
 const LISTED = 10;
 
@@ -147,8 +150,10 @@ export class Report {
       lanes: statistics.lanes.length,
       hash,
     });
-    if (!this.#options.json && !this.#plain) return;
-    this.#ticking = startTicking(this.#options.intervalMs, () => this.#tick(statistics));
+    const { json, intervalMs } = this.#options;
+    if (!json && !this.#plain) return;
+    const usual = json || this.#output.isTerminal ? INTERVAL_MS.watched : INTERVAL_MS.logged;
+    this.#ticking = startTicking(intervalMs ?? usual, () => this.#tick(statistics));
   }
 
   #tick(statistics: Statistics): void {

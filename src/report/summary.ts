@@ -1,6 +1,7 @@
 /** What a person reads when a run is over: what it came to, what it took, and what to do next. */
+
+import { formatBytes, formatDuration } from "../format.ts";
 import type { Statistics } from "../sync/statistics.ts";
-import { formatBytes, formatDuration } from "./format.ts";
 
 /** What crossed all connections, in bytes, from this machine's view. */
 export interface WireBytes {

@@ -1,10 +1,10 @@
 /** A run that removes the copies of the program that earlier ones left at far ends. */
 
 import { asFailure, ExitCode, type Failure } from "../errors.ts";
+import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
 import { cleanHost } from "../remote/host/clean.ts";
 import type { RemoteHost } from "../remote/host/ssh.ts";
-import { formatBytes } from "../report/format.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { hostConnection } from "./host.ts";
@@ -21,7 +21,6 @@ export async function runClean(
   const report = new Report(createOutput({ file: undefined, quiet, verbose, draws: false }), {
     json: false,
     progress: "none",
-    intervalMs: 1000,
   });
   const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));
   let failure: Failure | undefined;

@@ -2,8 +2,8 @@
 
 import { createInterface } from "node:readline";
 import { refusedDestination } from "../errors.ts";
+import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
-import { formatBytes } from "../report/format.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
 import { isAnother } from "../sync/pair.ts";

@@ -32,7 +32,8 @@ export interface CommonOptions extends HostOptions {
   readonly pauseMs: number;
   readonly sudo: boolean;
   readonly script: string | undefined;
-  readonly intervalMs: number;
+  /** --interval; undefined for what suits where progress goes. */
+  readonly intervalMs: number | undefined;
   readonly outputFile: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;

@@ -33,7 +33,7 @@ function readSources(): SourceFile[] {
 
 const SOURCES = readSources();
 /** What any room may know besides. */
-const NAMES = ["errors.ts", "name.ts", "paths.ts"];
+const NAMES = ["errors.ts", "format.ts", "name.ts", "paths.ts"];
 
 function inRoom(room: string): SourceFile[] {
   const files = SOURCES.filter((file) => file.room === room);
@@ -123,6 +123,7 @@ test("src has the six rooms and few files outside", () => {
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
     "errors.ts",
+    "format.ts",
     "given.ts",
     "main.ts",
     "name.ts",
@@ -134,14 +135,15 @@ test("src has the six rooms and few files outside", () => {
 test("outside the rooms each file imports only those named before it, version.ts only the manifest", () => {
   const imports = (name: string) => SOURCES.find((file) => file.name === name)?.imports;
   expect(imports("name.ts")).toEqual([]);
-  expect(imports("errors.ts")).toEqual(["name.ts"]);
+  expect(imports("format.ts")).toEqual([]);
+  expect(imports("errors.ts")).toEqual(["format.ts", "name.ts"]);
   expect(imports("paths.ts")).toEqual(["node:fs", "name.ts"]);
   expect(imports("given.ts")).toEqual(["node:fs", "errors.ts", "name.ts", "paths.ts"]);
   expect(imports("version.ts")).toEqual(["../package.json"]);
 });
 
-test("sync/ imports only sync/, errors.ts and name.ts", () => {
-  expect(violations("sync", ["sync/", "errors.ts", "name.ts"])).toEqual([]);
+test("sync/ imports only sync/, errors.ts, format.ts and name.ts", () => {
+  expect(violations("sync", ["sync/", "errors.ts", "format.ts", "name.ts"])).toEqual([]);
 });
 
 test("sync/ does not know where it runs: no process, no Bun, no node modules", () => {

@@ -105,7 +105,7 @@ describe("block devices", () => {
     using loop = attachLoop(backing(dir, "disk", bytes(78, 2 * MIB)));
     const result = await run(["-f", dir.file("s"), loop.path]);
     expect(result.exitCode).toBe(3);
-    expect(result.stderr).toContain(`the source has ${3 * MIB} bytes, the device only ${2 * MIB} (too-small)`);
+    expect(result.stderr).toContain("the source has 3.0 MiB, the device only 2.0 MiB (too-small)");
     expect(contents(dir.file("disk")).equals(bytes(78, 2 * MIB))).toBe(true);
   });
 

@@ -371,7 +371,7 @@ describe("D7.37 another device than meant", () => {
     fs.writeFileSync(dir.file("large"), bytes(212, SIZE + 512));
     const file = diskFile(dir, bytes(213, SIZE));
     using loop = attachLoop(file);
-    const sentence = `the source has ${SIZE + 512} bytes, the device only ${SIZE}`;
+    const sentence = `the source has ${SIZE + 512} bytes, the device only ${SIZE} bytes`;
     await expectRefused(dir, file, { source: dir.file("large"), to: loop.path }, "too-small", sentence);
   });
 
@@ -594,7 +594,7 @@ describe("D5.25 sizes", () => {
     using large = attachLoop(diskFile(dir, bytes(229, MIB), "4k"), "--sector-size", "4096");
     fs.writeFileSync(dir.file("s"), bytes(230, MIB + 1));
     const attempt = { source: dir.file("s"), to: large.path };
-    const sentence = `the source has ${MIB + 1} bytes, the device only ${MIB}`;
+    const sentence = `the source has ${MIB + 1} bytes, the device only ${MIB} bytes`;
     await expectRefused(dir, dir.file("4k"), attempt, "too-small", sentence);
   });
 });

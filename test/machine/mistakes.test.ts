@@ -329,7 +329,7 @@ const EITHER_END: readonly Mistake[] = [
     words: ["-f", "DIR/s", "@LOOP"],
     needs: ["loop"],
     exitCode: 3,
-    says: 'Refused to write to "@LOOP": the source has 1048576 bytes, the device only 524288 (too-small)',
+    says: 'Refused to write to "@LOOP": the source has 1.0 MiB, the device only 512.0 KiB (too-small)',
     hint: "a device never changes size: choose a larger one, or shrink the source first",
   },
   {

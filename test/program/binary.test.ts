@@ -263,6 +263,15 @@ describe("blocksync", () => {
     expect(events[3]).toMatchObject({ exitCode: 1, blocksDiffering: 1, bytesWritten: 0 });
   });
 
+  test("without a terminal there is no progress line a second, which would fill cron's mail, but --json has its events", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(39, 8 * MIB));
+    const result = await run(["-p", "160", dir.file("s"), dir.file("d")]);
+    expect(result.stderr.match(/^\[worker 0\] .*$/gm)).toEqual([expect.stringContaining("same: 0, diff: 8, 8/8, ")]);
+    const { stdout } = await run(["-p", "160", "--json", dir.file("s"), dir.file("d")]);
+    expect(stdout).toContain('"event":"progress"');
+  });
+
   test("plain progress is blocksync.py's line, also without a terminal, and goes to --output with the messages", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(39, 8 * MIB));

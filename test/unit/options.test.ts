@@ -53,7 +53,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     forHost: false,
     timeoutSeconds: 60,
     remoteDirectory: "",
-    intervalMs: 1000,
+    intervalMs: undefined,
     outputFile: undefined,
     progress: "bar",
     quiet: false,
@@ -102,7 +102,7 @@ test("commonOptions() gives compare the same defaults", () => {
 });
 
 test("commonOptions() refuses values without the table's defaults", () => {
-  const needed = ["block-size", "hash", "fadvise", "pause", "interval", "progress"];
+  const needed = ["block-size", "hash", "fadvise", "pause", "progress"];
   const defaults: Values = parseArgs(checkArguments([], compareOptions), structuredClone<ArgsDef>(compareOptions));
   for (const name of needed) {
     const { [name]: _left, ...values } = defaults;
@@ -171,7 +171,7 @@ test("commonOptions() takes intervals in seconds, parts of one included, up to a
     1000, 250, 86400000, 10000,
   ]);
   for (const interval of ["0", "-1", "86401", "soon", "NaN", "Infinity", " "]) {
-    expect(said("-t", interval)).toBe(`--interval "${interval}" is no number of seconds above 0, up to a day`);
+    expect(said("-t", interval)).toBe(`--interval "${interval}" is not a number of seconds above 0, at most a day`);
   }
 });
 

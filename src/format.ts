@@ -7,10 +7,17 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(seconds / 3600)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
+/** "0.04 s", "0.4 s", "12.3 s"; from a minute on as formatDuration(). */
+export function formatElapsed(milliseconds: number): string {
+  if (milliseconds >= 59_950) return formatDuration(milliseconds);
+  return `${(milliseconds / 1000).toFixed(milliseconds < 95 ? 2 : 1)} s`;
+}
+
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
 /** "512 bytes", "1.5 MiB": powers of 1024, as in the options. */
 export function formatBytes(bytes: number): string {
+  if (bytes === 1) return "1 byte";
   let value = bytes;
   let unit = 0;
   // 1023.95 would be printed as 1024.0.
@@ -19,4 +26,10 @@ export function formatBytes(bytes: number): string {
     unit++;
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Two sizes that a person is to tell apart: in bytes where they would read alike. */
+export function formatBoth(one: number, other: number): [string, string] {
+  const [first, second] = [formatBytes(one), formatBytes(other)];
+  return one !== other && first === second ? [`${one} bytes`, `${other} bytes`] : [first, second];
 }
