@@ -10,7 +10,7 @@ import { basename, dirname, join } from "../../src/paths.ts";
 import { BINARY, fakeSsh, type Result } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { testWith } from "../helpers/requirements.ts";
-import { Schema } from "../helpers/schema.ts";
+import { checkerOf, schemaText } from "../helpers/schema.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
 const ROOT = path.join(import.meta.dir, "../..");
@@ -176,7 +176,6 @@ test("serve --only lets in that name and no other", async () => {
 });
 
 test("--json has a name to be read and, where it is not UTF-8, its bytes in base64; a terminal obeys nothing of it", async () => {
-  const schema = new Schema(JSON.parse(fs.readFileSync(path.join(ROOT, "scripts/events.schema.json"), "utf8")));
   const name = "k\xf6\x1b[31m\xe2\x80\xae\xc2\x9b";
   const { exitCode, stdout, stderr } = await sh(`"$B" --json --map=m.json x ${word(name)}; here ${word(`${name}!`)} z`);
   expect(exitCode).toBe(4);
@@ -184,7 +183,7 @@ test("--json has a name to be read and, where it is not UTF-8, its bytes in base
     .trimEnd()
     .split("\n")
     .map((line): Record<string, unknown> => JSON.parse(line));
-  expect(events.flatMap((event) => schema.check(event))).toEqual([]);
+  expect(events.flatMap(checkerOf(schemaText("events")))).toEqual([]);
   const names = {
     source: "x",
     destination: "k\ufffd\x1b[31m\u202e\x9b",

@@ -7,6 +7,7 @@ import { LEAF_SIZE } from "../../src/sync/blocks.ts";
 import { Changes } from "../../src/sync/changes.ts";
 import { type Picture, readPng } from "../helpers/png.ts";
 import { testWith } from "../helpers/requirements.ts";
+import { checkerOf, schemaText } from "../helpers/schema.ts";
 import { tempDir } from "../helpers/temp.ts";
 
 const OPTIONS = { exact: true, zeroLeafHash: () => new Uint8Array(8) };
@@ -113,43 +114,14 @@ test("escapeXml() leaves nothing that XML does not allow", () => {
   expect(escapeXml("a & b 😀")).toBe("a &amp; b 😀");
 });
 
-/** What a JSON schema says of a value, as far as the map's schema goes. */
-interface Schema {
-  readonly type?: "object" | "array" | "string" | "integer" | "boolean";
-  readonly enum?: readonly unknown[];
-  readonly minimum?: number;
-  readonly required?: readonly string[];
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly items?: Schema;
-}
-
-/** Says where a value is not as the schema wants it; objects have what is required and nothing else. */
-function faults(value: unknown, schema: Schema, path = "map"): string[] {
-  if (schema.enum !== undefined) return schema.enum.includes(value) ? [] : [path];
-  if (schema.type === "integer") return Number.isInteger(value) && Number(value) >= (schema.minimum ?? 0) ? [] : [path];
-  if (schema.type === "array") {
-    const { items = {} } = schema;
-    return Array.isArray(value) ? value.flatMap((one, i) => faults(one, items, `${path}[${i}]`)) : [path];
-  }
-  if (schema.type !== "object") return typeof value === schema.type ? [] : [path];
-  if (typeof value !== "object" || value === null) return [path];
-  const { properties = {}, required = [] } = schema;
-  const missing = required.filter((name) => !(name in value)).map((name) => `${path}.${name} is missing`);
-  const wrong = Object.entries(value).flatMap(([name, one]) => {
-    const wanted = properties[name];
-    return wanted === undefined ? [`${path}.${name} is unknown`] : faults(one, wanted, `${path}.${name}`);
-  });
-  return [...missing, ...wrong];
-}
-
 test("mapJson() is what its schema says", () => {
-  const schema: Schema = JSON.parse(fs.readFileSync(`${import.meta.dir}/../../scripts/map.schema.json`, "utf8"));
+  const problemsOf = checkerOf(schemaText("map"));
   for (const size of [0, 1, 10_000]) {
     const changes = new Changes(size, OPTIONS);
     if (size > 0) changes.add("differ", { offset: 0, length: 1 });
     if (size > 1) changes.add("unreadable", { offset: 512, length: 512 });
     const map: unknown = JSON.parse([...mapJson(changes, NAMES)].join(""));
-    expect(faults(map, schema)).toEqual([]);
+    expect(problemsOf(map)).toEqual([]);
     const ranges = [
       { offset: 0, length: 1, kind: "differ" },
       { offset: 512, length: 512, kind: "unreadable" },
@@ -166,5 +138,5 @@ test("mapJson() is what its schema says", () => {
     });
   }
   const wrong = { ...NAMES, size: -1, ranges: [{ offset: 0, length: 0, kind: "other", more: 1 }] };
-  expect(faults(wrong, schema).length).toBe(5 + 4);
+  expect(problemsOf(wrong).length).toBe(5 + 4);
 });
