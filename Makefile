@@ -102,7 +102,7 @@ readme: dist/blocksync
 .PHONY: man
 man: dist/blocksync.1
 
-dist/blocksync.1: node_modules/.installed $(SOURCES) scripts/man.ts
+dist/blocksync.1: node_modules/.installed $(SOURCES) scripts/man.ts scripts/events.schema.json $(wildcard scripts/man/*)
 	@$(BUN) scripts/man.ts
 
 # Build the completions for bash, zsh and fish in dist/completions.

@@ -1,82 +1,21 @@
 /**
- * Writes dist/blocksync.1, the man page, from what --help is made of: `bun scripts/man.ts`. It is roff with the macros
- * of man(7).
+ * Writes dist/blocksync.1, the man page: `bun scripts/man.ts`. Its text is in scripts/man/; names, values and short help of the
+ * options, exit codes, the map's signs and the events of --json come from what the program and the schema say.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ArgDef } from "citty";
-import { EXIT_CODES, LOCATIONS, OPTION_GROUPS, SUMMARY, SYNOPSIS, spellingOf } from "../src/cli/help.ts";
+import { EXIT_CODES, OPTION_GROUPS, SUMMARY, SYNOPSIS, spellingOf } from "../src/cli/help.ts";
+import { cleanOptions } from "../src/cli/table.ts";
+import { HASH_NAMES } from "../src/local/work/hash.ts";
+import { FAR_DIRECTORIES } from "../src/remote/host/bootstrap.ts";
+import { SIGNS } from "../src/report/map-lines.ts";
+import type { Mark } from "../src/report/map-mark.ts";
 import { VERSION } from "../src/version.ts";
+import schema from "./events.schema.json";
+import { bold, entry, fromMarkdown, italic, roff, verbatim } from "./man/roff.ts";
 
-/** Where a remote keeps the program: the order of src/remote/host/bootstrap.ts. */
-const REMOTE_DIRECTORIES = [
-  "$BLOCKSYNC_REMOTE_DIR",
-  "~/.cache/blocksync",
-  "$XDG_RUNTIME_DIR",
-  "/var/tmp",
-  "/dev/shm",
-  "/tmp",
-];
-
-const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
-  [
-    "BLOCKSYNC_REMOTE_DIR",
-    "A directory where the far host keeps its copy of the program, before the usual places. Set here it is sent there; " +
-      "set there it counts where none is sent.",
-  ],
-  [
-    "BLOCKSYNC_BINARIES",
-    "A directory with the programs for other platforms, such as blocksync-linux-arm64, besides that of the running one " +
-      "and ~/.cache/blocksync.",
-  ],
-  ["BLOCKSYNC_DEBUG", "When set, a failure is followed by the places in the program that it came through."],
-];
-
-const EXAMPLES: readonly (readonly [command: string, meaning: string])[] = [
-  ["blocksync disk.img /dev/sdX", "Write an image to a device, asking first."],
-  ["blocksync -n /dev/sdb backup:/srv/disk.img", "Would anything change? Exit status 1 says yes."],
-  ["blocksync root@db1:/dev/vg0/data /dev/vg1/data", "Pull a volume from another host."],
-  ["blocksync old:/dev/sda new:/dev/vda", "From one host to another, through this one."],
-  [
-    "blocksync --on-read-error skip --mapfile sda.map /dev/sda backup:/srv/sda.img",
-    "Save what can be read of a dying disk; ddrescue(1) can go on with the map.",
-  ],
-  [
-    'command="/usr/local/bin/blocksync serve --only /srv/images/laptop.img",restrict ssh-ed25519 KEY',
-    "In authorized_keys: a key that opens this path and nothing else.",
-  ],
-];
-
-/**
- * Text as roff prints it: what it would take for its own is escaped, and a dash is the one of the keyboard, so that a
- * command copied from the page works.
- * @throws {Error} for a character without a form that every output device has.
- */
-function roff(text: string): string {
-  const ascii = text.replaceAll("…", "...");
-  if (/[^\n -~]/.test(ascii)) throw new Error(`The man page has no form for ${JSON.stringify(ascii)}`);
-  return ascii
-    .replaceAll("\\", "\\e")
-    .replaceAll("-", "\\-")
-    .replaceAll("'", "\\(aq")
-    .replaceAll("`", "\\(ga")
-    .replaceAll("^", "\\(ha")
-    .replaceAll("~", "\\(ti")
-    .replaceAll(/^\./gm, "\\&.");
-}
-
-function bold(text: string): string {
-  return `\\fB${roff(text)}\\fR`;
-}
-
-function italic(text: string): string {
-  return `\\fI${roff(text)}\\fR`;
-}
-
-/** A paragraph whose first line hangs out: a term that is already roff, and plain text about it. */
-function entry(term: string, text: string): string {
-  return `.TP\n${term}\n${roff(text)}`;
-}
+const TEXTS = join(import.meta.dir, "man");
 
 /** The parts of a form of the command line: what is typed as it stands is bold, what stands for something italic. */
 function form(words: string): string {
@@ -96,73 +35,115 @@ function synopsis(): string {
     .join("\n");
 }
 
-function option(name: string, definition: ArgDef): string {
-  const { letter, aliases, value, initial, description } = spellingOf(definition);
-  const names = [...(letter === "" ? [] : [`-${letter}`]), `--${name}`, ...aliases].map(bold).join(", ");
-  const term = value === "" ? names : `${names} ${italic(value)}`;
-  return entry(term, `${description}${initial === "" ? "" : ` [${initial}]`}`);
+/** The text about each option, by its name; all start with its heading in options.md. */
+function optionTexts(): Map<string, string> {
+  const sections = readFileSync(join(TEXTS, "options.md"), "utf8")
+    .split(/^## --/m)
+    .slice(1);
+  return new Map(
+    sections.map((section) => {
+      const end = section.indexOf("\n");
+      return [section.slice(0, end), section.slice(end).trim()];
+    }),
+  );
 }
 
-function section(title: string, ...parts: string[]): string {
-  return [`.SH ${title}`, ...parts].join("\n");
+/** @throws {Error} for an option that nobody wrote about, and for a text about none. */
+function options(): string {
+  const texts = optionTexts();
+  const parts = { hashes: HASH_NAMES.map(bold).join(", ") };
+  const option = (name: string, definition: ArgDef) => {
+    const { letter, aliases, value, initial, description } = spellingOf(definition);
+    const names = [...(letter === "" ? [] : [`-${letter}`]), `--${name}`, ...aliases].map(bold).join(", ");
+    const term = value === "" ? names : `${names} ${italic(value)}`;
+    const text = texts.get(name);
+    if (text === undefined) throw new Error(`scripts/man/options.md says nothing about --${name}`);
+    texts.delete(name);
+    const short = roff(`${description}${initial === "" ? "" : ` [${initial}]`}`);
+    return entry(term, `${short}\n.br\n${fromMarkdown(text, parts).replace(/^\.PP\n/, "")}`);
+  };
+  const groups = OPTION_GROUPS.map(([heading, table]) =>
+    [`.SS "${roff(heading)}"`, ...Object.entries(table).map(([name, definition]) => option(name, definition))].join(
+      "\n",
+    ),
+  );
+  const [surplus] = texts.keys();
+  if (surplus !== undefined) throw new Error(`scripts/man/options.md is about --${surplus}, which is no option`);
+  return groups.join("\n");
 }
 
-/** Bun 1.4.5, measured. */
-const BEFORE_MAIN =
-  'Where not even the program\'s runtime can start (fewer than 8 open files, a stack under 152 KiB: ulimit -n, -s; a variable BUN_JSC_ that it does not know), it ends with 1 too, and says nothing on standard output. A script that has to be sure takes a 1 for "differs" only beside a line of compare, or the summary of --json.';
+const MEANINGS: readonly (readonly [mark: Mark, meaning: string])[] = [
+  ["equal", "equal"],
+  [1, "up to a quarter of the cell differs, however little"],
+  [2, "up to a half"],
+  [3, "up to three quarters"],
+  [4, "more"],
+  ["zero", "most of what differs is zero in the source"],
+  ["unreadable", "something in it cannot be read"],
+];
+
+/** Not every device has the shades; where one is missing its name stands for it (groff(7), the condition c). */
+function legend(): string {
+  const strings = MEANINGS.map(([mark]) => {
+    const sign = SIGNS.unicode[mark];
+    if (/^[!-~]$/.test(sign)) return `.ds bs-${mark} ${sign}`;
+    const code = sign.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+    return `.ie c\\[u${code}] .ds bs-${mark} \\[u${code}]\n.el .ds bs-${mark} U+${code}`;
+  });
+  const rows = MEANINGS.map(([mark, meaning]) =>
+    entry(`\\fB\\*[bs-${mark}]\\fR, ${bold(SIGNS.ascii[mark])}`, roff(meaning)),
+  );
+  return [...strings, ...rows].join("\n");
+}
+
+/** A property of an event; one that only refers to another's description has none. */
+interface Property {
+  readonly description?: string;
+  readonly [keyword: string]: unknown;
+}
+
+/** Each event with what it says, and each field of which the schema says something. */
+function events(): string {
+  const { $defs } = schema;
+  const { start, progress, notice, difference, unreadable, error, summary } = $defs;
+  const all = { start, progress, notice, difference, unreadable, error, summary };
+  const known = Object.entries<{ description: string; properties: Readonly<Record<string, Property>> }>(all);
+  return known
+    .map(([name, { description, properties }]) => {
+      const fields = Object.entries(properties).filter(([field]) => field !== "event" && field !== "time");
+      const told = fields.map(([field, property]) =>
+        property.description === undefined
+          ? italic(field)
+          : `${italic(field)} (${roff(property.description.replace(/\.$/, ""))})`,
+      );
+      return entry(bold(name), `${roff(description)}\n.br\n${told.join(",\n")}.`);
+    })
+    .join("\n");
+}
+
+/** The words of the bootstrap script as a person writes them. */
+function directories(): readonly string[] {
+  const words = FAR_DIRECTORIES.replace('"$2" ', "").replace(/"\$\(.*? echo "\$HOME(.*?)"\)"/, "~$1");
+  return words.replaceAll('"', "").split(" ");
+}
 
 export function manPage(): string {
+  const parts = {
+    name: `blocksync \\- ${roff(SUMMARY)}`,
+    synopsis: synopsis(),
+    options: options(),
+    clean: `.PP\n${Object.keys(cleanOptions)
+      .map((name) => bold(`--${name}`))
+      .join(", ")}, as above.`,
+    legend: legend(),
+    exit: EXIT_CODES.map(([code, meaning]) => entry(bold(code.replace("/", ", ")), roff(meaning))).join("\n"),
+    events: events(),
+    directories: verbatim(directories()),
+  };
   return [
-    '.\\" Made by scripts/man.ts from the option table; changes belong there.',
+    '.\\" Made by scripts/man.ts from scripts/man/ and the option table; changes belong there.',
     `.TH BLOCKSYNC 1 "" "blocksync ${roff(VERSION)}" "User Commands"`,
-    section("NAME", `blocksync \\- ${roff(SUMMARY)}`),
-    section("SYNOPSIS", synopsis()),
-    section(
-      "DESCRIPTION",
-      roff(
-        "Makes DESTINATION, a block device, disk image or any large file, equal to SOURCE, and reads, sends and writes " +
-          "only what it must. The far host needs an ssh server and nothing else: blocksync copies itself there on the " +
-          "first run and finds that copy on the next.",
-      ),
-      ".PP",
-      roff(
-        "A block device is overwritten only after a yes on the terminal or with --force. Refused, forced or not, before " +
-          "anything is written: a device that is mounted or in use (unless --allow names it), the disk of the running " +
-          "system, the source under any of its names, a device that is too small or read-only. Success means that every " +
-          "block that was touched was read back and has the hash of the source, and that the destination was flushed " +
-          "to stable storage.",
-      ),
-    ),
-    section(
-      "OPTIONS",
-      "A value in square brackets applies where the option is not given.",
-      ...OPTION_GROUPS.map(([heading, options]) =>
-        [
-          `.SS "${roff(heading)}"`,
-          ...Object.entries(options).map(([name, definition]) => option(name, definition)),
-        ].join("\n"),
-      ),
-    ),
-    section("LOCATIONS", roff(LOCATIONS.trim().replaceAll("\n", " "))),
-    section(
-      "EXIT STATUS",
-      ...EXIT_CODES.map(([code, meaning]) => entry(bold(code.replace("/", ", ")), meaning)),
-      ".PP",
-      roff(BEFORE_MAIN),
-    ),
-    section(
-      "FILES",
-      "The far host keeps the program in the first of these directories that can hold and execute it, under a name with",
-      "the SHA\\-256 of its contents:",
-      ".PP",
-      `.RS\n.nf\n${REMOTE_DIRECTORIES.map(roff).join("\n")}\n.fi\n.RE`,
-    ),
-    section("ENVIRONMENT", ...ENVIRONMENT.map(([name, meaning]) => entry(bold(name), meaning))),
-    section(
-      "EXAMPLES",
-      ...EXAMPLES.map(([command, meaning]) => `.PP\n${roff(meaning)}\n.PP\n.RS\n.nf\n${roff(command)}\n.fi\n.RE`),
-    ),
-    section("SEE ALSO", ".BR ssh (1),\n.BR dd (1),\n.BR ddrescue (1),\n.BR rsync (1),\n.BR sshd (8)"),
+    fromMarkdown(readFileSync(join(TEXTS, "page.md"), "utf8"), parts),
     "",
   ].join("\n");
 }

@@ -8,23 +8,10 @@ import type { MapStyle } from "./map-style.ts";
 /** Rows of a full map; a small device has fewer. */
 const MAX_ROWS = 8;
 
-const UNICODE: Readonly<Record<Mark, string>> = {
-  equal: "·",
-  1: "░",
-  2: "▒",
-  3: "▓",
-  4: "█",
-  zero: "0",
-  unreadable: "!",
-};
-const ASCII: Readonly<Record<Mark, string>> = {
-  equal: ".",
-  1: "-",
-  2: "+",
-  3: "*",
-  4: "#",
-  zero: "0",
-  unreadable: "!",
+/** What stands for each mark, in the locale's characters. */
+export const SIGNS: Readonly<Record<"unicode" | "ascii", Readonly<Record<Mark, string>>>> = {
+  unicode: { equal: "·", 1: "░", 2: "▒", 3: "▓", 4: "█", zero: "0", unreadable: "!" },
+  ascii: { equal: ".", 1: "-", 2: "+", 3: "*", 4: "#", zero: "0", unreadable: "!" },
 };
 
 /** Select Graphic Rendition (ECMA-48): faint, yellow, cyan, bold red. */
@@ -40,7 +27,7 @@ const COLOURS: Readonly<Record<Mark, string>> = {
 
 /** The marks of neighbouring cells; each run of one colour is switched on and off once. */
 function draw(marks: readonly Mark[], { unicode, colour }: MapStyle): string {
-  const signs = unicode ? UNICODE : ASCII;
+  const signs = SIGNS[unicode ? "unicode" : "ascii"];
   let text = "";
   let current = "";
   for (const mark of marks) {

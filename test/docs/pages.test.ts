@@ -16,10 +16,10 @@ const PAGES = ["*.md", "scripts/**/*.md"]
   .filter((name) => name !== "CHANGELOG.md")
   .toSorted();
 
-/** Long options of other programs in the examples: docker, virt-install, rsync, LVM, cp, sha256sum, git and the bench. */
+/** Long options of other programs in the examples: docker, virt-install, rsync, bdsync, LVM, cp, sha256sum, git and the bench. */
 const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
-    .concat(" snapshot size yes sparse reflink ignore-missing runs markdown")
+    .concat(" snapshot size yes sparse reflink ignore-missing runs markdown server patch diffsize")
     .split(" "),
 );
 
