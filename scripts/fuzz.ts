@@ -16,7 +16,6 @@ import { BugError, Failure, UnreachableError } from "../src/errors.ts";
 import { RemoteEndpoint } from "../src/remote/endpoint.ts";
 import { Server } from "../src/remote/serve.ts";
 import { Channel } from "../src/remote/wire/channel.ts";
-import { zstdCompression } from "../src/remote/wire/compression.ts";
 import { decode } from "../src/remote/wire/messages.ts";
 import { decodeHeader, type Frame, MessageType } from "../src/remote/wire/protocol.ts";
 import { ByteReader } from "../src/remote/wire/streams.ts";
@@ -48,8 +47,8 @@ const packed = Bun.zstdCompressSync(Buffer.alloc(4096, 1));
 function requests(): Buffer[] {
   return [
     ask.alive(60),
-    ask.open(2, { role: one(["source", "destination"] as const, "source"), readOnly: below(3) === 0, path: "d" }),
-    ask.prepare(3, SIZE, below(4) === 0),
+    ask.open(2, { access: one(["read", "rehearse", "write", "join"] as const, "read"), path: "d" }),
+    ask.prepare(3, SIZE),
     ask.scan(4, 0, 4, 1 + below(4)),
     ask.advance(2),
     ask.leafHashes(5, below(4), one([4, 8], 4)),
@@ -253,25 +252,21 @@ async function feedController(): Promise<void> {
   const [toServer, toClient] = [pipe(), pipe(1 + below(200_000))];
   const channel = new Channel(new ByteReader(toClient.source), toServer.sink);
   const running = channel.run(undefined, () => Promise.resolve(new UnreachableError("the stream ended")));
-  const request = {
-    role: "source",
-    readOnly: true,
-    joins: false,
+  const spec = {
+    path: "d",
+    label: "d",
+    access: "read",
+    blockSize: BLOCK,
+    hash: { name: "xxh3-xxh64", additional: undefined, seed: new Uint8Array(12) },
     dropCache: false,
     discard: false,
     compress: true,
-    blockSize: BLOCK,
-    path: "d",
-    label: "d",
-    hash: "xxh3-xxh64",
-    additionalHash: "",
-    seed: new Uint8Array(12),
     allowed: [],
     examine: "nothing",
   } as const;
   const session = async () => {
-    const endpoint = await RemoteEndpoint.open(channel, request, zstdCompression(), () => Promise.resolve());
-    await endpoint.prepare(SIZE, { exact: false, dryRun: false });
+    const endpoint = await RemoteEndpoint.open(channel, spec, () => Promise.resolve());
+    await endpoint.prepare(SIZE, { exact: false });
     for await (const run of endpoint.scan(
       { first: 0, count: 4 },
       { hashed: true, tolerant: false, readHoles: false, ahead: 4 },

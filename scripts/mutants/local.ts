@@ -47,15 +47,15 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "a dry run creates, grows or cuts the destination",
     file: "local/endpoint.ts",
-    from: "if (!options.dryRun && !this.#options.joins &&",
-    to: "if (!this.#options.joins &&",
+    from: 'if (this.#spec.access === "write") this.#fitted',
+    to: 'if (this.#spec.access === "write" || this.#spec.access === "rehearse") this.#fitted',
     tests: ["contract/local.test.ts"],
   },
   {
     bug: "a further lane cuts the destination again",
     file: "local/endpoint.ts",
-    from: "if (!options.dryRun && !this.#options.joins && this",
-    to: "if (!options.dryRun && this",
+    from: 'if (this.#spec.access === "write") this.#fitted',
+    to: 'if (this.#spec.access === "write" || this.#spec.access === "join") this.#fitted',
     tests: ["machine/lanes.test.ts: a name that leads to another machine"],
   },
   {

@@ -69,7 +69,7 @@ export const REMOTE: readonly Mutant[] = [
     bug: "serve lets a write through before the size is fixed, or for a dry run",
     file: "remote/serve.ts",
     from: "    if (this.#mayWrite) return;\n",
-    to: '    if (this.#mayWrite || this.#request?.role === "destination") return;\n',
+    to: '    if (this.#mayWrite || this.#spec?.access !== "read") return;\n',
     tests: ["contract/channel.test.ts", "program/hostile.test.ts: a write"],
   },
   {
@@ -82,8 +82,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "serve opens what the controller asks for before it looks at its permission",
     file: "remote/serve.ts",
-    from: "LocalEndpoint.open(permitted(options, this.#permission))",
-    to: "LocalEndpoint.open(options)",
+    from: "permitted(spec, this.#permission)",
+    to: "spec",
     tests: ["machine/only.test.ts"],
   },
   {

@@ -26,8 +26,8 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "every lane does the first one's share",
     file: "sync/sync.ts",
-    from: "new Share({ ...lane, compare }, layout, options, share, record);",
-    to: "new Share({ ...lane, compare }, layout, options, statistics.lanes[0], record);",
+    from: "new Share(lane, compare, layout, options, share, record);",
+    to: "new Share(lane, compare, layout, options, statistics.lanes[0], record);",
     tests: ["contract/sync.test.ts", "machine/lanes.test.ts"],
   },
   {

@@ -2,7 +2,6 @@
 
 import { OVERRIDABLE, type Overridable, UsageError } from "../errors.ts";
 import { variableGiven } from "../given.ts";
-import { HASH_NAMES } from "../local/work/hash.ts";
 import { isText, quote, shownName } from "../name.ts";
 import { splitWords } from "../remote/host/quote.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
@@ -12,6 +11,7 @@ import { parseMapChoice } from "../run/change-map.ts";
 import type { CommonOptions, HostOptions, SyncCommandOptions } from "../run/options.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
+import { HASH_NAMES } from "../sync/spec.ts";
 import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
 
 /** The values as citty hands them over: by the option's long name. */

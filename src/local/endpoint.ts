@@ -18,16 +18,15 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
+import type { EndpointSpec } from "../sync/spec.ts";
+import type { Compare } from "../sync/verdicts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./guard/claim.ts";
 import { factsOf } from "./guard/facts.ts";
-import { writerOf } from "./guard/lock.ts";
 import type { RunLock } from "./guard/run-lock.ts";
-import { writersOf } from "./guard/uses.ts";
 import { aside } from "./kernel/aside.ts";
 import type { Device, ReadOptions } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
-import type { LocalOptions } from "./open-options.ts";
-import type { Picture } from "./system/picture.ts";
+import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
 import { hashBlocks } from "./work/hash-threads.ts";
 import { piecesOf, READ_LENGTH } from "./work/pieces.ts";
@@ -49,15 +48,18 @@ const SCAN_DEPTH = 6;
 /** The page cache is dropped in steps of this length, so that the call is rare. */
 const DROP_LENGTH = 32 << 20;
 
-/** Bytes in a buffer of the pool, until release() is called, once. */
-export interface Lent {
-  readonly bytes: Buffer;
-  readonly release: () => void;
+/** What only this process has to do with. */
+export interface Surroundings {
+  /** Tells what is worth knowing under -v. */
+  readonly onNote: (text: string) => void;
+  /** Endpoints in this process that share the memory of one. */
+  readonly sharers: number;
 }
 
-export class LocalEndpoint implements Endpoint {
+export class LocalEndpoint implements Endpoint, Lender {
   readonly description: Description;
-  readonly #options: LocalOptions;
+  readonly #spec: EndpointSpec;
+  readonly #onNote: Surroundings["onNote"];
   readonly #hasher: Hasher;
   readonly #pool: BufferPool;
   readonly #depth: number;
@@ -76,42 +78,45 @@ export class LocalEndpoint implements Endpoint {
   #end = Number.POSITIVE_INFINITY;
 
   private constructor(
-    options: LocalOptions,
+    spec: EndpointSpec,
+    { onNote, sharers }: Surroundings,
     hasher: Hasher,
     { device, lock, picture }: Claim,
     facts: Facts | undefined,
     blank: boolean,
   ) {
-    this.#options = options;
+    this.#spec = spec;
+    this.#onNote = onNote;
     this.#hasher = hasher;
     this.#device = device;
     this.#lock = lock;
-    const bufferSize = Math.max(options.blockSize, READ_LENGTH);
-    const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / options.sharers / bufferSize));
+    const bufferSize = Math.max(spec.blockSize, READ_LENGTH);
+    const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / sharers / bufferSize));
     this.#pool = new BufferPool(bufferSize, buffers);
     this.#depth = Math.min(SCAN_DEPTH, buffers - 1);
     const sizeBytes = device?.sizeBytes ?? 0;
-    this.#layout = new BlockLayout(sizeBytes, options.blockSize);
+    this.#layout = new BlockLayout(sizeBytes, spec.blockSize);
     this.description = {
-      label: options.label,
+      label: spec.label,
       kind: device?.kind ?? "missing",
       sizeBytes,
       identity: device?.identity ?? "",
-      within: device === undefined ? picture.withinNew(options.path) : picture.within(device.node),
+      within: device === undefined ? picture.withinNew(spec.path) : picture.within(device.node),
       blank,
-      zeroHash: hasher.zeroHash(options.blockSize),
+      zeroHash: hasher.zeroHash(spec.blockSize),
       facts,
     };
   }
 
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
-  static async open(options: LocalOptions): Promise<LocalEndpoint> {
+  static async open(spec: EndpointSpec, surroundings: Surroundings): Promise<LocalEndpoint> {
     aside.begin();
-    const hasher = await Hasher.create(options.hash);
-    const claim = await openClaimed(options);
+    const hasher = await Hasher.create(spec.hash);
+    const claim = await openClaimed(spec);
     try {
-      const facts = claim.device === undefined || options.joins ? undefined : await look(claim.device, claim, options);
-      return new LocalEndpoint(options, hasher, claim, facts, (await claim.device?.isBlank()) ?? true);
+      const { device } = claim;
+      const facts = device === undefined ? undefined : await factsOf(device, claim.picture, spec);
+      return new LocalEndpoint(spec, surroundings, hasher, claim, facts, (await device?.isBlank()) ?? true);
     } catch (error) {
       await claim.device?.close();
       await claim.lock?.close();
@@ -121,12 +126,12 @@ export class LocalEndpoint implements Endpoint {
 
   /** The open device. @throws {IoError} for a destination that does not exist (yet). */
   get device(): Device {
-    if (this.#device === undefined) throw new IoError(`Cannot use ${quote(this.#options.label)}: it does not exist`);
+    if (this.#device === undefined) throw new IoError(`Cannot use ${quote(this.#spec.label)}: it does not exist`);
     return this.#device;
   }
 
   get #closedFailure(): IoError {
-    return new IoError(`Cannot use ${quote(this.#options.label)}: it is closed`);
+    return new IoError(`Cannot use ${quote(this.#spec.label)}: it is closed`);
   }
 
   /** The device once prepare() is through with it, which is waited for here and nowhere else. */
@@ -136,15 +141,18 @@ export class LocalEndpoint implements Endpoint {
   }
 
   get blockSize(): number {
-    return this.#options.blockSize;
+    return this.#spec.blockSize;
   }
 
-  /** How many reads may be in flight at once without waiting for memory. */
   get readDepth(): number {
     return this.#depth;
   }
 
-  /** Reads neighbouring blocks, READ_LENGTH bytes together or one block; the bytes are lent until release(). */
+  compareWith(destination: Endpoint): Compare | undefined {
+    if (!(destination instanceof LocalEndpoint)) return undefined;
+    return (range, options) => compareBytes(this, destination, range, options);
+  }
+
   async lend(first: number, count: number): Promise<Lent> {
     const { blockSize } = this.#layout;
     const buffer = await this.#pool.take();
@@ -158,24 +166,21 @@ export class LocalEndpoint implements Endpoint {
     }
   }
 
-  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string> {
-    this.#layout = new BlockLayout(sizeBytes, this.#options.blockSize);
-    if (!options.dryRun && !this.#options.joins && this.#options.role === "destination")
-      this.#fitted = this.#fit(sizeBytes, options.exact);
+  async prepare(sizeBytes: number, { exact }: { readonly exact: boolean }): Promise<string> {
+    this.#layout = new BlockLayout(sizeBytes, this.#spec.blockSize);
+    if (this.#spec.access === "write") this.#fitted = this.#fit(sizeBytes, exact);
     await this.#fitted;
     return this.#device?.identity ?? "";
   }
 
   /** Creates, grows or cuts a destination; a device must be large enough. */
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
-    if (this.#options.readOnly)
-      throw new IoError(`Cannot write to ${quote(this.#options.label)}: it is open for reading`);
     if (this.#device === undefined)
-      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#options, sizeBytes));
-    else checkStillThere(this.#device, this.#options);
+      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#spec, sizeBytes));
+    else checkStillThere(this.#device, this.#spec);
     const current = this.#device.sizeBytes;
     if (this.#device.kind === "device") {
-      if (current < sizeBytes) throw tooSmall(this.#options.label, sizeBytes, current);
+      if (current < sizeBytes) throw tooSmall(this.#spec.label, sizeBytes, current);
     } else if (current < sizeBytes || (exact && current > sizeBytes)) {
       await this.#device.resize(sizeBytes);
     }
@@ -192,7 +197,7 @@ export class LocalEndpoint implements Endpoint {
     const queue: Promise<readonly Run[]>[] = [];
     const pieces = piecesOf(range, this.#layout, this.device, options);
     // Who goes on without a block looks at its sectors later; of a destination the place is said.
-    this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#options.role === "source" };
+    this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#spec.access === "read" };
     try {
       for (;;) {
         while (queue.length < this.#depth) {
@@ -238,12 +243,12 @@ export class LocalEndpoint implements Endpoint {
     }
   }
 
-  /** Reads; what lies beyond the end of a destination that was not grown (a dry run) is zero. */
+  /** Reads; what lies beyond the end of a destination that was not grown is zero. */
   async #fill(bytes: Buffer, offset: number): Promise<void> {
     const device = await this.#ready();
     const available = Math.max(0, Math.min(bytes.length, device.sizeBytes - offset));
-    if (available < bytes.length && this.#options.role === "source") {
-      throw new VerificationError(`Cannot read ${quote(this.#options.label)}: it is shorter than the run expects`);
+    if (available < bytes.length && this.#spec.access === "read") {
+      throw new VerificationError(`Cannot read ${quote(this.#spec.label)}: it is shorter than the run expects`);
     }
     if (available > 0) await device.read(bytes.subarray(0, available), offset, this.#reads);
     bytes.fill(0, available);
@@ -283,7 +288,7 @@ export class LocalEndpoint implements Endpoint {
       }
       bytesWritten += position;
       for (const run of leafRuns(data.zeros, length)) {
-        if (await device.zero(offset + run.offset, run.length, this.#options.discard)) continue;
+        if (await device.zero(offset + run.offset, run.length, this.#spec.discard)) continue;
         await device.write(new Uint8Array(run.length), offset + run.offset);
         bytesWritten += run.length;
       }
@@ -330,7 +335,7 @@ export class LocalEndpoint implements Endpoint {
   }
 
   advance(index: number): void {
-    if (!this.#options.dropCache || this.#device === undefined) return;
+    if (!this.#spec.dropCache || this.#device === undefined) return;
     const done = Math.min(this.#layout.offsetOf(index), this.#device.sizeBytes);
     const finished = index >= Math.min(this.#end, this.#layout.blockCount);
     if (done - this.#droppedTo < DROP_LENGTH && !finished) return;
@@ -345,9 +350,9 @@ export class LocalEndpoint implements Endpoint {
 
   async confirmUnchanged(): Promise<void> {
     const device = await this.#ready();
-    if (this.#options.role === "destination") return checkWritten(device, this.#options);
+    if (this.#spec.access !== "read") return checkWritten(device, this.#spec);
     const how = device.changed();
-    if (how !== undefined) throw sourceChanged(this.#options.label, `: ${how}`);
+    if (how !== undefined) throw sourceChanged(this.#spec.label, `: ${how}`);
   }
 
   async checkpoint(): Promise<void> {
@@ -358,12 +363,12 @@ export class LocalEndpoint implements Endpoint {
   async flush(): Promise<void> {
     const device = await this.#ready();
     await device.flush();
-    checkWritten(device, this.#options);
+    checkWritten(device, this.#spec);
     // Only clean pages can be dropped, so what was written leaves the cache after the flush.
-    if (this.#options.dropCache) await device.dropCache(0, 0);
+    if (this.#spec.dropCache) await device.dropCache(0, 0);
     if (this.#written && device.isWholeDisk) {
       await this.#lock?.releaseParts();
-      await rereadPartitions(device, this.#options.onNote);
+      await rereadPartitions(device, this.#onNote);
     }
   }
 
@@ -375,18 +380,4 @@ export class LocalEndpoint implements Endpoint {
     await this.#device?.close();
     await this.#lock?.close();
   }
-}
-
-/** Of a source also who may write to it; of a destination that is refused. */
-async function look(device: Device, { picture }: Claim, { role, examine }: LocalOptions): Promise<Facts> {
-  return await factsOf(device, examine, role === "source" && examine !== "nothing" ? writerTo(device, picture) : "");
-}
-
-/** See Facts.writer. */
-function writerTo({ file, kind, node }: Device, picture: Picture): string {
-  const writers = writersOf(picture, node);
-  if (writers !== "") return writers;
-  // A loop device over it has it open for writing too, mounted or not.
-  const isAlone = kind === "file" && picture.relatives(node).length === 1;
-  return writerOf(file.fd, { byOpening: isAlone });
 }

@@ -15,10 +15,11 @@ import type {
   ScanOptions,
   WriteOutcome,
 } from "../sync/endpoint.ts";
+import type { EndpointSpec } from "../sync/spec.ts";
 import type { Channel } from "./wire/channel.ts";
-import type { Compression } from "./wire/compression.ts";
+import { type Compression, compressionOf } from "./wire/compression.ts";
 import { receiveData } from "./wire/data.ts";
-import { decode, encode, type OpenRequest, type Outgoing } from "./wire/messages.ts";
+import { decode, encode, type Outgoing } from "./wire/messages.ts";
 import { MessageType } from "./wire/protocol.ts";
 
 export class RemoteEndpoint implements Endpoint {
@@ -36,36 +37,29 @@ export class RemoteEndpoint implements Endpoint {
 
   private constructor(
     channel: Channel,
-    request: OpenRequest,
+    { blockSize, compress }: EndpointSpec,
     description: Description,
-    compression: Compression,
     shutDown: () => Promise<void>,
   ) {
     this.#channel = channel;
-    this.#compression = compression;
+    this.#compression = compressionOf(compress);
     this.#shutDown = shutDown;
     this.description = description;
     this.#hashSize = description.zeroHash.length;
-    this.#blockSize = request.blockSize;
-    this.#layout = new BlockLayout(description.sizeBytes, request.blockSize);
-    this.#scanWindow = scanAhead(request.blockSize, 0);
+    this.#blockSize = blockSize;
+    this.#layout = new BlockLayout(description.sizeBytes, blockSize);
+    this.#scanWindow = scanAhead(blockSize, 0);
   }
 
   /** Opens the path at the far end. `shutDown` ends the connection; close() calls it. */
-  static async open(
-    channel: Channel,
-    request: OpenRequest,
-    compression: Compression,
-    shutDown: () => Promise<void>,
-  ): Promise<RemoteEndpoint> {
-    const frame = await channel.request(encode.open(request), MessageType.opened);
-    return new RemoteEndpoint(channel, request, decode.opened(frame, request.label), compression, shutDown);
+  static async open(channel: Channel, spec: EndpointSpec, shutDown: () => Promise<void>): Promise<RemoteEndpoint> {
+    const frame = await channel.request(encode.open(spec), MessageType.opened);
+    return new RemoteEndpoint(channel, spec, decode.opened(frame, spec.label), shutDown);
   }
 
-  async prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string> {
+  async prepare(sizeBytes: number, { exact }: { readonly exact: boolean }): Promise<string> {
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-    const request = encode.prepare(sizeBytes, options.exact, options.dryRun);
-    return decode.prepared(await this.#channel.request(request, MessageType.prepared));
+    return decode.prepared(await this.#channel.request(encode.prepare(sizeBytes, exact), MessageType.prepared));
   }
 
   async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {

@@ -7,27 +7,19 @@ import { setTimeout } from "node:timers/promises";
 import { asFailure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { type Permission, permitted } from "../local/guard/permission.ts";
-import type { LocalOptions } from "../local/open-options.ts";
-import { HASH_NAMES, type HashName, SEED_SIZE } from "../local/work/hash.ts";
-import { quote } from "../name.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
+import type { EndpointSpec } from "../sync/spec.ts";
 import { joinClaim, type Standing, showClaim } from "./claimant.ts";
 import { Backlog } from "./wire/backlog.ts";
 import { type Channel, lostConnection, type Received } from "./wire/channel.ts";
-import { type Compression, noCompression, zstdCompression } from "./wire/compression.ts";
+import { type Compression, compressionOf, noCompression } from "./wire/compression.ts";
 import { receiveData } from "./wire/data.ts";
-import { decode, encode, type OpenRequest, type Outgoing, type ScanRequest } from "./wire/messages.ts";
+import { decode, encode, type Outgoing, type ScanRequest } from "./wire/messages.ts";
 import { MessageType } from "./wire/protocol.ts";
 
 /** How long a controller that broke a rule is given to read the answer, and requests under way to end with the input. */
 const LAST_WORDS_MS = 1000;
-
-function hashName(name: string): HashName {
-  const known = HASH_NAMES.find((candidate) => candidate === name);
-  if (known === undefined) throw new ProtocolError(`Cannot open: ${quote(name)} is no hash`);
-  return known;
-}
 
 /** `~/x` is in the home directory, as a shell at the far end would have it. */
 export function expandHome(path: string, home: string | undefined): string {
@@ -36,38 +28,12 @@ export function expandHome(path: string, home: string | undefined): string {
   return path.startsWith("~/") ? home + path.slice(1) : path;
 }
 
-function localOptions(request: OpenRequest, home: string | undefined): LocalOptions {
-  if (request.path === "" || request.path.includes("\0"))
-    throw new ProtocolError("Cannot open: the path is empty or has a NUL byte");
-  if (request.seed.length !== SEED_SIZE) throw new ProtocolError(`Cannot open: a seed of ${request.seed.length} bytes`);
-  return {
-    path: expandHome(request.path, home),
-    label: request.label,
-    role: request.role,
-    readOnly: request.readOnly,
-    joins: request.joins,
-    blockSize: request.blockSize,
-    hash: {
-      name: hashName(request.hash),
-      additional: request.additionalHash === "" ? undefined : hashName(request.additionalHash),
-      seed: request.seed,
-    },
-    dropCache: request.dropCache,
-    discard: request.discard,
-    allowed: request.allowed,
-    examine: request.examine,
-    // The controller shows under -v what comes this way.
-    onNote: (text) => process.stderr.write(`${text}\n`),
-    sharers: 1,
-  };
-}
-
 export class Server {
   readonly #channel: Channel;
   readonly #home: string | undefined;
   readonly #permission: Permission | undefined;
   #compression: Compression = noCompression();
-  #request: OpenRequest | undefined;
+  #spec: EndpointSpec | undefined;
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
   #prepared = false;
@@ -176,7 +142,7 @@ export class Server {
 
   /** The most bytes of an answer that lie in no buffer of the endpoint: a failure names the label. */
   #answerLength({ type }: Received): number {
-    const failure = 2 * (this.#request?.label.length ?? 0);
+    const failure = 2 * (this.#spec?.label.length ?? 0);
     return type === MessageType.leafHashes ? failure + leafCount(this.#blockSize) * WIDE_LEAF_HASH_SIZE : failure;
   }
 
@@ -225,31 +191,34 @@ export class Server {
   }
 
   async #open(frame: Received): Promise<void> {
-    if (this.#request !== undefined) throw new ProtocolError("Received a second open");
-    this.#request = decode.open(frame);
-    if (this.#request.compress) this.#compression = zstdCompression();
-    const options = localOptions(this.#request, this.#home);
-    this.#endpoint = await LocalEndpoint.open(permitted(options, this.#permission));
-    if (this.#permission !== undefined && this.#writes && options.joins) await this.#join(options);
+    if (this.#spec !== undefined) throw new ProtocolError("Received a second open");
+    this.#spec = decode.open(frame);
+    this.#compression = compressionOf(this.#spec.compress);
+    const spec = { ...this.#spec, path: expandHome(this.#spec.path, this.#home) };
+    // The controller shows under -v what comes this way.
+    const onNote = (text: string) => process.stderr.write(`${text}\n`);
+    this.#endpoint = await LocalEndpoint.open(permitted(spec, this.#permission), { onNote, sharers: 1 });
+    if (this.#permission !== undefined && spec.access === "join") await this.#join(spec);
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }
 
   async #prepare(frame: Received): Promise<void> {
-    const { sizeBytes, exact, dryRun } = decode.prepare(frame);
+    const { sizeBytes, exact } = decode.prepare(frame);
     const endpoint = this.#opened;
     if (this.#prepared) throw new ProtocolError("Received a second prepare");
     this.#prepared = true;
     // Requests that came right behind are the endpoint's to hold back until it is prepared.
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
-    this.#mayWrite = this.#writes && !dryRun;
-    const identity = await endpoint.prepare(sizeBytes, { exact, dryRun });
-    if (this.#permission !== undefined && this.#mayWrite && this.#request?.joins === false)
-      this.#standing = await showClaim(this.#request.seed, identity);
+    const access = this.#spec?.access;
+    this.#mayWrite = access === "write" || access === "join";
+    const identity = await endpoint.prepare(sizeBytes, { exact });
+    if (this.#permission !== undefined && this.#spec?.access === "write")
+      this.#standing = await showClaim(this.#spec.hash.seed, identity);
     await this.#reply(frame, encode.prepared(identity));
   }
 
   /** The client's word is not enough for a lane that neither claims nor locks. @throws {RefusedError} */
-  async #join({ label, hash }: LocalOptions): Promise<void> {
+  async #join({ label, hash }: EndpointSpec): Promise<void> {
     this.#standing = await joinClaim(hash.seed, this.#opened.description.identity);
     if (this.#standing !== undefined) return;
     const endpoint = this.#endpoint;
@@ -265,8 +234,8 @@ export class Server {
   }
 
   get #blockSize(): number {
-    if (this.#request === undefined) throw new ProtocolError("Received a request before anything was opened");
-    return this.#request.blockSize;
+    if (this.#spec === undefined) throw new ProtocolError("Received a request before anything was opened");
+    return this.#spec.blockSize;
   }
 
   #lengthOf(index: number): number {
@@ -332,11 +301,6 @@ export class Server {
     } finally {
       release();
     }
-  }
-
-  /** Whether the client has said that it will write, unless it is a dry run. */
-  get #writes(): boolean {
-    return this.#request?.role === "destination" && !this.#request.readOnly;
   }
 
   #checkMayWrite(): void {

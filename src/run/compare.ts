@@ -33,7 +33,7 @@ export async function runCompare(
     b,
     {
       ...options,
-      second: "source",
+      access: "read",
       compress: false,
       discard: false,
       allowed: [],
@@ -43,7 +43,7 @@ export async function runCompare(
     },
     signal,
     async ({ first: lane, lanes, report }) => {
-      const { source, destination, compare } = lane;
+      const { source, destination } = lane;
       const [inA, inB] = [source.description, destination.description];
       checkHashes(inA, inB);
       const itself = noticeOfItself(inA, inB);
@@ -52,8 +52,7 @@ export async function runCompare(
       const layout = new BlockLayout(sizeBytes, options.blockSize);
       const statistics = new Statistics(layout, 1);
       report.start(a.label, b.label, statistics, options.hash, () => lanes.traffic);
-      const preparation = { exact: false, dryRun: true };
-      await Promise.all([source.prepare(sizeBytes, preparation), destination.prepare(sizeBytes, preparation)]);
+      await Promise.all([source, destination].map((end) => end.prepare(sizeBytes, { exact: false })));
       const tail = tailBeyond(inA, inB);
       const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);
       let differs = false;
@@ -64,7 +63,7 @@ export async function runCompare(
       const [share] = statistics.lanes;
       const fingerprint = () => new Fingerprint(layout, inA.zeroHash, sha256);
       const fingerprints = { a: fingerprint(), b: fingerprint() };
-      const work = { compare, statistics: share, fingerprints, changes };
+      const work = { statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {

@@ -1,20 +1,18 @@
-/** Turns two locations into lanes, each two endpoints and a way to compare them: the only place that knows which is where. */
+/** Turns two locations into lanes, each two endpoints: the only place that knows which is where. */
 
 import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
-import { compareBytes } from "../local/compare-bytes.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
-import { SEED_SIZE, zeroLeafHashes } from "../local/work/hash.ts";
+import { zeroLeafHashes } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/host/connect.ts";
-import { noCompression, zstdCompression } from "../remote/wire/compression.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
 import type { Wait } from "../report/live.ts";
 import type { Report } from "../report/report.ts";
-import { type Compare, compareHashes } from "../sync/compare.ts";
-import type { Endpoint, EndpointRole } from "../sync/endpoint.ts";
+import type { Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
+import { type Access, type EndpointSpec, SEED_SIZE } from "../sync/spec.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
@@ -24,8 +22,8 @@ import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
 
 export interface LaneOptions extends CommonOptions {
-  /** What the second side is for: to be written, for a dry run, or (compare) only to be read, as the first is. */
-  readonly second: "destination" | "dry run" | "source";
+  /** What the second side is opened for by the first lane; the first side is only read. */
+  readonly access: Exclude<Access, "join">;
   readonly compress: boolean;
   readonly discard: boolean;
   readonly allowed: readonly Overridable[];
@@ -45,8 +43,7 @@ export interface Traffic {
 
 interface Side {
   readonly location: Location;
-  readonly role: EndpointRole;
-  readonly readOnly: boolean;
+  readonly access: LaneOptions["access"];
   readonly dropCache: boolean;
   readonly examine: Examination;
   readonly throughSudo: boolean;
@@ -81,8 +78,7 @@ export class Lanes {
     this.#sides = [
       {
         location: source,
-        role: "source",
-        readOnly: true,
+        access: "read",
         dropCache: source.remote === undefined ? options.dropCacheHere : options.dropCacheThere,
         // What is on its partitions is nobody's question.
         examine: options.examine === "nothing" ? "nothing" : "itself",
@@ -90,8 +86,7 @@ export class Lanes {
       },
       {
         location: destination,
-        role: options.second === "source" ? "source" : "destination",
-        readOnly: options.second !== "destination",
+        access: options.access,
         dropCache: here || destination.remote !== undefined ? options.dropCacheThere : options.dropCacheHere,
         examine: options.examine,
         throughSudo: options.sudo && here,
@@ -110,7 +105,7 @@ export class Lanes {
       return side.value;
     });
     if (source === undefined || destination === undefined) throw new RangeError("A lane has two ends");
-    const lane = { source, destination, compare: comparison(source, destination) };
+    const lane = { source, destination };
     this.#lanes.push(lane);
     return lane;
   }
@@ -126,19 +121,13 @@ export class Lanes {
   }
 
   async #connectSide(side: Side, number: number, wait: (wait: Wait) => void): Promise<Endpoint> {
-    const { location, role, readOnly, dropCache, examine, throughSudo } = side;
-    const { blockSize, discard, allowed, compress, hash, additionalHash } = this.#options;
-    const { path, label } = location;
-    const common = { path, label, role, readOnly, joins: number > 0, blockSize, dropCache, discard, allowed, examine };
-    const opening = { text: `Opening ${quote(label)}`, asks: false };
+    const { location, throughSudo } = side;
+    const spec = this.#specOf(side, number);
+    const opening = { text: `Opening ${quote(spec.label)}`, asks: false };
     if (location.remote === undefined && !throughSudo) {
       wait(opening);
-      const endpoint = await LocalEndpoint.open({
-        ...common,
-        hash: { name: hash, additional: additionalHash, seed: this.#seed },
-        onNote: (text) => this.#report.detail(text),
-        sharers: this.#options.lanes,
-      });
+      const onNote = (text: string) => this.#report.detail(text);
+      const endpoint = await LocalEndpoint.open(spec, { onNote, sharers: this.#options.lanes });
       await this.#keep(() => endpoint.close());
       return endpoint;
     }
@@ -148,11 +137,18 @@ export class Lanes {
         : await connect(location.remote, this.#connectOptions(location.remote.host, wait));
     await this.#keep(() => connection.close());
     this.#connections.push(connection);
-    const request = { ...common, compress, hash, additionalHash: additionalHash ?? "", seed: this.#seed };
     // Of a sudo of this machine nobody knows when it has asked enough.
     if (!throughSudo) wait(opening);
-    const compression = compress ? zstdCompression() : noCompression();
-    return await RemoteEndpoint.open(connection.channel, request, compression, () => connection.close());
+    return await RemoteEndpoint.open(connection.channel, spec, () => connection.close());
+  }
+
+  /** What the first lane has claimed and looked at, a further one only joins. */
+  #specOf({ location: { path, label }, access, dropCache, examine }: Side, number: number): EndpointSpec {
+    const { blockSize, discard, compress, allowed, hash: name, additionalHash: additional } = this.#options;
+    const hash = { name, additional, seed: this.#seed };
+    const common = { path, label, blockSize, hash, dropCache, discard, compress, allowed };
+    if (number === 0) return { ...common, access, examine };
+    return { ...common, access: access === "write" ? "join" : access, examine: "nothing" };
   }
 
   #connectOptions(host: string, wait: (wait: Wait) => void): ConnectOptions {
@@ -225,11 +221,4 @@ export class Lanes {
     this.#ending.abort();
     for (const close of this.#closers.splice(0).reverse()) await close();
   }
-}
-
-function comparison(source: Endpoint, destination: Endpoint): Compare {
-  if (source instanceof LocalEndpoint && destination instanceof LocalEndpoint) {
-    return (_source, _destination, range, options) => compareBytes(source, destination, range, options);
-  }
-  return compareHashes;
 }

@@ -1,9 +1,9 @@
 /** What a run is asked to do, converted and checked: what cli/ makes of the command line. */
 
 import type { Overridable } from "../errors.ts";
-import type { HashName } from "../local/work/hash.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
 import type { ProgressMode } from "../report/progress.ts";
+import type { HashName } from "../sync/spec.ts";
 import type { MapChoice } from "./change-map.ts";
 
 /** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */

@@ -34,7 +34,7 @@ function interruption(signal: AbortSignal): Promise<never> {
 }
 
 /** What a run with such a second side does. */
-const TASKS = { destination: "sync", "dry run": "dry run", source: "compare" } as const;
+const TASKS = { write: "sync", rehearse: "dry run", read: "compare" } as const;
 
 /** How long a failed run waits for the last numbers. */
 const COUNT_WAIT_MS = 500;
@@ -87,7 +87,7 @@ export async function runPair(
     const failure = asFailure(error);
     report.stop();
     sayFailure(report, failure);
-    report.stopped(TASKS[options.second]);
+    report.stopped(TASKS[options.access]);
     exitCode = failure.exitCode;
     await Promise.race([Promise.allSettled(endings.map((act) => act(failure))), Bun.sleep(END_WAIT_MS)]);
     if (report.statistics !== undefined) {

@@ -45,7 +45,7 @@ export async function runSync(
     destination,
     {
       ...options,
-      second: options.dryRun ? "dry run" : "destination",
+      access: options.dryRun ? "rehearse" : "write",
       examine: asks && canAsk() ? "partitions" : "itself",
     },
     signal,

@@ -1,52 +1,17 @@
 /**
- * Decides block by block what matches. Both sides scan their blocks in order; nothing is asked per block. A Comparison
- * is anything that yields verdicts in order; here are the one by hashes, which works for any two endpoints, and the one
- * for a destination that is known to be empty, which reads nothing.
+ * Decides block by block what matches. Both sides scan their blocks in order; nothing is asked per block. Here are the
+ * comparison by hashes, which works for any two endpoints, and the one with a destination that is known to be empty, which
+ * reads nothing.
  */
 import { type BlockRange, equalBytes } from "./blocks.ts";
 import type { Endpoint, Run } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
+import { type Compare, type CompareOptions, type Comparison, type Verdict, Verdicts } from "./verdicts.ts";
 
-export type Verdict =
-  | {
-      readonly kind: "match";
-      readonly first: number;
-      readonly count: number;
-      readonly zero: boolean;
-      /** `count` prints; undefined for what is a hole on both sides. */
-      readonly prints: readonly bigint[] | undefined;
-    }
-  | {
-      readonly kind: "differ";
-      readonly index: number;
-      /**
-       * What the destination has there: some data, zeros only, so that only the source's other leaves need to be sent, or
-       * what cannot be read, so that nothing in it can be kept.
-       */
-      readonly destination: "data" | "zero" | "unreadable";
-      /** The prints of the two blocks; undefined for what was not read yet, or cannot be. */
-      readonly sourcePrint: bigint | undefined;
-      readonly destinationPrint: bigint | undefined;
-    }
-  /** The source cannot be read there, wholly or in part. */
-  | { readonly kind: "unreadable"; readonly first: number; readonly count: number };
-
-export type Comparison = AsyncIterable<Verdict>;
-
-export interface CompareOptions {
-  /** On which sides a block that cannot be read is a verdict and not a failure. */
-  readonly tolerant: { readonly source: boolean; readonly destination: boolean };
-  /** See ScanOptions.ahead. */
-  readonly ahead: number;
+/** How the blocks of these two are told apart best. */
+export function compareOf(source: Endpoint, destination: Endpoint): Compare {
+  return source.compareWith?.(destination) ?? ((range, options) => compareHashes(source, destination, range, options));
 }
-
-/** Tells two endpoints' blocks of a range apart; compareHashes() unless the two can do better. */
-export type Compare = (
-  source: Endpoint,
-  destination: Endpoint,
-  range: BlockRange,
-  options: CompareOptions,
-) => Comparison;
 
 /** A part that lies within one run of either side. */
 export interface RunPair {
@@ -99,26 +64,6 @@ export function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Arra
   if (run.kind !== "hashed") throw new RangeError("A comparison by hashes needs hashed scans");
   const size = zeroHash.length;
   return run.hashes.subarray((index - run.first) * size, (index - run.first + 1) * size);
-}
-
-/** Verdicts in order, neighbouring matches in one. */
-export class Verdicts {
-  readonly all: Verdict[] = [];
-  #match: { readonly kind: "match"; first: number; count: number; zero: boolean; prints: bigint[] } | undefined;
-
-  match(index: number, zero: boolean, print: bigint): void {
-    if (this.#match?.zero !== zero) {
-      this.#match = { kind: "match", first: index, count: 0, zero, prints: [] };
-      this.all.push(this.#match);
-    }
-    this.#match.count++;
-    this.#match.prints.push(print);
-  }
-
-  add(verdict: Verdict): void {
-    this.#match = undefined;
-    this.all.push(verdict);
-  }
 }
 
 /** Compares by hashes; neighbouring matches of one run come as one verdict. */
@@ -179,7 +124,6 @@ function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
 /** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
 export async function* compareWithNothing(
   source: Endpoint,
-  _destination: Endpoint,
   range: BlockRange,
   { tolerant, ahead }: CompareOptions,
 ): Comparison {

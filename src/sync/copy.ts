@@ -13,7 +13,6 @@ import {
   sectorRuns,
 } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
-import type { Verdict } from "./compare.ts";
 import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
@@ -22,6 +21,7 @@ import { RangeSet, totalLength } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 import type { Rescue } from "./rescue.ts";
 import type { LaneStatistics } from "./statistics.ts";
+import type { Verdict } from "./verdicts.ts";
 import { Window } from "./window.ts";
 
 /**

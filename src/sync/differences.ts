@@ -11,7 +11,7 @@ import {
   leafRuns,
 } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
-import type { Compare } from "./compare.ts";
+import { compareOf } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
 import type { Fingerprint } from "./fingerprint.ts";
@@ -31,7 +31,6 @@ export interface DifferingRange {
 }
 
 export interface DifferencesOptions {
-  readonly compare: Compare;
   readonly statistics: LaneStatistics;
   /** Are told what each side holds. */
   readonly fingerprints: { readonly a: Fingerprint; readonly b: Fingerprint };
@@ -62,7 +61,7 @@ async function* unjoined(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  { compare, statistics, fingerprints, changes }: DifferencesOptions,
+  { statistics, fingerprints, changes }: DifferencesOptions,
 ): AsyncGenerator<DifferingRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
   const queue: Promise<DifferingRange[]>[] = [];
@@ -73,10 +72,8 @@ async function* unjoined(
     a.advance(done);
     b.advance(done);
   };
-  for await (const verdict of compare(a, b, layout.all, {
-    tolerant: TOLERANT,
-    ahead: scanAhead(layout.blockSize, 0),
-  })) {
+  const comparison = compareOf(a, b)(layout.all, { tolerant: TOLERANT, ahead: scanAhead(layout.blockSize, 0) });
+  for await (const verdict of comparison) {
     if (verdict.kind === "unreadable") continue;
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;

@@ -1,7 +1,7 @@
 /**
  * The one interface of the tool: something with bytes in it, on this machine or elsewhere. The algorithm (sync.ts,
- * compare.ts, copy.ts) is written against it and never learns which. An endpoint is opened before it becomes an
- * Endpoint; opening writes nothing.
+ * compare.ts, copy.ts) is written against it and never learns which. An endpoint is opened, as an EndpointSpec says
+ * (spec.ts), before it becomes an Endpoint; opening writes nothing.
  *
  * Memory: each endpoint bounds what it holds by itself (a pool here, a byte budget on a channel there), so callers may
  * have any number of calls pending; calls that need memory wait for it in the order they were made.
@@ -9,8 +9,7 @@
 import type { BlockRange, LeafSet, SectorSet } from "./blocks.ts";
 import type { Extent } from "./extents.ts";
 import type { Facts } from "./facts.ts";
-
-export type EndpointRole = "source" | "destination";
+import type { Compare } from "./verdicts.ts";
 
 /** What an endpoint is, as found when it was opened. */
 export interface Description {
@@ -27,7 +26,7 @@ export interface Description {
   readonly blank: boolean;
   /** Digest of a zero block of full length under this run's hash; differs where two ends do not hash alike. */
   readonly zeroHash: Uint8Array;
-  /** Of the first lane's ends; undefined for what does not exist, and for further lanes. */
+  /** As far as EndpointSpec.examine asks; undefined for what does not exist. */
   readonly facts?: Facts | undefined;
 }
 
@@ -123,13 +122,15 @@ export interface Endpoint {
   readonly description: Description;
 
   /**
-   * Fixes the size the run is about. A source of another size than described has changed. A destination is created,
-   * grown, or with `exact` cut; a device must be large enough.
-   * With `dryRun` nothing is changed and what lies beyond the end reads as zeros, as it would after growing.
+   * Fixes the size the run is about. A source of another size than described has changed. What was opened to `write` is
+   * created, grown, or with `exact` cut; a device must be large enough.
    * Resolves to the identity of what is open then, "" while it does not exist. Other requests need not wait for that: they
    * are done after it, and fail where it fails.
    */
-  prepare(sizeBytes: number, options: { readonly exact: boolean; readonly dryRun: boolean }): Promise<string>;
+  prepare(sizeBytes: number, options: { readonly exact: boolean }): Promise<string>;
+
+  /** How to tell the blocks of this source from those of a destination better than by hashes; undefined where that is best. */
+  compareWith?(destination: Endpoint): Compare | undefined;
 
   /**
    * Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. It may wait until

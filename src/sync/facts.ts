@@ -44,7 +44,7 @@ export interface Facts {
   readonly isZero: boolean;
   /** Types of what is known by its mark in the last 128 KiB, at most MAX_SIGNATURES. */
   readonly atEnd: readonly string[];
-  /** The end itself, then its partitions, at most MAX_CONTENTS; empty where nobody asked to look. */
+  /** The end itself, then its partitions, at most MAX_CONTENTS. */
   readonly contents: readonly Content[];
 }
 

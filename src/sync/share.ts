@@ -2,19 +2,18 @@
 import { scanAhead } from "./ahead.ts";
 import type { BlockLayout, BlockRange } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
-import type { Compare, Verdict } from "./compare.ts";
 import { Copier } from "./copy.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Sha256 } from "./fingerprint.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
+import type { Compare, Verdict } from "./verdicts.ts";
 
-/** One way between the two sides: an endpoint at either end, and how to tell their blocks apart. */
+/** One way between the two sides: an endpoint at either end. */
 export interface Lane {
   readonly source: Endpoint;
   readonly destination: Endpoint;
-  readonly compare: Compare;
 }
 
 export interface SyncOptions {
@@ -39,6 +38,7 @@ export interface SyncOptions {
 
 export class Share {
   readonly #lane: Lane;
+  readonly #compare: Compare;
   readonly #layout: BlockLayout;
   readonly #options: SyncOptions;
   readonly #statistics: LaneStatistics;
@@ -48,8 +48,16 @@ export class Share {
   /** Blocks that the destination holds as a whole, by what a map says, and that were not looked at yet. */
   #later: readonly BlockRange[];
 
-  constructor(lane: Lane, layout: BlockLayout, options: SyncOptions, statistics: LaneStatistics, record: BlockRecord) {
+  constructor(
+    lane: Lane,
+    compare: Compare,
+    layout: BlockLayout,
+    options: SyncOptions,
+    statistics: LaneStatistics,
+    record: BlockRecord,
+  ) {
     this.#lane = lane;
+    this.#compare = compare;
     this.#layout = layout;
     this.#options = options;
     this.#statistics = statistics;
@@ -101,7 +109,7 @@ export class Share {
 
   /** Makes the blocks equal that are in the ranges, in ascending order, but for those that cannot be read as a whole. */
   async #copy(ranges: readonly BlockRange[]): Promise<void> {
-    const { source, destination, compare } = this.#lane;
+    const { source, destination } = this.#lane;
     const { dryRun, rescue, pauseMs } = this.#options;
     const copier = this.#copier;
     const tolerant = { source: rescue !== undefined, destination: !dryRun };
@@ -113,7 +121,7 @@ export class Share {
       destination.advance(done);
     };
     for (const range of ranges) {
-      for await (const verdict of compare(source, destination, range, { tolerant, ahead })) {
+      for await (const verdict of this.#compare(range, { tolerant, ahead })) {
         if (verdict.kind === "match") this.#match(verdict);
         else if (verdict.kind === "unreadable") copier.defer(verdict);
         else await copier.start(verdict, advance);

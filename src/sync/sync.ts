@@ -5,12 +5,13 @@
 
 import { sourceChanged } from "../errors.ts";
 import { BlockLayout } from "./blocks.ts";
-import { compareWithNothing } from "./compare.ts";
+import { compareOf, compareWithNothing } from "./compare.ts";
 import type { CacheBypass, Description } from "./endpoint.ts";
 import { checkHashes, checkSame, type Identities } from "./pair.ts";
 import { BlockRecord } from "./record.ts";
 import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
+import type { Compare } from "./verdicts.ts";
 import { checkFindings, verifyRange } from "./verify.ts";
 
 export type { Lane, SyncOptions } from "./share.ts";
@@ -53,8 +54,11 @@ export async function synchronize(
         for (const end of [lane.source, lane.destination]) checkHashes(first.source.description, end.description);
         checkSame(identities, await prepareLane(lane, layout, options));
       }
-      const compare = blank ? compareWithNothing : lane.compare;
-      shares[number] = new Share({ ...lane, compare }, layout, options, share, record);
+      const { source, destination } = lane;
+      const compare: Compare = blank
+        ? (...args) => compareWithNothing(source, ...args)
+        : compareOf(source, destination);
+      shares[number] = new Share(lane, compare, layout, options, share, record);
       if (!goesOn) await shares[number].copyFirst();
     }),
   ]);
@@ -111,10 +115,10 @@ async function verify(
 }
 
 async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {
-  const preparation = { exact: options.exact, dryRun: options.dryRun };
+  const { exact } = options;
   const [source, destination] = await Promise.all([
-    lane.source.prepare(layout.sizeBytes, preparation),
-    lane.destination.prepare(layout.sizeBytes, preparation),
+    lane.source.prepare(layout.sizeBytes, { exact }),
+    lane.destination.prepare(layout.sizeBytes, { exact }),
   ]);
   return { source, destination };
 }

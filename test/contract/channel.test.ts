@@ -6,7 +6,7 @@ import { encode } from "../../src/remote/wire/messages.ts";
 import { encodeFrame, MessageType, NO_BYTES } from "../../src/remote/wire/protocol.ts";
 import { ByteReader } from "../../src/remote/wire/streams.ts";
 import { bytes } from "../helpers/bytes.ts";
-import { openServed } from "../helpers/endpoints.ts";
+import { openServed, specOf } from "../helpers/endpoints.ts";
 import { type Pipe, pipe } from "../helpers/pipe.ts";
 import { tempDir } from "../helpers/temp.ts";
 
@@ -170,7 +170,7 @@ describe("Server", () => {
     ],
     ["an advance beyond the end", encode.advance(4)],
     ["a reply", { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }],
-    ["a second prepare", encode.prepare(4 * BLOCK, false, false)],
+    ["a second prepare", encode.prepare(4 * BLOCK, false)],
     ["a write beyond the end", write(3, {}, bytes(4, 4096))],
     ["a write of a part of a leaf", write(0, {}, bytes(4, 4095))],
     ["a leaf set that is too long", write(0, { leaves: Uint8Array.of(1, 0, 0) }, bytes(4, 4096))],
@@ -183,8 +183,8 @@ describe("Server", () => {
     using dir = tempDir();
     const size = 3 * BLOCK - 4097;
     fs.writeFileSync(dir.file("d"), bytes(3, size));
-    const { endpoint, channel, served } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    await endpoint.prepare(size, { exact: false, dryRun: false });
+    const { endpoint, channel, served } = await openServed(dir.file("d"), { access: "write", blockSize: BLOCK });
+    await endpoint.prepare(size, { exact: false });
     const refused = channel.request(message, MessageType.done);
     await expect(refused).rejects.toMatchObject({ kind: "protocol", exitCode: 6 });
     expect(await served).toBeInstanceOf(ProtocolError);
@@ -196,22 +196,7 @@ describe("Server", () => {
   test("D4.19 refuses what comes before its time, and a second open", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("d"), bytes(3, BLOCK));
-    const open = encode.open({
-      role: "source",
-      readOnly: true,
-      joins: false,
-      discard: false,
-      dropCache: false,
-      compress: false,
-      blockSize: BLOCK,
-      path: "/etc/passwd",
-      label: "x",
-      hash: "md5",
-      additionalHash: "",
-      seed: new Uint8Array(12),
-      allowed: [],
-      examine: "nothing",
-    });
+    const open = encode.open(specOf("/etc/passwd", { access: "read", blockSize: BLOCK }));
     for (const [message, reason] of [
       [encode.leafHashes(0, 4), "before the size was fixed"],
       [
@@ -221,7 +206,7 @@ describe("Server", () => {
       [write(0, {}, bytes(4, 4096)), "before its size was fixed"],
       [open, "Received a second open"],
     ] as const) {
-      const { endpoint, channel, served } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const { endpoint, channel, served } = await openServed(dir.file("d"), { access: "write", blockSize: BLOCK });
       await expect(channel.request(message, MessageType.done)).rejects.toThrow(reason);
       expect(await served).toBeInstanceOf(ProtocolError);
       await endpoint.close();
@@ -232,13 +217,9 @@ describe("Server", () => {
   test("writes nothing to what was opened as a source or for a dry run", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("d"), bytes(5, BLOCK));
-    for (const options of [
-      { role: "source", dryRun: false },
-      { role: "destination", readOnly: true, dryRun: true },
-      { role: "destination", readOnly: false, dryRun: true },
-    ] as const) {
-      const { endpoint } = await openServed(dir.file("d"), { ...options, blockSize: BLOCK });
-      await endpoint.prepare(BLOCK, { exact: false, dryRun: options.dryRun });
+    for (const access of ["read", "rehearse"] as const) {
+      const { endpoint } = await openServed(dir.file("d"), { access, blockSize: BLOCK });
+      await endpoint.prepare(BLOCK, { exact: false });
       const data = {
         hash: new Uint8Array(16),
         leaves: Uint8Array.of(1, 0),
@@ -255,8 +236,8 @@ describe("Server", () => {
   test("lets go of the device when its input ends", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("d"), bytes(7, BLOCK));
-    const { endpoint, wire } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    await endpoint.prepare(BLOCK, { exact: false, dryRun: false });
+    const { endpoint, wire } = await openServed(dir.file("d"), { access: "write", blockSize: BLOCK });
+    await endpoint.prepare(BLOCK, { exact: false });
     // The folder lists the descriptor that lists it, which is gone by the time it is looked at.
     const target = (fd: string) => {
       try {

@@ -6,14 +6,13 @@ import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { RemoteEndpoint } from "../../src/remote/endpoint.ts";
 import { Server } from "../../src/remote/serve.ts";
 import { Channel } from "../../src/remote/wire/channel.ts";
-import { zstdCompression } from "../../src/remote/wire/compression.ts";
 import { ByteReader, type ByteSource } from "../../src/remote/wire/streams.ts";
 import { Watch } from "../../src/remote/wire/watch.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
 import { layoutOf, synchronize } from "../../src/sync/sync.ts";
-import { SEED } from "../helpers/endpoints.ts";
+import { specOf } from "../helpers/endpoints.ts";
 import { pipe } from "../helpers/pipe.ts";
-import { laneOf, noLane, OPTIONS } from "../helpers/sync.ts";
+import { noLane, OPTIONS } from "../helpers/sync.ts";
 import { tempDir } from "../helpers/temp.ts";
 
 const BLOCK = 4096;
@@ -70,39 +69,17 @@ async function session(served: Role, at: Break | undefined) {
   );
   const channel = new Channel(new ByteReader(watches[0].source(breaking("down", wires.down.source))), wires.up.sink);
   const running = channel.run(undefined, () => Promise.resolve(new UnreachableError("the stream ended")));
-  const options = (role: Role) => ({
-    path: dir.file(role === "source" ? "s" : "d"),
-    label: role,
-    role,
-    readOnly: role === "source",
-    joins: false,
-    blockSize: BLOCK,
-    dropCache: false,
-    discard: false,
-    allowed: [],
-    examine: "nothing" as const,
-  });
-  const openFar = (role: Role) =>
-    RemoteEndpoint.open(
-      channel,
-      { ...options(role), compress: true, hash: "xxh3-xxh64", additionalHash: "", seed: SEED },
-      zstdCompression(),
-      () => wires.up.sink.end(),
-    );
-  const openNear = (role: Role) =>
-    LocalEndpoint.open({
-      ...options(role),
-      hash: { name: "xxh3-xxh64", additional: undefined, seed: SEED },
-      sharers: 1,
-      onNote: () => undefined,
-    });
+  const spec = (role: Role) =>
+    specOf(dir.file(role === "source" ? "s" : "d"), { access: role === "source" ? "read" : "write", blockSize: BLOCK });
+  const openFar = (role: Role) => RemoteEndpoint.open(channel, spec(role), () => wires.up.sink.end());
+  const openNear = (role: Role) => LocalEndpoint.open(spec(role), { sharers: 1, onNote: () => undefined });
   const near = await openNear(served === "source" ? "destination" : "source");
   const work = async () => {
     const far = await openFar(served);
     const [source, destination] = served === "source" ? [far, near] : [near, far];
     const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
     const copying = { ...OPTIONS, blockSize: BLOCK };
-    await synchronize(laneOf(source, destination), copying, statistics, noLane);
+    await synchronize({ source, destination }, copying, statistics, noLane);
     return "done";
   };
   const nearEnd = await work().catch((failure: unknown) => failure);

@@ -3,14 +3,14 @@ import { describe, expect, spyOn, test } from "bun:test";
 import fs from "node:fs";
 import { IoError, VerificationError } from "../../src/errors.ts";
 import { addSectors, BlockLayout } from "../../src/sync/blocks.ts";
-import { compareHashes, pairRuns } from "../../src/sync/compare.ts";
+import { pairRuns } from "../../src/sync/compare.ts";
 import type { Endpoint, Run } from "../../src/sync/endpoint.ts";
 import { Rescue } from "../../src/sync/rescue.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
 import { type Lane, layoutOf, type SyncOptions, synchronize } from "../../src/sync/sync.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { openLocal } from "../helpers/endpoints.ts";
-import { altered, laneOf, OPTIONS, syncFiles } from "../helpers/sync.ts";
+import { altered, OPTIONS, syncFiles } from "../helpers/sync.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
 const BLOCK = 4096;
@@ -30,15 +30,14 @@ async function sync(
 ): Promise<Statistics> {
   const opened: Lane[] = [];
   const open = async (number: number) => {
-    const joins = number > 0;
-    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK, joins });
-    const destination = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK, joins });
-    const plain = laneOf(source, destination);
-    opened.push(plain);
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
+    const access = number === 0 ? "write" : "join";
+    const destination = await openLocal(dir.file("d"), { access, blockSize: BLOCK });
+    opened.push({ source, destination });
+    const asBefore = { compareWith: () => source.compareWith?.(destination) };
     return {
-      source: altered(source, alterations.source?.(source, number) ?? {}),
+      source: altered(source, alterations.source?.(source, number) ?? asBefore),
       destination: altered(destination, alterations.destination?.(destination, number) ?? {}),
-      compare: alterations.source === undefined ? plain.compare : compareHashes,
     };
   };
   try {

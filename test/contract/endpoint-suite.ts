@@ -11,7 +11,7 @@ import { settled } from "../helpers/settled.ts";
 import { tempDir } from "../helpers/temp.ts";
 
 const BLOCK = 64 << 10;
-const PREPARE = { exact: false, dryRun: false };
+const PREPARE = { exact: false };
 
 async function runsOf(
   endpoint: Endpoint,
@@ -61,7 +61,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         ["empty", 0, true],
         ["hole", 1 << 20, true],
       ] as const) {
-        const endpoint = await open(dir.file(file), { role: "source", blockSize: BLOCK });
+        const endpoint = await open(dir.file(file), { access: "read", blockSize: BLOCK });
         expect(endpoint.description).toMatchObject({ kind: "file", sizeBytes, blank });
         await endpoint.close();
       }
@@ -75,7 +75,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       fs.symlinkSync("a", dir.file("soft"));
       const identities = [];
       for (const file of ["a", "hard", "soft", "b"]) {
-        const endpoint = await open(dir.file(file), { role: "source" });
+        const endpoint = await open(dir.file(file), { access: "read" });
         identities.push(endpoint.description.identity);
         await endpoint.close();
       }
@@ -87,7 +87,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
 
     test("open() of a missing source fails and names it", async () => {
       using dir = tempDir();
-      const opening = open(dir.file("none"), { role: "source" });
+      const opening = open(dir.file("none"), { access: "read" });
       await (await settled(opening)).rejects.toBeInstanceOf(IoError);
       await (await settled(opening)).rejects.toThrow(
         `Cannot open ${JSON.stringify(dir.file("none"))}: no such file or directory`,
@@ -96,7 +96,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
 
     test("open() of a missing destination writes nothing; prepare() creates it with its size", async () => {
       using dir = tempDir();
-      const endpoint = await open(dir.file("new"), { role: "destination", blockSize: BLOCK });
+      const endpoint = await open(dir.file("new"), { access: "write", blockSize: BLOCK });
       expect(endpoint.description).toMatchObject({ kind: "missing", sizeBytes: 0, blank: true });
       expect(fs.existsSync(dir.file("new"))).toBe(false);
       await endpoint.prepare(100_000, PREPARE);
@@ -111,14 +111,14 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         [dir.path, "a directory"],
         ["/dev/null", "a character device"],
       ] as const) {
-        const opening = open(path, { role: "destination" });
+        const opening = open(path, { access: "write" });
         await (await settled(opening)).rejects.toBeInstanceOf(RefusedError);
         await (await settled(opening)).rejects.toThrow(`it is ${what} (not-a-disk)`);
       }
     });
 
     test("open() creates nothing under /dev", async () => {
-      const opening = open("/dev/blocksync-no-such-disk", { role: "destination" });
+      const opening = open("/dev/blocksync-no-such-disk", { access: "write" });
       await (await settled(opening)).rejects.toBeInstanceOf(RefusedError);
       await (await settled(opening)).rejects.toThrow("(missing-device)");
       expect(fs.existsSync("/dev/blocksync-no-such-disk")).toBe(false);
@@ -126,7 +126,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
 
     test("a patch right behind prepare() finds the destination that it makes", async () => {
       using dir = tempDir();
-      const endpoint = await open(dir.file("new"), { role: "destination", blockSize: BLOCK });
+      const endpoint = await open(dir.file("new"), { access: "write", blockSize: BLOCK });
       const sectors = new Uint8Array(BLOCK / 512 / 8);
       sectors[0] = 1;
       const [, written] = await Promise.all([
@@ -146,8 +146,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         [4000, false, 9000],
         [4000, true, 4000],
       ] as const) {
-        const endpoint = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
-        await endpoint.prepare(size, { exact, dryRun: false });
+        const endpoint = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
+        await endpoint.prepare(size, { exact });
         await endpoint.close();
         expect(fs.statSync(dir.file("d")).size).toBe(after);
       }
@@ -157,13 +157,13 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("prepare() of a dry run changes nothing, and what lies beyond the end reads as zeros", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("d"), bytes(3, 5000));
-      const endpoint = await open(dir.file("d"), { role: "destination", blockSize: BLOCK, readOnly: true });
-      await endpoint.prepare(3 * BLOCK, { exact: true, dryRun: true });
+      const endpoint = await open(dir.file("d"), { access: "rehearse", blockSize: BLOCK });
+      await endpoint.prepare(3 * BLOCK, { exact: true });
       const hashes = await hashesOf(endpoint, 3);
       await endpoint.close();
       expect(fs.statSync(dir.file("d")).size).toBe(5000);
       fs.truncateSync(dir.file("d"), 3 * BLOCK);
-      const grown = await open(dir.file("d"), { role: "source", blockSize: BLOCK });
+      const grown = await open(dir.file("d"), { access: "read", blockSize: BLOCK });
       await grown.prepare(3 * BLOCK, PREPARE);
       expect(await hashesOf(grown, 3)).toEqual(hashes);
       await grown.close();
@@ -173,7 +173,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       test(`scan() covers ${size} bytes in order, without gap or overlap`, async () => {
         using dir = tempDir();
         fs.writeFileSync(dir.file("s"), bytes(4, size));
-        const endpoint = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+        const endpoint = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
         await endpoint.prepare(size, PREPARE);
         const count = Math.ceil(size / BLOCK);
         for (const hashed of [true, false]) {
@@ -196,7 +196,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       fs.writeFileSync(dir.file("b"), changeLeaves(data, [0, 16 * 3 + 15, 160]));
       const lists = [];
       for (const file of ["a", "b"]) {
-        const endpoint = await open(dir.file(file), { role: "source", blockSize: BLOCK });
+        const endpoint = await open(dir.file(file), { access: "read", blockSize: BLOCK });
         await endpoint.prepare(data.length, PREPARE);
         lists.push(await hashesOf(endpoint, 11));
         await endpoint.close();
@@ -224,7 +224,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       fs.ftruncateSync(fd, (1 << 30) + 5);
       fs.writeSync(fd, bytes(6, 4096), 0, 4096, 512 << 20);
       fs.closeSync(fd);
-      const endpoint = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const endpoint = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await endpoint.prepare((1 << 30) + 5, PREPARE);
       const runs = await runsOf(endpoint, 0, (1 << 14) + 1, true);
       // The block with data, and the short last one, which is never reported as a hole.
@@ -243,8 +243,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       const data = bytes(7, BLOCK + 100);
       fs.writeFileSync(dir.file("a"), data);
       fs.writeFileSync(dir.file("b"), changeLeaves(data, [3, 15, 16]));
-      const a = await open(dir.file("a"), { role: "source", blockSize: BLOCK });
-      const b = await open(dir.file("b"), { role: "source", blockSize: BLOCK });
+      const a = await open(dir.file("a"), { access: "read", blockSize: BLOCK });
+      const b = await open(dir.file("b"), { access: "read", blockSize: BLOCK });
       for (const endpoint of [a, b]) await endpoint.prepare(data.length, PREPARE);
       for (const size of [4, 8] as const) {
         const differing = [];
@@ -271,8 +271,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       data.fill(0, 2 * LEAF_SIZE, 4 * LEAF_SIZE);
       fs.writeFileSync(dir.file("s"), data);
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [2, 9]));
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-      const destination = await open(dir.file("d"), { role: "source", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { access: "read", blockSize: BLOCK });
       await source.prepare(BLOCK, PREPARE);
       await destination.prepare(BLOCK, PREPARE);
       const leavesOf = (set: Uint8Array) =>
@@ -310,8 +310,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       wanted.fill(0, BLOCK + 7 * LEAF_SIZE, BLOCK + 8 * LEAF_SIZE);
       fs.writeFileSync(dir.file("s"), wanted);
       fs.writeFileSync(dir.file("d"), before);
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
       await source.prepare(wanted.length, PREPARE);
       await destination.prepare(wanted.length, PREPARE);
       const data = await source.read(1, { kind: "differing", hashes: await destination.leafHashes(1, 4) });
@@ -335,7 +335,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("write() says so when the block does not have the hash afterwards", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("d"), bytes(11, BLOCK));
-      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
       await destination.prepare(BLOCK, PREPARE);
       const wrongHash = new Uint8Array(destination.description.zeroHash.length);
       const outcome = await destination.write(
@@ -350,7 +350,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       using dir = tempDir();
       const data = bytes(12, BLOCK);
       fs.writeFileSync(dir.file("d"), data);
-      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
       await destination.prepare(BLOCK, PREPARE);
       const [run] = await runsOf(destination, 0, 1, true);
       if (run?.kind !== "hashed") throw new Error("it was not hashed");
@@ -370,7 +370,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(12, BLOCK));
       fs.truncateSync(dir.file("s"), 200 * BLOCK + 5);
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await source.prepare(200 * BLOCK + 5, PREPARE);
       const told = await hashesOf(source, 201);
       expect((await runsOf(source, 0, 201, true)).map(({ kind }) => kind)).toContain("hole");
@@ -386,7 +386,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       using dir = tempDir();
       const data = bytes(13, 200 * BLOCK);
       fs.writeFileSync(dir.file("s"), data);
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await source.prepare(data.length, PREPARE);
       const blocks = await Promise.all(
         Array.from({ length: 200 }, async (_, index) => {
@@ -403,7 +403,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("reading a source that became shorter is a change of the source", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(14, 3 * BLOCK));
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await source.prepare(3 * BLOCK, PREPARE);
       fs.truncateSync(dir.file("s"), BLOCK + 10);
       const reading = source.read(1, { kind: "all" });
@@ -415,7 +415,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("confirmUnchanged() fails once the source was written to", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(15, 100));
-      const source = await open(dir.file("s"), { role: "source" });
+      const source = await open(dir.file("s"), { access: "read" });
       await source.prepare(100, PREPARE);
       await source.confirmUnchanged();
       fs.utimesSync(dir.file("s"), 1, 1);
@@ -427,7 +427,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(15, 100));
       fs.utimesSync(dir.file("s"), 1000, 1000);
-      const source = await open(dir.file("s"), { role: "source" });
+      const source = await open(dir.file("s"), { access: "read" });
       await source.prepare(100, PREPARE);
       fs.readFileSync(dir.file("s"));
       await source.confirmUnchanged();
@@ -464,7 +464,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         for (const before of ["old", "new"]) {
           const path = dir.file(before);
           if (before === "old") fs.writeFileSync(path, bytes(15, 50));
-          const destination = await open(path, { role: "destination" });
+          const destination = await open(path, { access: "write" });
           await destination.prepare(100, PREPARE);
           await destination.flush();
           await destination.confirmUnchanged();
@@ -478,7 +478,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
 
     test("flush() takes a name that leads to the destination by a link made meanwhile", async () => {
       using dir = tempDir();
-      const destination = await open(dir.file("d"), { role: "destination" });
+      const destination = await open(dir.file("d"), { access: "write" });
       await destination.prepare(100, PREPARE);
       fs.renameSync(dir.file("d"), dir.file("moved"));
       fs.symlinkSync("moved", dir.file("d"));
@@ -492,8 +492,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       const other = bytes(18, BLOCK + 5000);
       fs.writeFileSync(dir.file("s"), data);
       fs.writeFileSync(dir.file("d"), other);
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-      const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+      const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
       for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK + 5000, PREPARE);
       const known = emptySectorSet(5000);
       // Sectors 1 to 3, and the short last one.
@@ -517,7 +517,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("bypassCache() changes how is read and not what, the short end included", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(19, 2 * BLOCK + 777));
-      const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await source.prepare(2 * BLOCK + 777, PREPARE);
       const before = await runsOf(source, 0, 3, true);
       expect(["direct", "dropped"]).toContain(await source.bypassCache());
@@ -531,7 +531,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
     test("close() can be called twice, and calls after it fail", async () => {
       using dir = tempDir();
       fs.writeFileSync(dir.file("s"), bytes(16, 100));
-      const source = await open(dir.file("s"), { role: "source" });
+      const source = await open(dir.file("s"), { access: "read" });
       await source.prepare(100, PREPARE);
       await source.close();
       await source.close();

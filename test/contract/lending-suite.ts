@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { VerificationError } from "../../src/errors.ts";
 import { addLeaf, emptyLeafSet, emptySectorSet, LEAF_SIZE } from "../../src/sync/blocks.ts";
-import { type Endpoint, type EndpointRole, LEAF_HASH_SIZE } from "../../src/sync/endpoint.ts";
+import { type Endpoint, LEAF_HASH_SIZE } from "../../src/sync/endpoint.ts";
+import type { Access } from "../../src/sync/spec.ts";
 import { bytes } from "../helpers/bytes.ts";
 import type { OpenEndpoint } from "../helpers/endpoints.ts";
 import { settled } from "../helpers/settled.ts";
@@ -14,10 +15,10 @@ const BLOCK = 64 << 10;
 const MANY = 300;
 
 export function describeLending(name: string, open: OpenEndpoint): void {
-  async function opened(dir: TempDir, role: EndpointRole, data: Buffer): Promise<Endpoint> {
+  async function opened(dir: TempDir, access: Access, data: Buffer): Promise<Endpoint> {
     fs.writeFileSync(dir.file("image"), data);
-    const endpoint = await open(dir.file("image"), { role, blockSize: BLOCK });
-    await endpoint.prepare(data.length, { exact: false, dryRun: false });
+    const endpoint = await open(dir.file("image"), { access, blockSize: BLOCK });
+    await endpoint.prepare(data.length, { exact: false });
     return endpoint;
   }
 
@@ -41,7 +42,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     test("reads that fail keep no memory", async () => {
       using dir = tempDir();
       const data = bytes(501, 2 * BLOCK);
-      const source = await opened(dir, "source", data);
+      const source = await opened(dir, "read", data);
       fs.truncateSync(dir.file("image"), BLOCK);
       const outcomes = await Promise.allSettled(
         Array.from({ length: MANY }, (_, i) =>
@@ -58,7 +59,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
 
     test("a scan that tolerates what cannot be read tolerates no source that became shorter", async () => {
       using dir = tempDir();
-      const source = await opened(dir, "source", bytes(509, 3 * BLOCK));
+      const source = await opened(dir, "read", bytes(509, 3 * BLOCK));
       fs.truncateSync(dir.file("image"), BLOCK + 10);
       const scan = async () => {
         for await (const run of source.scan(
@@ -74,7 +75,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     test("a scan that is left early keeps no memory", async () => {
       using dir = tempDir();
       const data = bytes(502, 40 * BLOCK);
-      const source = await opened(dir, "source", data);
+      const source = await opened(dir, "read", data);
       for (let i = 0; i < 3; i++) {
         for await (const run of source.scan(
           { first: 0, count: 1 },
@@ -92,7 +93,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     test("memory that came back is lent to one reader at a time, after hashing, writing and proving", async () => {
       using dir = tempDir();
       const data = bytes(503, 12 * BLOCK);
-      const destination = await opened(dir, "destination", data);
+      const destination = await opened(dir, "write", data);
       for (const run of [0, 1]) {
         for (let index = 0; index < 3; index++) {
           const block = await destination.read(index, { kind: "all" });
@@ -113,7 +114,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       const wanted = bytes(504, 2 * BLOCK);
       wanted.fill(0, BLOCK + 3 * LEAF_SIZE, BLOCK + 5 * LEAF_SIZE);
       wanted.fill(0, BLOCK + 15 * LEAF_SIZE, 2 * BLOCK);
-      const source = await opened(dir, "destination", wanted);
+      const source = await opened(dir, "write", wanted);
       const data = await leavesFor(source, wanted, 1, [0, 1, 6, 9, 10, 14], [3, 4, 15]);
       const before = bytes(505, BLOCK);
       for (const leaf of [2, 5, 7, 8, 11, 12, 13])
@@ -128,7 +129,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
 
     test("a leaf is told apart by each byte of its hash", async () => {
       using dir = tempDir();
-      const source = await opened(dir, "source", bytes(510, BLOCK));
+      const source = await opened(dir, "read", bytes(510, BLOCK));
       const hashes = await source.leafHashes(0, LEAF_HASH_SIZE);
       for (let at = 0; at < LEAF_HASH_SIZE; at++) {
         const other = Uint8Array.from(hashes, (byte, i) => (i === 7 * LEAF_HASH_SIZE + at ? byte ^ 1 : byte));
@@ -141,7 +142,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
 
     test("a read around the page cache counts what was asked for", async () => {
       using dir = tempDir();
-      const source = await opened(dir, "source", bytes(511, BLOCK + 777));
+      const source = await opened(dir, "read", bytes(511, BLOCK + 777));
       await source.bypassCache();
       for (const [index, count] of [
         [1, 777],
@@ -156,7 +157,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     test("a proof takes the whole hash, each byte of it", async () => {
       using dir = tempDir();
       const data = bytes(506, BLOCK);
-      const destination = await opened(dir, "destination", data);
+      const destination = await opened(dir, "write", data);
       const { hash, ...rest } = await leavesFor(destination, data, 0, [4]);
       expect((await destination.write(0, { ...rest, hash })).proved).toBe(true);
       for (let at = 0; at < hash.length; at++) {
@@ -175,9 +176,9 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     const data = bytes(507, BLOCK);
     fs.writeFileSync(dir.file("s"), data);
     fs.writeFileSync(dir.file("d"), Buffer.alloc(BLOCK));
-    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-    const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false, dryRun: false });
+    const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+    const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
+    for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false });
     for (let i = 0; i < MANY; i++) {
       const salvage = await source.salvage(0, emptySectorSet(BLOCK), 0);
       expect(data.equals(salvage.bytes)).toBe(true);
@@ -190,8 +191,8 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
   test(`${name}: any number of requests is answered, one after the other and together`, async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
-    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-    await source.prepare(BLOCK, { exact: false, dryRun: false });
+    const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+    await source.prepare(BLOCK, { exact: false });
     const first = await source.leafHashes(0, 4);
     for (let turn = 0; turn < 20; turn++) {
       const answers = await Promise.all(Array.from({ length: 100 }, () => source.leafHashes(0, 4)));
@@ -205,9 +206,9 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     const data = Buffer.alloc(BLOCK, "A line of text, as logs have them. ");
     fs.writeFileSync(dir.file("s"), data);
     fs.writeFileSync(dir.file("d"), Buffer.alloc(BLOCK, 1));
-    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-    const destination = await open(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false, dryRun: false });
+    const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+    const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
+    for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false });
     for (let i = 0; i < MANY; i++) {
       const block = await source.read(0, { kind: "all" });
       expect(data.equals(block.bytes)).toBe(true);
@@ -221,8 +222,8 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     using dir = tempDir();
     const data = bytes(508, 8 * BLOCK);
     fs.writeFileSync(dir.file("s"), data);
-    const source = await open(dir.file("s"), { role: "source", blockSize: BLOCK });
-    await source.prepare(data.length, { exact: false, dryRun: false });
+    const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
+    await source.prepare(data.length, { exact: false });
     const found = [];
     for (let index = 0; index < 8; index++) found.push(await source.salvage(index, emptySectorSet(BLOCK), 0));
     expect(Buffer.concat(found.map((one) => one.bytes)).equals(data)).toBe(true);

@@ -21,7 +21,7 @@ const BLOCK = 64 << 10;
 const MIB = 1 << 20;
 /** linux/magic.h */
 const TMPFS_MAGIC = 0x01021994;
-const PREPARE = { exact: false, dryRun: false };
+const PREPARE = { exact: false };
 
 describeEndpoint("LocalEndpoint", openLocal);
 describeLending("LocalEndpoint", openLocal);
@@ -31,7 +31,7 @@ describe("LocalEndpoint lets go", () => {
   test("of the data of a write that fails, once", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(511, BLOCK));
-    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
     await source.prepare(BLOCK, PREPARE);
     let released = 0;
     for (let i = 0; i < 40; i++) {
@@ -50,7 +50,7 @@ describe("LocalEndpoint lets go", () => {
   test("of those who wait for memory, when it is closed", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
-    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
     await source.prepare(BLOCK, PREPARE);
     const held = await Promise.all(Array.from({ length: 16 }, () => source.read(0, { kind: "all" })));
     const waiting = source.read(0, { kind: "all" });
@@ -63,11 +63,11 @@ describe("LocalEndpoint lets go", () => {
   test("of every descriptor, also of one for direct reads and of a file that is still being created", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(513, BLOCK));
-    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
     await source.prepare(BLOCK, PREPARE);
     const direct = (await source.bypassCache()) === "direct";
     expect(openOf(dir.path)).toEqual(direct ? [dir.file("s"), dir.file("s")] : [dir.file("s")]);
-    const destination = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    const destination = await openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
     const preparing = destination.prepare(BLOCK, PREPARE);
     await Promise.all([source.close(), destination.close()]);
     expect(openOf(dir.path)).toEqual([]);
@@ -78,7 +78,7 @@ describe("LocalEndpoint lets go", () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("disk"), bytes(514, BLOCK));
     using loop = attachLoop(dir.file("disk"));
-    const destination = await openLocal(loop.path, { role: "destination", blockSize: BLOCK });
+    const destination = await openLocal(loop.path, { access: "write", blockSize: BLOCK });
     await destination.prepare(BLOCK, PREPARE);
     const lock = () => Bun.spawnSync(["flock", "--nonblock", loop.path, "true"]).exitCode;
     expect(lock()).toBe(1);
@@ -110,8 +110,8 @@ describe("LocalEndpoint lets go", () => {
   test("of a destination whose lock another has", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("d"), bytes(520, BLOCK));
-    const other = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
-    const opening = openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK });
+    const other = await openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
+    const opening = openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
     await (await settled(opening)).rejects.toThrow("(locked)");
     expect(openOf(dir.path)).toEqual([dir.file("d")]);
     await other.close();
@@ -123,7 +123,7 @@ test("LocalEndpoint makes a long run of zeros zero to its end, in one block", as
   using dir = tempDir();
   const blockSize = 4 * MIB;
   fs.writeFileSync(dir.file("d"), bytes(521, 2 * blockSize));
-  const destination = await openLocal(dir.file("d"), { role: "destination", blockSize });
+  const destination = await openLocal(dir.file("d"), { access: "write", blockSize });
   await destination.prepare(2 * blockSize, PREPARE);
   const leaves = new Uint8Array(blockSize / 4096 / 8);
   const zeros = Uint8Array.from(leaves, () => 255);
@@ -156,7 +156,7 @@ describe("LocalEndpoint.advance()", () => {
       const cached = () =>
         Number(Bun.spawnSync(["fincore", "--bytes", "--noheadings", "--output", "RES", path]).stdout.toString());
       expect(cached()).toBe(Math.ceil(size / 4096) * 4096);
-      const source = await openLocal(path, { role: "source", blockSize: MIB, dropCache });
+      const source = await openLocal(path, { access: "read", blockSize: MIB, dropCache });
       await source.prepare(size, PREPARE);
       // Pages of a file in memory stay.
       const drops = dropCache && fs.statfsSync(path).type !== TMPFS_MAGIC;
@@ -182,7 +182,7 @@ describe("LocalEndpoint.bypassCache()", () => {
     const [old, changed, again] = [bytes(515, BLOCK), bytes(516, BLOCK), bytes(517, BLOCK)];
     fs.writeFileSync(dir.file("disk"), old);
     using loop = attachLoop(dir.file("disk"));
-    const endpoint = await openLocal(loop.path, { role: "source", blockSize: BLOCK });
+    const endpoint = await openLocal(loop.path, { access: "read", blockSize: BLOCK });
     await endpoint.prepare(BLOCK, PREPARE);
     const read = async () => {
       const { bytes: found, release } = await endpoint.read(0, { kind: "all" });

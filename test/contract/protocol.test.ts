@@ -395,9 +395,20 @@ test("FieldReader.u64() refuses numbers beyond 2^53 - 1", () => {
   expect(read(2n ** 64n - 1n)).toBe("Cannot read a message: 18446744073709551615 exceeds 2^53 - 1");
 });
 
-test("FieldReader.choice() and bool() refuse numbers outside", () => {
-  expect(new FieldReader(Uint8Array.of(2)).choice(3)).toBe(2);
-  expect(refusal(() => new FieldReader(Uint8Array.of(3)).choice(3))).toBe(
+test("FieldReader.list() reads as many as it may hold, and refuses one more before it reads any", () => {
+  const listOf = (count: number) => {
+    const reader = new FieldReader(new FieldWriter().u32(count).u8(7).u8(8).finish());
+    return reader.list(2, () => reader.u8());
+  };
+  expect([0, 1, 2].map(listOf)).toEqual([[], [7], [7, 8]]);
+  for (const count of [3, 0xffff_ffff])
+    expect(refusal(() => listOf(count))).toBe(`Cannot read a message: ${count} items where at most 2 are allowed`);
+});
+
+test("FieldReader.oneOf() and bool() refuse numbers outside", () => {
+  const three = ["a", "b", "c"];
+  expect(new FieldReader(Uint8Array.of(2)).oneOf(three)).toBe("c");
+  expect(refusal(() => new FieldReader(Uint8Array.of(3)).oneOf(three))).toBe(
     "Cannot read a message: 3 where at most 2 is allowed",
   );
   expect([0, 1].map((value) => new FieldReader(Uint8Array.of(value)).bool())).toEqual([false, true]);

@@ -10,7 +10,7 @@ import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { openLocal, openRemote, openServed } from "../helpers/endpoints.ts";
 import { equalPrints } from "../helpers/fingerprint.ts";
 import { settled } from "../helpers/settled.ts";
-import { allocated, altered, laneOf, noLane, OPTIONS, ROADS, syncFiles } from "../helpers/sync.ts";
+import { allocated, altered, noLane, OPTIONS, ROADS, syncFiles } from "../helpers/sync.ts";
 import { tempDir } from "../helpers/temp.ts";
 
 const LEAF = 4096;
@@ -157,10 +157,10 @@ describe("synchronize()", () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(26, 64 << 20));
     fs.copyFileSync(dir.file("s"), dir.file("d"));
-    const source = await openLocal(dir.file("s"), { role: "source" });
-    const { endpoint, wire } = await openServed(dir.file("d"), { role: "destination" });
+    const source = await openLocal(dir.file("s"), { access: "read" });
+    const { endpoint, wire } = await openServed(dir.file("d"), { access: "write" });
     const statistics = new Statistics(layoutOf(source.description, 1 << 20), 1);
-    await synchronize(laneOf(source, endpoint), OPTIONS, statistics, noLane);
+    await synchronize({ source, destination: endpoint }, OPTIONS, statistics, noLane);
     expect(wire.toServer.count()).toBeLessThan(600);
     // 64 hashes of 16 bytes, each in a frame of 24 and a head of 17.
     expect(wire.toClient.count()).toBeLessThan(64 * (16 + 24 + 17) + 500);
@@ -174,10 +174,10 @@ describe("synchronize()", () => {
     fs.writeFileSync(dir.file("s"), data);
     const changed = Array.from({ length: 160 }, (_, i) => i * 102);
     fs.writeFileSync(dir.file("d"), changeLeaves(data, changed));
-    const source = await openLocal(dir.file("s"), { role: "source" });
-    const { endpoint, wire } = await openServed(dir.file("d"), { role: "destination" });
+    const source = await openLocal(dir.file("s"), { access: "read" });
+    const { endpoint, wire } = await openServed(dir.file("d"), { access: "write" });
     const statistics = new Statistics(layoutOf(source.description, 1 << 20), 1);
-    await synchronize(laneOf(source, endpoint), OPTIONS, statistics, noLane);
+    await synchronize({ source, destination: endpoint }, OPTIONS, statistics, noLane);
     expect(statistics.bytesWritten).toBe(160 * LEAF);
     expect(wire.toServer.count()).toBeLessThanOrEqual(160 * LEAF * 1.05 + data.length * 0.001);
     await source.close();
@@ -187,10 +187,10 @@ describe("synchronize()", () => {
 
   /** A run of three lanes from s to d whose further lanes `openLane` opens instead. */
   async function inThreeLanes(dir: { file(name: string): string }, openLane: (number: number) => Promise<Lane>) {
-    const first = laneOf(
-      await openLocal(dir.file("s"), { role: "source" }),
-      (await openServed(dir.file("d"), { role: "destination" })).endpoint,
-    );
+    const first = {
+      source: await openLocal(dir.file("s"), { access: "read" }),
+      destination: (await openServed(dir.file("d"), { access: "write" })).endpoint,
+    };
     const statistics = new Statistics(layoutOf(first.source.description, 1 << 20), 3);
     try {
       await synchronize(first, OPTIONS, statistics, openLane);
@@ -215,10 +215,10 @@ describe("synchronize()", () => {
       if (there) fs.writeFileSync(other, "kept");
       const opened: Lane[] = [];
       const run = inThreeLanes(dir, async () => {
-        const lane = laneOf(
-          await openLocal(dir.file("s"), { role: "source", joins: true }),
-          await openLocal(other, { role: "destination", joins: true }),
-        );
+        const lane = {
+          source: await openLocal(dir.file("s"), { access: "read" }),
+          destination: await openLocal(other, { access: "join" }),
+        };
         opened.push(lane);
         return lane;
       });
@@ -234,11 +234,11 @@ describe("synchronize()", () => {
   test("the scans are asked for before the ends say that they are prepared, which spares a round trip", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(33, 3 * BLOCK));
-    const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
     for (const there of ["nothing", "old data"]) {
       if (there === "old data") fs.writeFileSync(dir.file("d"), bytes(34, BLOCK));
       else fs.rmSync(dir.file("d"), { force: true });
-      const { endpoint } = await openServed(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const { endpoint } = await openServed(dir.file("d"), { access: "write", blockSize: BLOCK });
       const scanned = Promise.withResolvers<void>();
       const noting = (end: Endpoint) =>
         altered(end, {
@@ -253,7 +253,7 @@ describe("synchronize()", () => {
           },
         });
       const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
-      const lane = laneOf(noting(source), noting(endpoint));
+      const lane = { source: noting(source), destination: noting(endpoint) };
       await synchronize(lane, { ...OPTIONS, blockSize: BLOCK }, statistics, noLane);
       await endpoint.close();
       expect(fs.readFileSync(dir.file("d")).equals(bytes(33, 3 * BLOCK))).toBe(true);
@@ -265,8 +265,8 @@ describe("synchronize()", () => {
   test("further lanes are opened once the destination is prepared, or they would find what it was before", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(35, 3 << 20));
-    const source = await openLocal(dir.file("s"), { role: "source" });
-    const { endpoint } = await openServed(dir.file("d"), { role: "destination" });
+    const source = await openLocal(dir.file("s"), { access: "read" });
+    const { endpoint } = await openServed(dir.file("d"), { access: "write" });
     const asked = Promise.withResolvers<void>();
     const destination = altered(endpoint, {
       prepare: async (...args) => {
@@ -280,7 +280,7 @@ describe("synchronize()", () => {
       return noLane(number);
     };
     const statistics = new Statistics(layoutOf(source.description, 1 << 20), 3);
-    const run = synchronize(laneOf(source, destination), OPTIONS, statistics, openLane);
+    const run = synchronize({ source, destination }, OPTIONS, statistics, openLane);
     // By now a lane that waits for nothing has been asked for.
     await Promise.resolve();
     asked.resolve();
@@ -311,12 +311,12 @@ describe("synchronize()", () => {
       const data = bytes(28, 3 * BLOCK);
       fs.writeFileSync(dir.file("s"), data);
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [20]));
-      const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
       const openEndpoint = where === "here" ? openLocal : openRemote;
-      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const endpoint = await openEndpoint(dir.file("d"), { access: "write", blockSize: BLOCK });
       const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
       const options = { ...OPTIONS, blockSize: BLOCK };
-      const lane = { ...laneOf(source, endpoint), source: changing(source, times) };
+      const lane = { source: changing(source, times), destination: endpoint };
       const sync = synchronize(lane, options, statistics, noLane);
       await (await settled(sync)).rejects.toBeInstanceOf(VerificationError);
       await (await settled(sync)).rejects.toThrow(message);
@@ -332,13 +332,13 @@ describe("--verify", () => {
     test(`insists that a destination ${where} is still there when all is read`, async () => {
       using dir = tempDir();
       for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), bytes(36, 3 * BLOCK));
-      const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
+      const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
       const openEndpoint = where === "here" ? openLocal : openRemote;
-      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: BLOCK });
+      const endpoint = await openEndpoint(dir.file("d"), { access: "write", blockSize: BLOCK });
       const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
       const onVerify = () => fs.rmSync(dir.file("d"));
       const options = { ...OPTIONS, blockSize: BLOCK, verify: true, onVerify };
-      const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
+      const sync = synchronize({ source, destination: endpoint }, options, statistics, noLane);
       await (await settled(sync)).rejects.toThrow("is not what was written: its name no longer exists");
       await source.close();
       await endpoint.close();
@@ -355,11 +355,12 @@ describe("--verify", () => {
     ] as const) {
       const opened: Endpoint[] = [];
       const lane = async (number: number) => {
-        const source = await openLocal(dir.file("s"), { role: "source", blockSize: BLOCK });
-        const joins = number > 0;
-        const endpoint = await openLocal(dir.file("d"), { role: "destination", blockSize: BLOCK, joins });
+        const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
+        const access = number === 0 ? "write" : "join";
+        const endpoint = await openLocal(dir.file("d"), { access, blockSize: BLOCK });
         opened.push(source, endpoint);
-        return laneOf(source, altered(endpoint, { bypassCache: () => Promise.resolve(hows[number] ?? "direct") }));
+        const bypassCache = () => Promise.resolve(hows[number] ?? "direct");
+        return { source, destination: altered(endpoint, { bypassCache }) };
       };
       const first = await lane(0);
       const statistics = new Statistics(layoutOf(first.source.description, BLOCK), 3);
@@ -374,13 +375,13 @@ describe("--verify", () => {
       using dir = tempDir();
       const [one, other] = equalPrints();
       for (const name of ["s", "d"]) fs.writeFileSync(dir.file(name), one);
-      const source = await openLocal(dir.file("s"), { role: "source", blockSize: 4096 });
+      const source = await openLocal(dir.file("s"), { access: "read", blockSize: 4096 });
       const openEndpoint = where === "here" ? openLocal : openRemote;
-      const endpoint = await openEndpoint(dir.file("d"), { role: "destination", blockSize: 4096 });
+      const endpoint = await openEndpoint(dir.file("d"), { access: "write", blockSize: 4096 });
       const statistics = new Statistics(layoutOf(source.description, 4096), 1);
       const onVerify = () => fs.writeFileSync(dir.file("d"), other);
       const options = { ...OPTIONS, blockSize: 4096, verify: true, onVerify };
-      const sync = synchronize(laneOf(source, endpoint), options, statistics, noLane);
+      const sync = synchronize({ source, destination: endpoint }, options, statistics, noLane);
       await (await settled(sync)).rejects.toThrow("does not hold what was written: 4096 bytes (4096 at offset 0)");
       await source.close();
       await endpoint.close();

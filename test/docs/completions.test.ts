@@ -8,7 +8,7 @@ import { zshCompletion } from "../../scripts/completions/zsh.ts";
 import { CHOICES } from "../../src/cli/options.ts";
 import { commandOptions, versionOption } from "../../src/cli/table.ts";
 import { OVERRIDABLE } from "../../src/errors.ts";
-import { HASH_NAMES } from "../../src/local/work/hash.ts";
+import { HASH_NAMES } from "../../src/sync/spec.ts";
 import { until } from "../helpers/binary.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";

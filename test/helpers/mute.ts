@@ -11,7 +11,6 @@ const LOOK_MS = 10;
 export interface MuteOptions {
   readonly opening: Opening;
   readonly size: number;
-  readonly dryRun?: boolean;
   /** Of serve, after the word. */
   readonly words?: readonly string[];
 }
@@ -41,14 +40,14 @@ export class MuteClient {
   }
 
   /** Greets, opens and prepares, and reads what is said to that. */
-  static async open({ opening, size, dryRun = false, words = [] }: MuteOptions): Promise<MuteClient> {
+  static async open({ opening, size, words = [] }: MuteOptions): Promise<MuteClient> {
     const client = new MuteClient(words);
     let read = Buffer.alloc(0);
     while (!read.includes(10)) read = Buffer.concat([read, await client.#read()]);
     const end = read.indexOf(10) + 1;
     await client.send(read.subarray(0, end));
     read = read.subarray(end);
-    for (const request of [ask.open(1, opening), ask.prepare(2, size, dryRun)]) await client.answer(request);
+    for (const request of [ask.open(1, opening), ask.prepare(2, size)]) await client.answer(request);
     return client;
   }
 

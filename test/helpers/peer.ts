@@ -1,6 +1,6 @@
 /**
  * A second implementation of the wire, written from the comment in src/remote/wire/protocol.ts alone, with the xxHash of
- * @node-rs/xxhash: it can make every frame, also those that no honest side would. peer.test.ts pins it to the first one.
+ * @node-rs/xxhash: it can make every frame, also those that no honest side would.
  */
 import { xxh3, xxh64 } from "@node-rs/xxhash";
 
@@ -109,37 +109,33 @@ export function parse(bytes: Buffer): { readonly frames: Parsed[]; readonly rest
 }
 
 export interface Opening {
-  readonly role: "source" | "destination";
-  readonly readOnly?: boolean;
+  readonly access: (typeof ACCESS)[number];
   readonly path: string;
   readonly blockSize?: number;
   readonly label?: string;
-  readonly joins?: boolean;
   readonly seed?: Uint8Array;
 }
+
+const ACCESS = ["read", "rehearse", "write", "join"] as const;
 
 /** Requests as an honest controller makes them. */
 export const ask = {
   alive: (seconds: number) => frame(Type.alive, 0, [u32(seconds)]),
-  open: (
-    id: number,
-    { role, readOnly = role === "source", path, blockSize = 65_536, label = "label", joins = false, seed }: Opening,
-  ) =>
+  /** Hashes by xxh3-xxh64 alone, drops no cache, discards nothing, compresses, overrides no refusal, looks at nothing. */
+  open: (id: number, { access, path, blockSize = 65_536, label = "label", seed = Buffer.alloc(12, 7) }: Opening) =>
     frame(Type.open, id, [
-      u8(role === "source" ? 0 : 1),
-      bool(readOnly),
-      ...[joins, false, false, true].map(bool),
-      u32(blockSize),
       text(path),
       text(label),
-      text("xxh3-xxh64"),
-      text(""),
-      field(seed ?? Buffer.alloc(12, 7)),
-      text(""),
+      u8(ACCESS.indexOf(access)),
+      u32(blockSize),
+      u8(0),
       bool(false),
+      field(seed),
+      ...[false, false, true].map(bool),
+      u32(0),
+      u8(0),
     ]),
-  prepare: (id: number, size: number | bigint, dryRun = false) =>
-    frame(Type.prepare, id, [u64(size), bool(false), bool(dryRun)]),
+  prepare: (id: number, size: number | bigint) => frame(Type.prepare, id, [u64(size), bool(false)]),
   scan: (id: number, first: number | bigint, count: number | bigint, window: number | bigint = 16) =>
     frame(Type.scan, id, [u64(first), u64(count), u64(window), bool(true), bool(false), bool(false)]),
   advance: (index: number | bigint) => frame(Type.advance, 0, [u64(index)]),

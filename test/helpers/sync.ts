@@ -1,9 +1,6 @@
 /** Whole syncs between two files, through any kind of endpoint, returning what was done so that tests can assert it. */
 import fs from "node:fs";
-import { compareBytes } from "../../src/local/compare-bytes.ts";
-import { LocalEndpoint } from "../../src/local/endpoint.ts";
 import { sha256 } from "../../src/local/work/hash.ts";
-import { type Compare, compareHashes } from "../../src/sync/compare.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { checkPair } from "../../src/sync/pair.ts";
 import type { Rescue } from "../../src/sync/rescue.ts";
@@ -50,12 +47,6 @@ export function noLane(number: number): Promise<Lane> {
   return Promise.reject(new RangeError(`Lane ${number} was opened`));
 }
 
-export function laneOf(source: Endpoint, destination: Endpoint): Lane {
-  const bothLocal = source instanceof LocalEndpoint && destination instanceof LocalEndpoint;
-  const compare: Compare = bothLocal ? (_a, _b, ...rest) => compareBytes(source, destination, ...rest) : compareHashes;
-  return { source, destination, compare };
-}
-
 export async function syncFiles(
   road: Road,
   source: string,
@@ -72,10 +63,10 @@ export async function syncFiles(
   const { blockSize, exact = false, dryRun = false } = options;
   const opened: Lane[] = [];
   const openLane = async (number: number) => {
-    const joins = number > 0;
-    const from = await road.source(source, { role: "source", blockSize, joins });
-    const to = await road.destination(destination, { role: "destination", blockSize, readOnly: dryRun, joins });
-    const lane = laneOf(from, to);
+    const access = dryRun ? "rehearse" : number === 0 ? "write" : "join";
+    const from = await road.source(source, { access: "read", blockSize });
+    const to = await road.destination(destination, { access, blockSize });
+    const lane = { source: from, destination: to };
     opened.push(lane);
     return lane;
   };

@@ -4,8 +4,10 @@ import fs from "node:fs";
 import { factsOf, udevProperties } from "../../src/local/guard/facts.ts";
 import { Device } from "../../src/local/medium/device.ts";
 import { parseMounts, parseSwaps } from "../../src/local/system/mounts.ts";
+import { Picture } from "../../src/local/system/picture.ts";
 import { deviceNumber } from "../../src/local/system/sysfs.ts";
 import { factLines } from "../../src/run/confirm.ts";
+import type { Examination } from "../../src/sync/facts.ts";
 import { fakeSsh, run } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { addPartitions, command, writeTable } from "../helpers/disk.ts";
@@ -69,10 +71,12 @@ test("factsOf() takes what cannot be read for unknown, not for a failure", async
   using dir = tempDir();
   fs.writeFileSync(dir.file("d"), bytes(404, MIB));
   const device = await Device.open(dir.file("d"), "d", "read");
-  expect((await factsOf(device, "itself")).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: [] }]);
-  expect((await factsOf(device, "nothing")).contents).toEqual([]);
+  const contents = async (examine: Examination) =>
+    (await factsOf(device, new Picture(), { access: "write", examine }))?.contents;
+  expect(await contents("itself")).toEqual([{ name: "", sizeBytes: MIB, signatures: [] }]);
+  expect(await contents("nothing")).toBeUndefined();
   await device.close();
-  expect((await factsOf(device, "itself")).contents).toEqual([{ name: "", sizeBytes: MIB, signatures: undefined }]);
+  expect(await contents("itself")).toEqual([{ name: "", sizeBytes: MIB, signatures: undefined }]);
 });
 
 test("factLines() shows model, serial number, transport, and all that is carried", () => {

@@ -259,16 +259,20 @@ describe("serve --only", () => {
   });
 
   /** A client that says what it likes of itself. */
-  const opening = { role: "destination", blockSize: 4096 } as const;
+  const opening = { access: "write", blockSize: 4096 } as const;
   const leaf = { leaves: Buffer.from([1]), zeros: Buffer.from([0]) };
 
   test("lets no client join a lane that has claimed nothing", async () => {
     fs.writeFileSync(allowed, bytes(8, 4096));
-    const joining = { opening: { ...opening, path: allowed, joins: true }, size: 4096, words: ["--only", allowed] };
+    const joining = {
+      opening: { ...opening, path: allowed, access: "join" as const },
+      size: 4096,
+      words: ["--only", allowed],
+    };
     const refusal = "no other lane of this run has claimed it there (only)";
     await expect(MuteClient.open(joining)).rejects.toThrow(refusal);
     // Nor the lane of another run, which may have another seed or another file.
-    const first = { ...joining, opening: { ...joining.opening, joins: false } };
+    const first = { ...joining, opening: { ...joining.opening, access: "write" as const } };
     const owner = await MuteClient.open(first);
     const seed = Buffer.alloc(12, 8);
     await expect(MuteClient.open({ ...joining, opening: { ...joining.opening, seed } })).rejects.toThrow(refusal);
@@ -318,7 +322,7 @@ describe("serve --only", () => {
 
   test("flushes nothing for who may not write", async () => {
     fs.writeFileSync(allowed, bytes(8, 4096));
-    const reader = { opening: { role: "source", path: allowed } as const, size: 4096 };
+    const reader = { opening: { access: "read", path: allowed } as const, size: 4096 };
     const client = await MuteClient.open({ ...reader, words: ["--only", allowed, "--read-only"] });
     await expect(client.answer(ask.flush(3))).rejects.toThrow("Received a flush for what may not be written");
     expect(await client.leave()).toBe(6);

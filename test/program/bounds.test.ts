@@ -21,7 +21,7 @@ beforeAll(() => {
 afterAll(() => dir[Symbol.dispose]());
 
 interface Flood {
-  readonly role: "source" | "destination";
+  readonly access: "read" | "write";
   readonly request: (number: number) => Uint8Array;
   readonly count: number;
   /** What serve is told of the size, when that is no truth. */
@@ -48,8 +48,8 @@ function floods(blockSize: number): Readonly<Record<string, Flood>> {
   const zeros = write({ ...none, zeros: setOf(leaves) });
   const patch = ask.patch(9, 0, setOf(8 * leaves), block);
   const tiny = ask.patch(9, 0, one, block.subarray(0, 512));
-  const source = { role: "source", count: 6000 } as const;
-  const destination = { role: "destination", count: 6000 } as const;
+  const source = { access: "read", count: 6000 } as const;
+  const destination = { access: "write", count: 6000 } as const;
   return {
     salvage: { ...source, request: (n) => ask.salvage(n + 3, n % count, noneOf(8 * leaves), 1000) },
     "leaf hashes": { ...source, request: (n) => ask.leafHashes(n + 3, n % count, 8) },
@@ -84,9 +84,9 @@ describe.each([
   ["16M", 16 * MIB],
   ["4K", 4096],
 ] as const)("serve asked for blocks of %s without end, and never listened to, stays under 200 MB:", (_, blockSize) => {
-  for (const [name, { role, request, count, size = SIZE, label }] of Object.entries(floods(blockSize))) {
+  for (const [name, { access, request, count, size = SIZE, label }] of Object.entries(floods(blockSize))) {
     test(`${name}, and ends with its client`, async () => {
-      const opening = { role, path: dir.file("d"), blockSize, ...(label === undefined ? {} : { label }) };
+      const opening = { access, path: dir.file("d"), blockSize, ...(label === undefined ? {} : { label }) };
       const options: MuteOptions = { opening, size };
       const client = await MuteClient.open(options);
       await client.send(ask.alive(TIMEOUT_SECONDS));
@@ -110,7 +110,7 @@ describe("serve and a request that breaks the rules", () => {
       frame(Type.write, 9, [u64(0), ...dataFields({ hash: Buffer.from(bytes(84, 65_000)) })]),
     ],
   ] as const)("%s ends it with exit 6", async (_, request) => {
-    const opening = { role: "destination", path: dir.file("d"), blockSize: 65_536 } as const;
+    const opening = { access: "write", path: dir.file("d"), blockSize: 65_536 } as const;
     const client = await MuteClient.open({ opening, size: SIZE });
     client.flood(() => request, 5000);
     expect(await client.standstill()).toBeLessThan(MEMORY_CAP);

@@ -86,7 +86,7 @@ async function serve(dir: TempDir, input: (path: string) => readonly Buffer[], p
 }
 
 /** What an honest controller has said before it asks for blocks. */
-const opened = (path: string) => [ask.open(2, { role: "destination", path })];
+const opened = (path: string) => [ask.open(2, { access: "write", path })];
 const prepared = (path: string) => [...opened(path), ask.prepare(3, SIZE)];
 const HUGE = 2n ** 53n + 1n;
 const leafOf = (body: Buffer, length = 4096) => ({ body, length });
@@ -96,19 +96,16 @@ const bomb = Bun.zstdCompressSync(Buffer.alloc(1 << 28));
 const LIES: Record<string, (path: string) => readonly Buffer[]> = {
   "a request before open": () => [ask.prepare(2, SIZE)],
   "a write before open": () => [ask.write(2, 0)],
-  "a second open": (path) => [...opened(path), ask.open(3, { role: "source", path: "/etc/passwd" })],
-  "an open with a block size of 0": (path) => [ask.open(2, { role: "destination", path, blockSize: 0 })],
-  "an open with a block size of -1": (path) => [ask.open(2, { role: "destination", path, blockSize: 0xffff_ffff })],
-  "a path with a NUL": (path) => [ask.open(2, { role: "destination", path: `${path}\0x` })],
+  "a second open": (path) => [...opened(path), ask.open(3, { access: "read", path: "/etc/passwd" })],
+  "an open with a block size of 0": (path) => [ask.open(2, { access: "write", path, blockSize: 0 })],
+  "an open with a block size of -1": (path) => [ask.open(2, { access: "write", path, blockSize: 0xffff_ffff })],
+  "a path with a NUL": (path) => [ask.open(2, { access: "write", path: `${path}\0x` })],
   "a prepare of 2^53 + 1 bytes": (path) => [...opened(path), ask.prepare(3, HUGE)],
   "a second prepare with another size": (path) => [...prepared(path), ask.prepare(4, 10)],
-  "a write for a source": (path) => [ask.open(2, { role: "source", path }), ask.prepare(3, SIZE), ask.write(4, 0)],
-  "a write for a dry run": (path) => [
-    ask.open(2, { role: "destination", readOnly: true, path }),
-    ask.prepare(3, SIZE, true),
-    ask.write(4, 0),
-  ],
-  "a write after a dry prepare": (path) => [...opened(path), ask.prepare(3, SIZE, true), ask.write(4, 0)],
+  "a write for a source": (path) => [ask.open(2, { access: "read", path }), ask.prepare(3, SIZE), ask.write(4, 0)],
+  "a write for a dry run": (path) => [ask.open(2, { access: "rehearse", path }), ask.prepare(3, SIZE), ask.write(4, 0)],
+  "an open with an access that is none": (path) => [frame(Type.open, 2, [text(path), text("label"), u8(4)])],
+  "a seed of 11 bytes": (path) => [ask.open(2, { access: "write", path, seed: Buffer.alloc(11) })],
   "a write to the index at the count": (path) => [...prepared(path), ask.write(4, 4)],
   "a write to the index 2^53 + 1": (path) => [...prepared(path), ask.write(4, HUGE)],
   "leaf hashes of the index 2^31": (path) => [...prepared(path), ask.leafHashes(4, 2 ** 31)],
@@ -182,7 +179,7 @@ describe("serve", () => {
     const fields = { ...leafOf(Buffer.from(body), block), leaves, zeros: Buffer.alloc(leaves.length) };
     const writes = Array.from({ length: count }, (_, i) => ask.write(i + 4, i % 4, fields));
     const path = dir.file("d");
-    const opening = [ask.open(2, { role: "destination", path, blockSize: block }), ask.prepare(3, 4 * block)];
+    const opening = [ask.open(2, { access: "write", path, blockSize: block }), ask.prepare(3, 4 * block)];
     const served = await serveInTurn(dir, [...opening, Buffer.concat(writes)], true, 2 + count);
     expect([served.exitCode, served.stderr]).toEqual([0, ""]);
     expect(new Set(served.replies.slice(2).map(({ type }) => type))).toEqual(new Set([Type.written]));
@@ -433,13 +430,13 @@ describe("memory that was used before", () => {
     using dir = tempDir();
     const path = dir.file("d");
     const tail = content.subarray(3 * BLOCK);
-    const asked = [ask.open(2, { role: "source", path }), ask.prepare(3, SIZE), ...poison, ask.read(9, 3)];
+    const asked = [ask.open(2, { access: "read", path }), ask.prepare(3, SIZE), ...poison, ask.read(9, 3)];
     const { replies, exitCode } = await serveInTurn(dir, [...asked, ask.leafHashes(10, 3, 8)], false);
     expect(exitCode).toBe(0);
     expect(replies.filter(({ type }) => type === Type.block).length).toBe(61);
     expect(replies.find(({ id }) => id === 9)?.body.equals(tail)).toBe(true);
     // The same bytes, alone in a file and in fresh memory, have the same leaf hashes.
-    const alone = [ask.open(2, { role: "source", path: dir.file("tail") }), ask.prepare(3, tail.length)];
+    const alone = [ask.open(2, { access: "read", path: dir.file("tail") }), ask.prepare(3, tail.length)];
     fs.writeFileSync(dir.file("tail"), tail);
     const fresh = await serveInTurn(dir, [...alone, ask.leafHashes(10, 0, 8)], false);
     const hashes = [replies, fresh.replies].map((all) => all.find(({ id }) => id === 10)?.body.toString("hex"));
@@ -449,8 +446,8 @@ describe("memory that was used before", () => {
 
   test("D4.21 what a dry run reads beyond the end of a short destination is zero", async () => {
     using dir = tempDir();
-    const opening = ask.open(2, { role: "destination", readOnly: true, path: dir.file("d") });
-    const asked = [opening, ask.prepare(3, 5 * BLOCK, true), ...poison, ask.read(9, 3), ask.read(10, 4)];
+    const opening = ask.open(2, { access: "rehearse", path: dir.file("d") });
+    const asked = [opening, ask.prepare(3, 5 * BLOCK), ...poison, ask.read(9, 3), ask.read(10, 4)];
     const { replies } = await serveInTurn(dir, asked, false);
     const short = replies.find(({ id }) => id === 9)?.body;
     expect(short?.equals(Buffer.concat([content.subarray(3 * BLOCK), Buffer.alloc(8192 - 5000)]))).toBe(true);

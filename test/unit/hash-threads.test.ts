@@ -1,7 +1,8 @@
 /** Threads are help, not a need. */
 import { expect, test } from "bun:test";
-import { Hasher, SEED_SIZE } from "../../src/local/work/hash.ts";
+import { Hasher } from "../../src/local/work/hash.ts";
 import { hashBlocks } from "../../src/local/work/hash-threads.ts";
+import { SEED_SIZE } from "../../src/sync/spec.ts";
 
 test("hashBlocks() does without threads where no more may be started", async () => {
   const real = globalThis.Worker;

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { xxh3, xxh64 } from "@node-rs/xxhash";
-import { blockPrint, HASH_NAMES, Hasher, type HashName, SEED_SIZE } from "../../src/local/work/hash.ts";
+import { blockPrint, Hasher } from "../../src/local/work/hash.ts";
 import { hashBlocks } from "../../src/local/work/hash-threads.ts";
 import { PRINT_SIZE } from "../../src/sync/endpoint.ts";
+import { HASH_NAMES, type HashName, SEED_SIZE } from "../../src/sync/spec.ts";
 import { bytes } from "../helpers/bytes.ts";
 
 const SEED = Uint8Array.from({ length: SEED_SIZE }, (_, i) => 0xf0 + i);

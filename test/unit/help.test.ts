@@ -4,7 +4,7 @@ import { checkArguments } from "../../src/cli/arguments.ts";
 import { helpText } from "../../src/cli/help.ts";
 import { compareOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
 import { ExitCode } from "../../src/errors.ts";
-import { HASH_NAMES } from "../../src/local/work/hash.ts";
+import { HASH_NAMES } from "../../src/sync/spec.ts";
 import { VERSION } from "../../src/version.ts";
 
 const LINES = helpText().split("\n");

@@ -4,8 +4,8 @@ import { checkArguments } from "../../src/cli/arguments.ts";
 import { commonOptions, syncCommandOptions, type Values } from "../../src/cli/options.ts";
 import { compareOptions, syncOptions } from "../../src/cli/table.ts";
 import { UsageError } from "../../src/errors.ts";
-import { HASH_NAMES } from "../../src/local/work/hash.ts";
 import type { CommonOptions, SyncCommandOptions } from "../../src/run/options.ts";
+import { HASH_NAMES } from "../../src/sync/spec.ts";
 
 const PASSWORD = "BLOCKSYNC_TEST_PASSWORD";
 

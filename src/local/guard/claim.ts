@@ -3,9 +3,9 @@
  * a device is claimed with O_EXCL, and the locks are taken by which programs agree (run-lock.ts).
  */
 import fs from "node:fs";
-import { type Overridable, type RefusedError, refusedDestination, VerificationError } from "../../errors.ts";
+import { type RefusedError, refusedDestination, VerificationError } from "../../errors.ts";
 import { bytesOf, quote } from "../../name.ts";
-import type { EndpointRole } from "../../sync/endpoint.ts";
+import type { EndpointSpec } from "../../sync/spec.ts";
 import { Device } from "../medium/device.ts";
 import { statPath } from "../medium/stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "../system/picture.ts";
@@ -14,13 +14,7 @@ import { useByOpening, useOfDevices, useOutOfSight } from "./openers.ts";
 import { RunLock } from "./run-lock.ts";
 import { type Use, usesOf } from "./uses.ts";
 
-export interface ClaimOptions {
-  readonly path: string;
-  /** The name in messages. */
-  readonly label: string;
-  /** Refusals that the user overrides. */
-  readonly allowed: readonly Overridable[];
-}
+export type ClaimOptions = Pick<EndpointSpec, "path" | "label" | "allowed">;
 
 export interface Claim {
   /** undefined: there is nothing at the path yet. */
@@ -31,25 +25,18 @@ export interface Claim {
   readonly picture: Picture;
 }
 
-export interface OpenOptions extends ClaimOptions {
-  readonly role: EndpointRole;
-  readonly readOnly: boolean;
-  /** One more lane: the first one has the claim and the lock. */
-  readonly joins: boolean;
-}
-
 /**
  * Opens what an endpoint is about, and claims it for the first lane of a run that writes.
  * @throws {RefusedError} {IoError}
  */
-export async function openClaimed(options: OpenOptions): Promise<Claim> {
-  const { path, label, role, readOnly, joins } = options;
+export async function openClaimed(spec: EndpointSpec): Promise<Claim> {
+  const { path, label, access } = spec;
   const free = { lock: undefined, picture: new Picture() };
-  if (role === "source") return { ...free, device: await Device.open(path, label, "read") };
+  if (access === "read") return { ...free, device: await Device.open(path, label, "read") };
   const stat = guardDestination(path, label);
   if (stat === undefined) return { ...free, device: undefined };
-  if (readOnly || joins) return { ...free, device: await Device.open(path, label, readOnly ? "read" : "join") };
-  return await claim(stat, options, free.picture);
+  if (access === "write") return await claim(stat, spec, free.picture);
+  return { ...free, device: await Device.open(path, label, access === "join" ? "join" : "read") };
 }
 
 async function claim(stat: fs.BigIntStats, options: ClaimOptions, picture: Picture): Promise<Claim> {

@@ -3,18 +3,14 @@
  * and its partitions carry.
  */
 import { join } from "../../paths.ts";
-import {
-  type Content,
-  type Examination,
-  type Facts,
-  MAX_CONTENTS,
-  MAX_SIGNATURES,
-  MAX_WRITER_LENGTH,
-} from "../../sync/facts.ts";
+import { type Content, type Facts, MAX_CONTENTS, MAX_SIGNATURES, MAX_WRITER_LENGTH } from "../../sync/facts.ts";
+import type { EndpointSpec } from "../../sync/spec.ts";
 import type { Device } from "../medium/device.ts";
-import { readLine, SysDevice } from "../system/picture.ts";
+import { type Picture, readLine, SysDevice } from "../system/picture.ts";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "./ends.ts";
+import { writerOf } from "./lock.ts";
 import { signaturesOf, typesAtEnd } from "./signatures.ts";
+import { writersOf } from "./uses.ts";
 
 /** sysfs counts in these whatever the device's own sectors are (Documentation/ABI/stable/sysfs-block). */
 const SYSFS_SECTOR = 512;
@@ -117,11 +113,28 @@ function linksOf({ kind, file }: Device): number {
   }
 }
 
-/** What is known of an open device or file, `examine` telling how far it is read for that; `writer` as Facts has it. */
-export async function factsOf(device: Device, examine: Examination, writer = ""): Promise<Facts> {
+/** See Facts.writer. */
+function writerTo({ file, kind, node }: Device, picture: Picture): string {
+  const writers = writersOf(picture, node);
+  if (writers !== "") return writers;
+  // A loop device over it has it open for writing too, mounted or not.
+  const isAlone = kind === "file" && picture.relatives(node).length === 1;
+  return writerOf(file.fd, { byOpening: isAlone });
+}
+
+/**
+ * What is known of an open device or file, which is read as far as `examine` says; undefined where that is not at all. Only of
+ * what is read it is said who may write to it: a destination in use is refused.
+ */
+export async function factsOf(
+  device: Device,
+  picture: Picture,
+  { access, examine }: Pick<EndpointSpec, "access" | "examine">,
+): Promise<Facts | undefined> {
+  if (examine === "nothing") return undefined;
   const system = device.number === undefined ? undefined : new SysDevice(device.number);
   const hardware = system === undefined ? { model: "", serial: "", transport: "" } : hardwareOf(system);
-  const ends = examine === "nothing" ? undefined : await endsOf(device, 0, device.sizeBytes);
+  const ends = await endsOf(device, 0, device.sizeBytes);
   const own = contentOf(system?.name ?? "", device.sizeBytes, ends);
   return {
     name: clean(system?.name),
@@ -129,10 +142,9 @@ export async function factsOf(device: Device, examine: Examination, writer = "")
     sectorBytes: system?.sectorBytes ?? 0,
     isPartition: system?.isPartition ?? false,
     links: linksOf(device),
-    writer: writer.slice(0, MAX_WRITER_LENGTH),
+    writer: access === "read" ? writerTo(device, picture).slice(0, MAX_WRITER_LENGTH) : "",
     isZero: ends?.isZero ?? false,
     atEnd: ends === undefined ? [] : typesAtEnd(ends).slice(0, MAX_SIGNATURES),
-    contents:
-      examine === "nothing" ? [] : [own, ...(examine === "partitions" ? await partitionsOf(device, system) : [])],
+    contents: [own, ...(examine === "partitions" ? await partitionsOf(device, system) : [])],
   };
 }

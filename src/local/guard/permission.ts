@@ -6,7 +6,7 @@
 import { type Overridable, refused, refusedDestination } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { basename, dirname, join, realPath } from "../../paths.ts";
-import type { EndpointRole } from "../../sync/endpoint.ts";
+import type { EndpointSpec } from "../../sync/spec.ts";
 
 export interface Permission {
   /** A relative one begins in the working directory. */
@@ -14,14 +14,6 @@ export interface Permission {
   /** As a source only. */
   readonly readOnly: boolean;
   /** Refusals that the client may override, when it asks for that. */
-  readonly allowed: readonly Overridable[];
-}
-
-/** What of an opening the permission is about. */
-interface Opening {
-  readonly path: string;
-  readonly label: string;
-  readonly role: EndpointRole;
   readonly allowed: readonly Overridable[];
 }
 
@@ -42,40 +34,39 @@ function targetOf(path: string): string {
 }
 
 /**
- * Returns the options with the path that may be opened in place of the one that was asked for; as they are without a
- * permission. The refusal says the same whether or not the other path exists.
+ * Returns the spec with the path that may be opened in place of the one that was asked for; as it is without a permission. The refusal says the same whether or not the other path exists.
  * @throws {RefusedError} when another path was asked for, a destination where only reading is allowed, or a refusal overridden
  *   that may not be.
  */
-export function permitted<T extends Opening>(options: T, permission: Permission | undefined): T {
-  if (permission === undefined) return options;
+export function permitted(spec: EndpointSpec, permission: Permission | undefined): EndpointSpec {
+  if (permission === undefined) return spec;
+  const { label, access } = spec;
   const allowed = targetOf(permission.path);
-  if (allowed !== targetOf(options.path)) {
+  if (allowed !== targetOf(spec.path)) {
     throw refused(
       "open",
-      options.label,
+      label,
       "only",
       `the far end was started for ${quote(permission.path)} and nothing else`,
       "name that path, or use another key: this one has a forced command in authorized_keys there",
     );
   }
-  if (permission.readOnly && options.role === "destination") {
+  if (permission.readOnly && access !== "read") {
     throw refusedDestination(
-      options.label,
+      label,
       "only",
       "the far end was started to be read from",
       "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
     );
   }
-  const denied =
-    options.role === "source" ? undefined : options.allowed.find((name) => !permission.allowed.includes(name));
+  const denied = access === "read" ? undefined : spec.allowed.find((name) => !permission.allowed.includes(name));
   if (denied !== undefined) {
     throw refusedDestination(
-      options.label,
+      label,
       "only",
       `the far end was started without --allow ${denied}`,
       `leave --allow ${denied} out; who owns the far end may add it to the key's forced command`,
     );
   }
-  return { ...options, path: allowed };
+  return { ...spec, path: allowed };
 }

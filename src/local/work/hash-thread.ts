@@ -1,5 +1,6 @@
 /** What runs in a thread of hash-threads.ts: hashes what it is sent, in the order it comes. */
-import { type HashChoice, Hasher } from "./hash.ts";
+import type { HashChoice } from "../../sync/spec.ts";
+import { Hasher } from "./hash.ts";
 import type { HashAnswer, HashJob } from "./hash-threads.ts";
 
 declare const self: Worker;

@@ -4,7 +4,8 @@
  */
 import { availableParallelism } from "node:os";
 import { BugError } from "../../errors.ts";
-import type { HashChoice, Hasher } from "./hash.ts";
+import type { HashChoice } from "../../sync/spec.ts";
+import type { Hasher } from "./hash.ts";
 
 /** As many as a scan has reads in flight; more would have nothing to do. */
 const MAX_THREADS = 4;

@@ -10,11 +10,7 @@
  */
 import { LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
 import { type LeafHashSize, PRINT_SIZE } from "../../sync/endpoint.ts";
-
-export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
-export type HashName = (typeof HASH_NAMES)[number];
-
-export const SEED_SIZE = 12;
+import { type HashChoice, type HashName, SEED_SIZE } from "../../sync/spec.ts";
 
 /** A function from bytes to digest, `size` bytes, written to `out` at `offset`. */
 interface Digest {
@@ -96,13 +92,6 @@ async function createDigest(name: HashName, seed: DataView): Promise<Digest> {
     case "sha1":
       return cryptoDigest(name, 20);
   }
-}
-
-export interface HashChoice {
-  readonly name: HashName;
-  readonly additional: HashName | undefined;
-  /** SEED_SIZE random bytes, the same on both sides of a run. */
-  readonly seed: Uint8Array;
 }
 
 function xxh3(bytes: Uint8Array, seed: bigint): bigint {

@@ -103,3 +103,7 @@ export function zstdCompression(): Compression {
 export function noCompression(): Compression {
   return { ...zstdCompression(), pack: (bytes) => Promise.resolve(bytes) };
 }
+
+export function compressionOf(compress: boolean): Compression {
+  return compress ? zstdCompression() : noCompression();
+}

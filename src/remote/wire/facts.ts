@@ -32,14 +32,6 @@ export function writeFacts(writer: FieldWriter, facts: Facts | undefined): Field
   return writer;
 }
 
-/** Reads a count and then so many items. */
-function list<Item>(reader: FieldReader, limit: number, read: () => Item): Item[] {
-  const count = reader.u32();
-  if (count > limit)
-    throw new ProtocolError(`Cannot read a message: ${count} items where at most ${limit} are allowed`);
-  return Array.from({ length: count }, read);
-}
-
 /** A text that will be shown on a terminal: what the far side should have left out is refused. */
 function shown(reader: FieldReader, limit = MAX_FACT_LENGTH): string {
   const text = reader.text();
@@ -61,7 +53,7 @@ function readSignature(reader: FieldReader): Signature {
 function readContent(reader: FieldReader): Content {
   const name = shown(reader);
   const sizeBytes = reader.u64();
-  const signatures = reader.bool() ? list(reader, MAX_SIGNATURES, () => readSignature(reader)) : undefined;
+  const signatures = reader.bool() ? reader.list(MAX_SIGNATURES, () => readSignature(reader)) : undefined;
   return { name, sizeBytes, signatures };
 }
 
@@ -78,7 +70,7 @@ export function readFacts(reader: FieldReader): Facts | undefined {
     links: reader.u64(),
     writer: shown(reader, MAX_WRITER_LENGTH),
     isZero: reader.bool(),
-    atEnd: list(reader, MAX_SIGNATURES, () => shown(reader)),
-    contents: list(reader, MAX_CONTENTS, () => readContent(reader)),
+    atEnd: reader.list(MAX_SIGNATURES, () => shown(reader)),
+    contents: reader.list(MAX_CONTENTS, () => readContent(reader)),
   };
 }

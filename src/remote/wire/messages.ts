@@ -1,22 +1,14 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
 
-import {
-  type Failure,
-  type FailureKind,
-  failureOfKind,
-  OVERRIDABLE,
-  type Overridable,
-  ProtocolError,
-} from "../../errors.ts";
-import { printable, quote } from "../../name.ts";
-import { type BlockLayout, isBlockSize, leafCount, type SectorSet } from "../../sync/blocks.ts";
+import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../../errors.ts";
+import { printable } from "../../name.ts";
+import { type BlockLayout, leafCount, type SectorSet } from "../../sync/blocks.ts";
 import {
   type BlockData,
   CACHE_BYPASSES,
   type CacheBypass,
   type Counters,
   type Description,
-  type EndpointRole,
   LEAF_HASH_SIZE,
   type LeafFilter,
   type LeafHashSize,
@@ -28,30 +20,11 @@ import {
   type WriteOutcome,
 } from "../../sync/endpoint.ts";
 import { type Extent, extentsText, parseExtents } from "../../sync/extents.ts";
-import { EXAMINATIONS, type Examination } from "../../sync/facts.ts";
+import type { EndpointSpec } from "../../sync/spec.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
 import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
-
-export interface OpenRequest {
-  readonly role: EndpointRole;
-  readonly readOnly: boolean;
-  readonly joins: boolean;
-  readonly dropCache: boolean;
-  readonly discard: boolean;
-  /** Compress the data of `block` replies when it pays. */
-  readonly compress: boolean;
-  readonly blockSize: number;
-  readonly path: string;
-  readonly label: string;
-  readonly hash: string;
-  readonly additionalHash: string;
-  readonly seed: Uint8Array;
-  /** Refusals that the user overrides. */
-  readonly allowed: readonly Overridable[];
-  /** How far to look for file systems and partition tables. */
-  readonly examine: Examination;
-}
+import { readSpec, writeSpec } from "./spec.ts";
 
 export interface ScanRequest {
   readonly first: number;
@@ -77,7 +50,6 @@ function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Valu
   return value;
 }
 
-const ROLES = ["source", "destination"] as const;
 const KINDS = ["file", "device", "missing"] as const;
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
@@ -93,34 +65,10 @@ const FAILURE_KINDS: readonly FailureKind[] = [
   "interrupted",
 ];
 
-function pick<Value>(values: readonly Value[], reader: FieldReader): Value {
-  const value = values[reader.choice(values.length)];
-  if (value === undefined) throw new ProtocolError("Cannot read a message: a choice is out of range");
-  return value;
-}
-
 export const encode = {
-  open: (request: OpenRequest) =>
-    message(
-      MessageType.open,
-      new FieldWriter()
-        .u8(ROLES.indexOf(request.role))
-        .bool(request.readOnly)
-        .bool(request.joins)
-        .bool(request.dropCache)
-        .bool(request.discard)
-        .bool(request.compress)
-        .u32(request.blockSize)
-        .name(request.path)
-        .name(request.label)
-        .text(request.hash)
-        .text(request.additionalHash)
-        .bytes(request.seed)
-        .text(request.allowed.map((name) => `${name}\n`).join(""))
-        .u8(EXAMINATIONS.indexOf(request.examine)),
-    ),
-  prepare: (sizeBytes: number, exact: boolean, dryRun: boolean) =>
-    message(MessageType.prepare, new FieldWriter().u64(sizeBytes).bool(exact).bool(dryRun)),
+  open: (spec: EndpointSpec) => message(MessageType.open, writeSpec(new FieldWriter(), spec)),
+  prepare: (sizeBytes: number, exact: boolean) =>
+    message(MessageType.prepare, new FieldWriter().u64(sizeBytes).bool(exact)),
   scan: (request: ScanRequest) =>
     message(
       MessageType.scan,
@@ -197,12 +145,6 @@ export interface SalvageRequest {
   readonly known: SectorSet;
 }
 
-function overridable(name: string): Overridable {
-  const found = OVERRIDABLE.find((one) => one === name);
-  if (found === undefined) throw new ProtocolError(`Cannot open: ${quote(name)} cannot be overridden`);
-  return found;
-}
-
 function noBody(frame: Frame): void {
   if (frame.body.length !== 0)
     throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
@@ -223,30 +165,13 @@ function readZeroHash(reader: FieldReader): Uint8Array {
 }
 
 export const decode = {
-  open: (frame: Frame): OpenRequest => {
+  open: (frame: Frame): EndpointSpec => {
     noBody(frame);
-    const request = fields(frame, (reader) => ({
-      role: pick(ROLES, reader),
-      readOnly: reader.bool(),
-      joins: reader.bool(),
-      dropCache: reader.bool(),
-      discard: reader.bool(),
-      compress: reader.bool(),
-      blockSize: reader.u32(),
-      path: reader.name(),
-      label: reader.name(),
-      hash: reader.text(),
-      additionalHash: reader.text(),
-      seed: reader.bytes(),
-      allowed: reader.text().split("\n").slice(0, -1).map(overridable),
-      examine: pick(EXAMINATIONS, reader),
-    }));
-    if (!isBlockSize(request.blockSize)) throw new ProtocolError(`Cannot open: ${request.blockSize} is no block size`);
-    return request;
+    return fields(frame, readSpec);
   },
   prepare: (frame: Frame) => {
     noBody(frame);
-    return fields(frame, (reader) => ({ sizeBytes: reader.u64(), exact: reader.bool(), dryRun: reader.bool() }));
+    return fields(frame, (reader) => ({ sizeBytes: reader.u64(), exact: reader.bool() }));
   },
   scan: (frame: Frame): ScanRequest => {
     noBody(frame);
@@ -286,7 +211,7 @@ export const decode = {
   read: (frame: Frame, lengthOf: (index: number) => number): { index: number; filter: LeafFilter } =>
     fields(frame, (reader) => {
       const index = reader.u64();
-      const kind = pick(FILTERS, reader);
+      const kind = reader.oneOf(FILTERS);
       if (kind !== "differing") {
         noBody(frame);
         return { index, filter: { kind } };
@@ -306,7 +231,7 @@ export const decode = {
     noBody(frame);
     return fields(frame, (reader) => ({
       label,
-      kind: pick(KINDS, reader),
+      kind: reader.oneOf(KINDS),
       sizeBytes: reader.u64(),
       identity: reader.text(),
       within: readExtents(reader),
@@ -322,7 +247,7 @@ export const decode = {
   /** Checks that the run continues at `position` within the range and carries the hashes it should. */
   run: (frame: Frame, position: number, end: number, hashSize: number, layout: BlockLayout): Run =>
     fields(frame, (reader) => {
-      const kind = pick(RUN_KINDS, reader);
+      const kind = reader.oneOf(RUN_KINDS);
       const first = reader.u64();
       const count = reader.u64();
       if (first !== position || count === 0 || count > end - first) {
@@ -365,7 +290,7 @@ export const decode = {
   },
   bypassed: (frame: Frame): CacheBypass => {
     noBody(frame);
-    return fields(frame, (reader) => pick(CACHE_BYPASSES, reader));
+    return fields(frame, (reader) => reader.oneOf(CACHE_BYPASSES));
   },
   leaves: (frame: Frame, wantedLength: number): Uint8Array => {
     fields(frame, () => undefined);

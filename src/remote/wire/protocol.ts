@@ -41,13 +41,10 @@
  * unanswered reads no further until the answers of some were taken. A request that breaks these rules is answered by a last
  * `failed`, and serve ends.
  *
- *     open        role u8 (0 source, 1 destination), read-only bool, joins bool, drop-cache bool, discard bool,
- *                 compress bool, block size u32, path name, label name, hash text, additional hash text ("" for none),
- *                 seed bytes, allowed text (names of refusals, each ended by a line feed),
- *                 examine u8 (0 nothing, 1 itself, 2 partitions)                           → opened
+ *     open        spec                                                                     → opened
  *                 Once, first of all. The path is the only one serve ever touches.
- *     prepare     size u64, exact bool, dry run bool                                       → prepared
- *                 Once, before any request that names a block. After a dry run nothing may be written.
+ *     prepare     size u64, exact bool                                                     → prepared
+ *                 Once, before any request that names a block. Only what was opened to write or join may be written.
  *     scan        first u64, count u64, window u64, hashed bool, tolerant bool,
  *                 read holes bool                                                          → run …, then done
  *                 Runs go at most `window` blocks beyond the last `advance`; none is a hole when those are to be read.
@@ -79,7 +76,12 @@
  *     done        –
  *     failed      kind text (a FailureKind), message text, hint text ("" for none)
  *
- * where `facts` is: known bool, and if so name text, model text, serial text, transport text, sector size u32, partition
+ * where `spec` is: path name (not empty, no NUL byte), label name, access u8 (0 read, 1 rehearse, 2 write, 3 join), block
+ * size u32, hash u8, additional bool, and if so hash u8 (0 xxh3-xxh64, 1 xxh128, 2 sha256, 3 sha512, 4 blake2b512, 5 md5,
+ * 6 sha1), seed bytes (12), drop cache bool, discard bool, compress bool, count u32 (at most 5), that many times: allowed
+ * refusal u8 (0 mounted, 1 held, 2 in-use, 3 locked, 4 unseen), examine u8 (0 nothing, 1 itself, 2 partitions);
+ *
+ * `facts` is: known bool, and if so name text, model text, serial text, transport text, sector size u32, partition
  * bool, links u64, writer text, zero bool, count u32 (at most MAX_SIGNATURES), that many times: type text; then count u32
  * (at most MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most
  * MAX_SIGNATURES), that many times: type text, label text, uuid text, note text, sector size u32, end u64;
@@ -281,6 +283,8 @@ export class FieldWriter {
   }
 }
 
+const BOOLS = [false, true] as const;
+
 /** Takes a head apart; every method throws ProtocolError when the field does not fit. */
 export class FieldReader {
   readonly #bytes: Uint8Array;
@@ -304,16 +308,25 @@ export class FieldReader {
     return this.#view.getUint8(this.#advance(1));
   }
 
-  /** One of the numbers 0 to `limit - 1`. */
-  choice(limit: number): number {
-    const value = this.u8();
-    if (value >= limit)
-      throw new ProtocolError(`Cannot read a message: ${value} where at most ${limit - 1} is allowed`);
+  /** One of these, by its index. */
+  oneOf<Value>(values: readonly Value[]): Value {
+    const index = this.u8();
+    const value = values[index];
+    if (value === undefined)
+      throw new ProtocolError(`Cannot read a message: ${index} where at most ${values.length - 1} is allowed`);
     return value;
   }
 
   bool(): boolean {
-    return this.choice(2) === 1;
+    return this.oneOf(BOOLS);
+  }
+
+  /** A u32 count, at most `limit`, and then so many items. */
+  list<Item>(limit: number, read: () => Item): Item[] {
+    const count = this.u32();
+    if (count > limit)
+      throw new ProtocolError(`Cannot read a message: ${count} items where at most ${limit} are allowed`);
+    return Array.from({ length: count }, read);
   }
 
   u32(): number {

@@ -1,0 +1,56 @@
+/** The `spec` of protocol.ts into and out of a message's head, with all that is checked about one. Pure. */
+import { OVERRIDABLE, ProtocolError } from "../../errors.ts";
+import { isBlockSize } from "../../sync/blocks.ts";
+import { EXAMINATIONS } from "../../sync/facts.ts";
+import { ACCESSES, type EndpointSpec, HASH_NAMES, SEED_SIZE } from "../../sync/spec.ts";
+import type { FieldReader, FieldWriter } from "./protocol.ts";
+
+export function writeSpec(writer: FieldWriter, spec: EndpointSpec): FieldWriter {
+  writer.name(spec.path).name(spec.label).u8(ACCESSES.indexOf(spec.access)).u32(spec.blockSize);
+  writer.u8(HASH_NAMES.indexOf(spec.hash.name)).bool(spec.hash.additional !== undefined);
+  if (spec.hash.additional !== undefined) writer.u8(HASH_NAMES.indexOf(spec.hash.additional));
+  writer.bytes(spec.hash.seed).bool(spec.dropCache).bool(spec.discard).bool(spec.compress);
+  writer.u32(spec.allowed.length);
+  for (const name of spec.allowed) writer.u8(OVERRIDABLE.indexOf(name));
+  return writer.u8(EXAMINATIONS.indexOf(spec.examine));
+}
+
+function checked<Value>(value: Value, isRight: boolean, what: string): Value {
+  if (!isRight) throw new ProtocolError(`Cannot open: ${what}`);
+  return value;
+}
+
+function readPath(reader: FieldReader): string {
+  const path = reader.name();
+  return checked(path, path !== "" && !path.includes("\0"), "the path is empty or has a NUL byte");
+}
+
+function readBlockSize(reader: FieldReader): number {
+  const size = reader.u32();
+  return checked(size, isBlockSize(size), `${size} is no block size`);
+}
+
+function readSeed(reader: FieldReader): Uint8Array {
+  const seed = reader.bytes();
+  return checked(seed, seed.length === SEED_SIZE, `a seed of ${seed.length} bytes`).slice();
+}
+
+/** @throws {ProtocolError} */
+export function readSpec(reader: FieldReader): EndpointSpec {
+  return {
+    path: readPath(reader),
+    label: reader.name(),
+    access: reader.oneOf(ACCESSES),
+    blockSize: readBlockSize(reader),
+    hash: {
+      name: reader.oneOf(HASH_NAMES),
+      additional: reader.bool() ? reader.oneOf(HASH_NAMES) : undefined,
+      seed: readSeed(reader),
+    },
+    dropCache: reader.bool(),
+    discard: reader.bool(),
+    compress: reader.bool(),
+    allowed: reader.list(OVERRIDABLE.length, () => reader.oneOf(OVERRIDABLE)),
+    examine: reader.oneOf(EXAMINATIONS),
+  };
+}

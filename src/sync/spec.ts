@@ -1,0 +1,49 @@
+/** How an endpoint is opened, on this machine and elsewhere alike; remote/wire/spec.ts brings it there. */
+import type { Overridable } from "../errors.ts";
+import type { Examination } from "./facts.ts";
+
+/**
+ * What an endpoint is opened for.
+ * - `read`: a source, or either side of a comparison. It has to be there, and to stay as it is.
+ * - `rehearse`: the destination of a dry run. Nothing is written to it; it may be missing, and beyond its end it reads as zeros.
+ * - `write`: a destination. It is claimed and locked, and prepare() creates and sizes it.
+ * - `join`: the destination of a further lane of a run whose first lane has opened it to `write`.
+ */
+export const ACCESSES = ["read", "rehearse", "write", "join"] as const;
+export type Access = (typeof ACCESSES)[number];
+
+export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
+export type HashName = (typeof HASH_NAMES)[number];
+
+/** Bytes of the seed of a run's hashes. */
+export const SEED_SIZE = 12;
+
+/** What blocks are hashed with: both ends of a lane are given the same. */
+export interface HashChoice {
+  readonly name: HashName;
+  /** A second one that has to match too (--additional-hash). */
+  readonly additional: HashName | undefined;
+  /** SEED_SIZE bytes. */
+  readonly seed: Uint8Array;
+}
+
+export interface EndpointSpec {
+  /** Not empty, and without a NUL byte. */
+  readonly path: string;
+  /** The name in messages. */
+  readonly label: string;
+  readonly access: Access;
+  /** One that isBlockSize() takes. */
+  readonly blockSize: number;
+  readonly hash: HashChoice;
+  /** Drop what was read from the page cache (--fadvise). */
+  readonly dropCache: boolean;
+  /** Let a device forget what becomes zero (--discard). */
+  readonly discard: boolean;
+  /** Compress what is sent to or from elsewhere, when it pays (--compress). */
+  readonly compress: boolean;
+  /** Refusals that the user overrides (--allow). */
+  readonly allowed: readonly Overridable[];
+  /** How far to look at it for Description.facts, which there are none of after "nothing". */
+  readonly examine: Examination;
+}
