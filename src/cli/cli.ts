@@ -13,7 +13,7 @@ import { checkArguments } from "./arguments.ts";
 import { cleanCommand } from "./clean-command.ts";
 import { compareCommand } from "./compare-command.ts";
 import { answerTo } from "./foreign.ts";
-import { helpText } from "./help.ts";
+import { commandHelp, helpText, isCommandName } from "./help.ts";
 import type { Values } from "./options.ts";
 import { serveCommand } from "./serve-command.ts";
 import { nearest } from "./suggest.ts";
@@ -70,10 +70,6 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
   }
 }
 
-function isCommand(word: string | undefined): word is keyof typeof COMMANDS {
-  return word !== undefined && Object.hasOwn(COMMANDS, word);
-}
-
 function exists(path: string): boolean {
   return fs.existsSync(bytesOf(path));
 }
@@ -82,14 +78,14 @@ function exists(path: string): boolean {
  * A word in a command's place is a source unless it is a command, and what follows it then a host.
  * @throws {UsageError} for a command behind options, another tool's command, and a mistyped one, unless a file has that name
  */
-function checkNoCommand([source, ...others]: readonly string[]): void {
+function checkNoCommand(source: string | undefined, isFollowed: boolean): void {
   if (source === undefined || exists(source)) return;
-  if (isCommand(source))
+  if (isCommandName(source))
     throw new UsageError(`The command ${source} comes first, before any option`, {
       hint: `blocksync ${source} [OPTIONS] …; for a file of that name write ./${source}`,
     });
   const known = answerTo("command", source);
-  const meant = others.length > 0 ? nearest(source, Object.keys(COMMANDS)) : undefined;
+  const meant = isFollowed ? nearest(source, Object.keys(COMMANDS)) : undefined;
   if (known === undefined && meant === undefined) return;
   throw new UsageError(`${quote(source)} is neither a command nor a file`, {
     hint: known ?? `did you mean blocksync ${meant}?`,
@@ -106,25 +102,52 @@ function print(text: string): void {
   }
 }
 
-/** @throws {Failure} */
-async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
-  if (words.length === 0) {
-    process.stderr.write(helpText());
-    return ExitCode.usage;
-  }
-  if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
+/** What a terminal is taken for that does not say how wide it is, and what is no terminal. */
+const USUAL_COLUMNS = 80;
+
+/** The columns there are for a text on `stream`. */
+function columnsOf(stream: NodeJS.WriteStream): number {
+  const given = Number(process.env["COLUMNS"]);
+  return Number.isInteger(given) && given > 0 ? given : stream.columns || USUAL_COLUMNS;
+}
+
+/** The text of --help for a command, undefined for all. */
+function printHelp(command: string | undefined): number {
+  const columns = columnsOf(process.stdout);
+  print((isCommandName(command) ? commandHelp(command, columns) : helpText(columns)).trimEnd());
+  return ExitCode.ok;
+}
+
+/** `help`, `help COMMAND`, `version` and --version, which are no commands for a file of that name; undefined for other words. */
+function answered(words: readonly string[]): number | undefined {
+  const [first, second] = words;
+  const options = words.filter((word) => word.startsWith("-"));
+  const others = words.filter((word) => !word.startsWith("-"));
+  const asksVersion = options.includes("--version") || options.includes("-V");
+  if ((asksVersion && others.every(isCommandName)) || (first === "version" && others.length === 1)) {
     print(`blocksync ${VERSION} (build ${BUILD})`);
     return ExitCode.ok;
   }
+  const asksHelp = first === "help" && others.length <= 2 && (isCommandName(second) || !exists(first));
+  return asksHelp ? printHelp(second) : undefined;
+}
+
+/** @throws {Failure} */
+async function runWords(words: readonly string[], signal: AbortSignal): Promise<number> {
+  if (words.length === 0) {
+    process.stderr.write(helpText(columnsOf(process.stderr)));
+    return ExitCode.usage;
+  }
+  const exitCode = answered(words);
+  if (exitCode !== undefined) return exitCode;
   const [first] = words;
-  const name = isCommand(first) ? first : undefined;
+  const name = isCommandName(first) ? first : undefined;
   const command = COMMANDS[name ?? "sync"];
   const checked = checkArguments(name === undefined ? words : words.slice(1), command.options, command.least);
-  if (name === undefined) checkNoCommand(checked.slice(checked.indexOf("--") + 1));
-  if (checked.slice(0, checked.indexOf("--")).includes("--help")) {
-    print(helpText().trimEnd());
-    return ExitCode.ok;
-  }
+  const end = checked.indexOf("--");
+  const [source, ...others] = checked.slice(end + 1);
+  if (checked.slice(0, end).includes("--help")) return printHelp(name ?? source);
+  if (name === undefined) checkNoCommand(source, others.length > 0);
   checkFolder();
   const { result } = await command.run(checked, signal);
   return typeof result === "number" ? result : ExitCode.ok;

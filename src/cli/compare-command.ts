@@ -3,7 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { runCompare } from "../run/compare.ts";
-import { parseLocation } from "./location.ts";
+import { noticesOfPause, parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
 
 /** Returns the exit code. @throws {UsageError} */
@@ -15,9 +15,10 @@ export async function compareCommand(values: Values, words: readonly string[], s
   }
   if (surplus !== undefined)
     throw new UsageError(`Too many arguments: ${quote(surplus)}`, {
-      hint: "blocksync compare A B; a name with blanks in it needs quotes",
+      hint: "blocksync compare A B; quote a name that contains blanks",
     });
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
-  return await runCompare(a, b, options, signal);
+  const notices = [...options.notices, ...noticesOfPause(options.pauseMs, [a, b])];
+  return await runCompare(a, b, { ...options, notices }, signal);
 }

@@ -5,6 +5,7 @@ import { quote } from "../name.ts";
 import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
 import type { Location } from "../run/location.ts";
 import { UNSET } from "./arguments.ts";
+import { answerTo } from "./foreign.ts";
 
 function located(remote: RemoteHost | undefined, path: string): Location {
   if (remote === undefined) return { remote, path, label: path };
@@ -22,8 +23,8 @@ function parseHost(text: string, port?: number): RemoteHost {
   const host = text.slice(at + 1).replace(/^\[(.*)\]$/, "$1");
   const user = at === -1 ? undefined : text.slice(0, at);
   if (user?.includes(":")) {
-    throw new UsageError("A user name contains a colon; a password does not belong on the command line", {
-      hint: "ssh asks for it, or --pass names an environment variable that holds it",
+    throw new UsageError("A user name cannot contain a colon, and a password does not belong on the command line", {
+      hint: "let ssh ask for the password, or name a variable that holds it with --pass",
     });
   }
   if (host === "" || user === "") throw new UsageError(`Cannot read ${quote(text)} as [USER@]HOST`);
@@ -34,7 +35,7 @@ function parseHost(text: string, port?: number): RemoteHost {
 
 function parsePort(text: string): number {
   const port = Number(text);
-  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) throw new UsageError(`${quote(text)} is no port number`);
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65535) throw new UsageError(`${quote(text)} is not a port number`);
   return port;
 }
 
@@ -50,7 +51,7 @@ function parseUrl(text: string, defaultPath: string | undefined): Location {
 function pathOr(path: string | undefined, defaultPath: string | undefined, text: string): string {
   const chosen = path === undefined || path === "" ? defaultPath : path;
   if (chosen === undefined)
-    throw new UsageError(`${quote(text)} names no path`, { hint: "HOST:PATH, or ssh://HOST/PATH" });
+    throw new UsageError(`${quote(text)} names no path`, { hint: "write HOST:PATH, or ssh://HOST/PATH" });
   return chosen;
 }
 
@@ -61,13 +62,14 @@ function pathOr(path: string | undefined, defaultPath: string | undefined, text:
  */
 export function parseLocation(text: string, defaultPath?: string): Location {
   if (text === "-") {
-    throw new UsageError("Neither side can be standard input or output: blocks are read and written by their place", {
-      hint: 'a file of that name is "./-"',
+    throw new UsageError("Cannot use standard input or output: blocks are read and written at their offsets", {
+      hint: 'for a file named "-" write "./-"',
     });
   }
   if (text === "") throw new UsageError("The name of a file or device is empty", { hint: UNSET });
   if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
   if (/^ssh:\/\//i.test(text)) return parseUrl(text, defaultPath);
+  checkKind(text);
   const match = /^((?:[^@/:]*@)?(?:\[[^\]/]*\]|[^:/[\]]*)):(.*)$/s.exec(text);
   if (match === null) {
     if (/^[^/]*:/.test(text)) {
@@ -80,9 +82,40 @@ export function parseLocation(text: string, defaultPath?: string): Location {
   return located(parseHost(host), pathOr(path, defaultPath, text));
 }
 
+/** What a name looks like that is read as a host elsewhere, or as a path, and meant as neither. */
+const KINDS: readonly (readonly [pattern: RegExp, hint: (match: RegExpExecArray) => string])[] = [
+  [/^file:\/\/(?:localhost)?(\/.*)$/is, ([, path = ""]) => `write ${quote(path)}`],
+  [/^(?:sftp|scp|rsync):\/\/(.+)$/is, ([, rest = ""]) => `blocksync goes over ssh: ${quote(`ssh://${rest}`)}`],
+  [/^(?:https?|ftps?):\/\//i, () => "download it first (curl -O), then use the file"],
+  [/^[a-z][a-z0-9+.-]*:\/\//i, () => "blocksync reads paths, HOST:PATH and ssh://HOST/PATH"],
+  [
+    /^([^/:[]+)::(.*)$/s,
+    ([, host = "", path = ""]) => `there is no rsync daemon here: write ${quote(`${host}:/${path}`)}`,
+  ],
+  [/^[a-z]:\\/i, () => "this is a Windows path; in WSL C:\\disk.img is /mnt/c/disk.img"],
+  [/^\\\\/, () => "this is a Windows path; lsblk lists the disks of this machine"],
+];
+
+/** An IPv6 address, which has colons of its own, without brackets; a path behind it begins with a slash. */
+const BARE_ADDRESS = /^(?=[^/]*::|(?:[^:/]*:){4})((?:[^@/]*@)?)([0-9a-f:]*:[0-9a-f]*(?:%\w+)?)(?::(\/.*))?$/is;
+
+/** @throws {UsageError} for a location of a kind that blocksync does not know. */
+function checkKind(text: string): void {
+  const [address, user, host, path = "PATH"] = BARE_ADDRESS.exec(text) ?? [];
+  if (address !== undefined) {
+    throw new UsageError(`Cannot read ${quote(text)} as HOST:PATH`, {
+      hint: `put an IPv6 address into brackets: ${quote(`${user}[${host}]:${path}`)}`,
+    });
+  }
+  for (const [pattern, hint] of KINDS) {
+    const match = pattern.exec(text);
+    if (match !== null) throw new UsageError(`Cannot read ${quote(text)} as PATH or HOST:PATH`, { hint: hint(match) });
+  }
+}
+
 function unreadable(text: string): UsageError {
   return new UsageError(`Cannot read ${quote(text)} as [USER@]HOST:PATH`, {
-    hint: `for a file of that name say ${quote(`./${text}`)}`,
+    hint: `for a file of that name write ${quote(`./${text}`)}`,
   });
 }
 
@@ -102,7 +135,7 @@ export interface LocationOptions {
   readonly forHost: boolean;
 }
 
-const QUOTES = "a name with blanks in it needs quotes";
+const QUOTES = "quote a name that contains blanks";
 
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
 function looksLikeHost(text: string, source: Location, { exists, forHost }: LocationOptions): boolean {
@@ -114,12 +147,42 @@ function looksLikeHost(text: string, source: Location, { exists, forHost }: Loca
   return (saysHost || looksOld) && !exists(text);
 }
 
-/** dd's operands (dd(1)) would be names, and the second one a new file. @throws {UsageError} */
-function refuseOperand(word: string, { exists }: LocationOptions): void {
-  if (!/^(?:if|of|bs|ibs|obs|count|skip|seek|conv|iflag|oflag|status)=/.test(word) || exists(word)) return;
-  throw new UsageError(`${quote(word)} is dd's syntax`, {
-    hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say ${quote(`./${word}`)}`,
+/** dd's operands (dd(1)), which would be names, and the second one a new file. @throws {UsageError} */
+function refuseOperands(words: readonly string[], { exists }: LocationOptions): void {
+  const values = new Map<string, string>();
+  for (const word of words) {
+    const [, name = "", value = ""] = /^([a-z]+)=(.*)$/s.exec(word) ?? [];
+    if ((name === "if" || name === "of" || answerTo("operand", name) !== undefined) && !exists(word))
+      values.set(name, value);
+  }
+  const [first] = values.keys();
+  if (first === undefined) return;
+  const names = words.filter((word) => !values.has(word.split("=")[0] ?? ""));
+  const [source, destination] = [values.get("if") ?? names.shift(), values.get("of") ?? names.shift()].map((path) =>
+    path === undefined || /^[\w./:@%+,-]+$/.test(path) ? path : quote(path),
+  );
+  const answers = [...values.keys()].map((name) => answerTo("operand", name)).filter((text) => text !== undefined);
+  throw new UsageError(`${quote(`${first}=${values.get(first)}`)} is dd's syntax`, {
+    hint: [
+      `write blocksync ${source ?? "SOURCE"} ${destination ?? "DESTINATION"}`,
+      ...new Set(answers),
+      `for a file of that name write ${quote(`./${first}=${values.get(first)}`)}`,
+    ].join("\n"),
   });
+}
+
+/** ssh's port, 22 or any that a user may choose for it; so long a pause nobody wants. */
+function looksLikePort(pauseMs: number): boolean {
+  return pauseMs === 22 || pauseMs === 222 || (pauseMs >= 1024 && pauseMs <= 65_535);
+}
+
+/** What to say of a pause that may have been meant as the port of a host, as -p is for ssh. */
+export function noticesOfPause(pauseMs: number, ends: readonly Location[]): string[] {
+  const end = ends.find(({ remote }) => remote !== undefined && remote.port === undefined);
+  if (end?.remote === undefined || !looksLikePort(pauseMs)) return [];
+  const { label } = located({ ...end.remote, port: pauseMs }, end.path);
+  const port = label.startsWith("ssh:") ? `write ${quote(label)}` : `write ssh://HOST:${pauseMs}/PATH`;
+  return [`-p ${pauseMs} rests ${pauseMs} ms after each block; for port ${pauseMs} ${port}`];
 }
 
 /**
@@ -140,31 +203,31 @@ export function parseLocations(
   options: LocationOptions,
 ): { source: Location; destination: Location } {
   const [first, second, third, ...surplus] = words;
+  refuseOperands(words, options);
   if (first === undefined || second === undefined) {
     throw new UsageError(first === undefined ? "SOURCE and DESTINATION are missing" : "DESTINATION is missing", {
-      hint: "blocksync SOURCE DESTINATION; blocksync --help lists everything",
+      hint: "usage: blocksync SOURCE DESTINATION; blocksync help shows everything",
     });
   }
   if (surplus.length > 0)
     throw new UsageError(`Too many arguments: ${quote(surplus[0] ?? "")}`, {
-      hint: `they are SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
+      hint: `give SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
     });
-  for (const word of words) refuseOperand(word, options);
   const source = parseLocation(first);
   if (third === undefined) {
     if (looksLikeHost(second, source, options)) {
       throw new UsageError(`${quote(second)} could be a host or a file`, {
         hint:
           second === "localhost"
-            ? `say ${quote(`localhost ${source.path}`)} or a path for this machine, "./localhost" for a file of that name`
-            : `say ${quote(`${second}:${source.path}`)} for the host, ${quote(`./${second}`)} for a file of that name`,
+            ? 'for this machine write the path alone, for a file of that name "./localhost"'
+            : `write ${quote(`${second}:${source.path}`)} for the host, ${quote(`./${second}`)} for a file`,
       });
     }
     return { source, destination: parseLocation(second, source.path) };
   }
   if (third === "") throw new UsageError("The destination's PATH is empty", { hint: UNSET });
   if (/\//.test(second))
-    throw new UsageError(`${quote(second)} is no host: with three arguments they are SOURCE HOST PATH`, {
+    throw new UsageError(`${quote(second)} is not a host: three arguments are SOURCE HOST PATH`, {
       hint: QUOTES,
     });
   const host = second.replace(/:$/, "");

@@ -36,7 +36,7 @@ function flag(values: Values, name: string): boolean {
 function wordFor(word: string | undefined, what: string): string | undefined {
   if (word === undefined || isText(word)) return word;
   throw new UsageError(`Cannot pass ${what} ${quote(word)} to ssh: it is not UTF-8`, {
-    hint: "use a name in UTF-8, such as a symbolic link to it (ln -s)",
+    hint: "give it a UTF-8 name, such as a symbolic link (ln -s)",
   });
 }
 
@@ -92,20 +92,20 @@ function isAboutHost({ rsh, identityFile, cipher, extraParameters, password }: S
 export function hostOptions(values: Values): HostOptions {
   const quiet = flag(values, "quiet");
   if (quiet && flag(values, "verbose"))
-    throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one of them out" });
+    throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one out" });
   const passwordVariable = text(values, "pass");
   if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
     // What does not look like a variable may be the password itself.
     const isName = /^[A-Z_][A-Z0-9_]*$/.test(passwordVariable);
     const name = isName ? `the environment variable ${quote(passwordVariable)}, which` : "a variable that";
     throw new UsageError(`--pass names ${name} is not set`, {
-      hint: "it takes the name of an exported variable that holds the password, never the password",
+      hint: "name an exported variable that holds the password, never the password itself",
     });
   }
   const password = passwordVariable === undefined ? undefined : variableGiven(passwordVariable);
   if (password !== undefined && !isText(password))
     throw new UsageError("Cannot pass the password of --pass to ssh: it is not UTF-8", {
-      hint: "log in with a key (ssh-keygen), or without --pass, where ssh asks for the password itself",
+      hint: "use a key (ssh-keygen), or leave out --pass and let ssh ask",
     });
   return {
     shell: shellOptions(values),
@@ -122,8 +122,8 @@ export function commonOptions(values: Values): CommonOptions {
   const size = required(values, "block-size");
   const blockSize = parseSize(size, "--block-size");
   if (!isBlockSize(blockSize)) {
-    throw new UsageError(`--block-size ${quote(size)} is not from 4K to 16M and a multiple of 4K`, {
-      hint: "the default, 1M, suits nearly everything; without a unit it is bytes",
+    throw new UsageError(`--block-size ${quote(size)} is not a multiple of 4K from 4K to 16M`, {
+      hint: "the default, 1M, suits nearly everything; a number alone means bytes",
     });
   }
   const additional = text(values, "additional-hash");
@@ -181,7 +181,7 @@ function rate(value: string | undefined): number | undefined {
   const bytesPerSecond = parseSize(value, "--bwlimit");
   if (bytesPerSecond < MIN_RATE)
     throw new UsageError(`--bwlimit ${value} is less than 1K a second`, {
-      hint: "without a unit it is bytes: 10M is 10 MiB a second",
+      hint: "a number alone means bytes; 10M is 10 MiB a second",
     });
   return bytesPerSecond;
 }
@@ -199,7 +199,7 @@ function laneCount(value: string, blockSize: number): number {
   const lanes = parseInteger(value, "--workers", 1, MAX_LANES);
   if (lanes > 1 && lanes * blockSize > MAX_LANE_BYTES) {
     throw new UsageError(`--workers ${lanes} with blocks of ${blockSize} bytes would take too much memory`, {
-      hint: `at most ${Math.floor(MAX_LANE_BYTES / blockSize)} lanes with blocks of that size, or smaller blocks`,
+      hint: `use at most ${Math.floor(MAX_LANE_BYTES / blockSize)} lanes with blocks of this size, or smaller blocks`,
     });
   }
   return lanes;
@@ -211,12 +211,10 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   const onReadError = parseChoice(required(values, "on-read-error"), "--on-read-error", READ_ERROR);
   for (const name of ["mapfile", "retries"]) {
     if (text(values, name) !== undefined && onReadError !== "skip")
-      throw new UsageError(`--${name} is for unreadable areas that are skipped: it needs --on-read-error skip`);
+      throw new UsageError(`--${name} needs --on-read-error skip`);
   }
   if (flag(values, "verify") && flag(values, "dry-run"))
-    throw new UsageError(
-      "--verify and --dry-run contradict each other: a dry run writes nothing that could be verified",
-    );
+    throw new UsageError("--verify and --dry-run contradict each other: a dry run writes nothing to verify");
   const retries = text(values, "retries");
   const expectSize = text(values, "expect-size");
   return {

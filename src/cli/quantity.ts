@@ -2,6 +2,7 @@
 
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { nearest } from "./suggest.ts";
 
 const FACTORS: Readonly<Record<string, number>> = { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
@@ -11,8 +12,8 @@ export function parseSize(text: string, option: string): number {
   const factor = FACTORS[(match?.[2] ?? "").toUpperCase()];
   const value = Number(match?.[1]) * (factor ?? Number.NaN);
   if (!Number.isSafeInteger(value))
-    throw new UsageError(`${option} ${quote(text)} is no size, such as 4096, 64K or 1M`, {
-      hint: "the units are K, M, G and T, powers of 1024; without one it is bytes",
+    throw new UsageError(`${option} ${quote(text)} is not a size such as 4096, 64K or 1M`, {
+      hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
     });
   return value;
 }
@@ -30,8 +31,10 @@ export function parseInteger(text: string, option: string, least: number, most: 
 export function parseChoice<Name extends string>(text: string, option: string, names: readonly Name[]): Name {
   const found = names.find((name) => name === text);
   if (found === undefined) {
-    const hint = "names are as listed, in small letters";
-    throw new UsageError(`${option} ${quote(text)} is none of ${names.join(", ")}`, { hint });
+    const meant = nearest(text.toLowerCase(), names);
+    throw new UsageError(`${option} ${quote(text)} is not one of ${names.join(", ")}`, {
+      hint: meant === undefined ? undefined : `did you mean ${meant}?`,
+    });
   }
   return found;
 }

@@ -24,8 +24,8 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
   const { only, "read-only": readOnly, allow } = values;
   const names = allowed(typeof allow === "string" ? allow : undefined);
   if (typeof only === "string") return { path: expandHome(only, home), readOnly: readOnly === true, allowed: names };
-  if (readOnly === true) throw new UsageError("--read-only of serve belongs to --only PATH");
-  if (allow !== undefined) throw new UsageError("--allow of serve belongs to --only PATH");
+  if (readOnly === true) throw new UsageError("--read-only needs --only PATH");
+  if (allow !== undefined) throw new UsageError("--allow needs --only PATH");
   return undefined;
 }
 
@@ -35,7 +35,7 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
  *   for the timeout it told us, so that nobody stays behind a connection that stalls without closing.
  */
 export async function serveCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
-  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments: ${quote(words[0])}`);
+  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments, not ${quote(words[0])}`);
   const home = variableGiven("HOME");
   const permission = permissionOf(values, home);
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did. As a forced

@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import { bytesOf } from "../name.ts";
 import { runSync } from "../run/sync.ts";
-import { noticesOfName, parseLocations } from "./location.ts";
+import { noticesOfName, noticesOfPause, parseLocations } from "./location.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
 
 function exists(path: string): boolean {
@@ -14,6 +14,7 @@ function exists(path: string): boolean {
 export async function syncCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   const options = syncCommandOptions(values);
   const { source, destination } = parseLocations(words, { exists, forHost: options.forHost });
+  const notices = [...options.notices, ...noticesOfPause(options.pauseMs, [source, destination])];
   const noticesIfNew = words.length === 2 ? noticesOfName(destination) : [];
-  return await runSync(source, destination, options, noticesIfNew, signal);
+  return await runSync(source, destination, { ...options, notices }, noticesIfNew, signal);
 }

@@ -5,14 +5,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
-import { helpText } from "../../src/cli/help.ts";
-import { fakeSsh, type Result, type RunOptions, run } from "../helpers/binary.ts";
+import { commandHelp, helpText } from "../../src/cli/help.ts";
+import { VERSION } from "../../src/version.ts";
+import { BINARY, fakeSsh, type Result, type RunOptions, run } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { command, mounted } from "../helpers/disk.ts";
 import { attachLoop } from "../helpers/loop.ts";
 import { NEEDS, testWith } from "../helpers/requirements.ts";
 import { freePort, type Sshd, startSshd } from "../helpers/sshd.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
+import { startTmux } from "../helpers/tmux.ts";
 import { throwawayUser, type User } from "../helpers/user.ts";
 
 const MIB = 1 << 20;
@@ -56,45 +58,45 @@ const USAGE: readonly Mistake[] = [
   },
   {
     name: "a hash that there is not",
-    words: ["-1", "crc32", "DIR/s", "DIR/d"],
+    words: ["-1", "sha-256", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--hash "crc32" is none of xxh3-xxh64, xxh128, sha256, sha512, blake2b512, md5, sha1',
-    hint: "names are as listed, in small letters",
+    says: '--hash "sha-256" is not one of xxh3-xxh64, xxh128, sha256, sha512, blake2b512, md5, sha1',
+    hint: "did you mean sha256?",
   },
   {
     name: "a unit that there is not",
     words: ["-b", "1X", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--block-size "1X" is no size, such as 4096, 64K or 1M',
-    hint: "the units are K, M, G and T, powers of 1024; without one it is bytes",
+    says: '--block-size "1X" is not a size such as 4096, 64K or 1M',
+    hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
   },
   {
     name: "a unit twice",
     words: ["--expect-size", "10MM", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--expect-size "10MM" is no size, such as 4096, 64K or 1M',
-    hint: "the units are K, M, G and T, powers of 1024; without one it is bytes",
+    says: '--expect-size "10MM" is not a size such as 4096, 64K or 1M',
+    hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
   },
   {
     name: "a block size without its unit",
     words: ["-b", "64", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--block-size "64" is not from 4K to 16M and a multiple of 4K',
-    hint: "the default, 1M, suits nearly everything; without a unit it is bytes",
+    says: '--block-size "64" is not a multiple of 4K from 4K to 16M',
+    hint: "the default, 1M, suits nearly everything; a number alone means bytes",
   },
   {
     name: "a name with blanks that nobody quoted",
     words: ["my", "old", "disk.img", "DIR/d"],
     exitCode: 2,
     says: 'Too many arguments: "DIR/d"',
-    hint: "they are SOURCE DESTINATION or SOURCE HOST PATH; a name with blanks in it needs quotes",
+    hint: "give SOURCE DESTINATION or SOURCE HOST PATH; quote a name that contains blanks",
   },
   {
     name: "a name with one blank that nobody quoted",
     words: ["my", "./disk.img", "DIR/d"],
     exitCode: 2,
-    says: '"./disk.img" is no host: with three arguments they are SOURCE HOST PATH',
-    hint: "a name with blanks in it needs quotes",
+    says: '"./disk.img" is not a host: three arguments are SOURCE HOST PATH',
+    hint: "quote a name that contains blanks",
   },
   {
     name: "messages into the source",
@@ -140,7 +142,23 @@ const USAGE: readonly Mistake[] = [
     words: ["--progress", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: 'Too few arguments: --progress took "DIR/s" as its value',
-    hint: "--progress KIND: auto, bar, plain or none",
+    hint: "--progress KIND: how to show progress: auto, bar, plain or none",
+  },
+  {
+    name: "dd's operands",
+    words: ["if=s.img", "of=/dev/sdX", "bs=4M"],
+    exitCode: 2,
+    says: '"if=s.img" is dd\'s syntax',
+    hint:
+      "write blocksync s.img /dev/sdX\nblocksync: hint: bs= is -b SIZE here, and the default suits nearly everything\n" +
+      'blocksync: hint: for a file of that name write "./if=s.img"',
+  },
+  {
+    name: "a URL of a file",
+    words: ["file://DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: 'Cannot read "file://DIR/s" as PATH or HOST:PATH',
+    hint: 'write "DIR/s"',
   },
   {
     name: "a command of another tool",
@@ -168,21 +186,21 @@ const USAGE: readonly Mistake[] = [
     words: ["DIR/s"],
     exitCode: 2,
     says: "DESTINATION is missing",
-    hint: "blocksync SOURCE DESTINATION; blocksync --help lists everything",
+    hint: "usage: blocksync SOURCE DESTINATION; blocksync help shows everything",
   },
   {
     name: "a host without its colon",
     words: ["/dev/sda", "root@backup"],
     exitCode: 2,
     says: '"root@backup" could be a host or a file',
-    hint: 'say "root@backup:/dev/sda" for the host, "./root@backup" for a file of that name',
+    hint: 'write "root@backup:/dev/sda" for the host, "./root@backup" for a file',
   },
   {
     name: "a password in place of its variable",
     words: ["-P", "hunter2", "DIR/s", "host:DIR/d"],
     exitCode: 2,
     says: "--pass names a variable that is not set",
-    hint: "it takes the name of an exported variable that holds the password, never the password",
+    hint: "name an exported variable that holds the password, never the password itself",
   },
   {
     name: "a mapfile that is none",
@@ -557,7 +575,59 @@ describe("on the command line", () => {
   for (const mistake of USAGE) test(mistake.name, () => expectSaid(mistake));
 
   test("nothing at all prints the list of options", async () => {
-    expect(await run([])).toEqual({ exitCode: 2, stdout: "", stderr: helpText() });
+    expect(await run([])).toEqual({ exitCode: 2, stdout: "", stderr: helpText(80) });
+    expect(await run([], { env: { COLUMNS: "132" } })).toMatchObject({ exitCode: 2, stderr: helpText(132) });
+  });
+});
+
+describe("help", () => {
+  const COLUMNS = { env: { COLUMNS: "100" } };
+
+  test("is everything, or of one command, in each of the ways it is asked for", async () => {
+    for (const words of [["help"], ["--help"], ["-h"], ["help", "me"], ["-v", "--help"], ["-h", "a", "b"]])
+      expect(await run(words, COLUMNS)).toEqual({ exitCode: 0, stdout: helpText(100), stderr: "" });
+    for (const command of ["sync", "compare", "clean", "serve"] as const)
+      for (const words of [
+        ["help", command],
+        [command, "--help"],
+        [command, "-h"],
+        ["-h", command],
+        ["--help", command],
+      ])
+        expect(await run(words, COLUMNS)).toEqual({ exitCode: 0, stdout: commandHelp(command, 100), stderr: "" });
+  });
+
+  test("is no command where a file has its name, nor is version", async () => {
+    using dir = tempDir();
+    for (const name of ["help", "version"]) {
+      fs.writeFileSync(dir.file(name), name);
+      expect(await run(["-q", name, "./d"], { cwd: dir.path })).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+      expect(fs.readFileSync(dir.file("d"), "utf8").slice(0, name.length)).toBe(name);
+      expect(await run([name, "d"], { cwd: dir.path })).toMatchObject({ exitCode: 0, stdout: "" });
+    }
+  });
+
+  test("of the version is given in each of the ways it is asked for", async () => {
+    const { stdout } = await run(["--version"]);
+    expect(stdout).toStartWith(`blocksync ${VERSION} (build `);
+    for (const words of [["-V"], ["version"], ["--version", "-v"], ["-v", "--version"], ["compare", "--version"]])
+      expect(await run(words)).toEqual({ exitCode: 0, stdout, stderr: "" });
+    expect(await run(["--version", "a", "b"])).toMatchObject({ exitCode: 2, stdout: "" });
+  });
+
+  testWith("tmux")("leaves usage and an example on a small terminal, no line cut or broken", async () => {
+    using dir = tempDir();
+    using tmux = await startTmux(dir.path, 80, 25);
+    tmux.type(`'${BINARY}'`);
+    const seen = await tmux.see("the end", (lines) => lines.length > 20 && lines.at(-1) === "$");
+    expect(seen.slice(0, -1)).toEqual(
+      helpText(80)
+        .trimEnd()
+        .split("\n")
+        .slice(-seen.length + 1),
+    );
+    expect(seen).toContain("Usage:");
+    expect(seen).toContain("Examples:");
   });
 });
 

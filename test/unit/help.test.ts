@@ -1,13 +1,18 @@
 import { expect, test } from "bun:test";
 import { type ArgsDef, parseArgs } from "citty";
 import { checkArguments } from "../../src/cli/arguments.ts";
-import { helpText } from "../../src/cli/help.ts";
-import { compareOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
+import { commandHelp, helpText } from "../../src/cli/help.ts";
+import { parseLocations } from "../../src/cli/location.ts";
+import { commandOptions, compareOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
 import { ExitCode } from "../../src/errors.ts";
 import { HASH_NAMES } from "../../src/sync/spec.ts";
 import { VERSION } from "../../src/version.ts";
 
-const LINES = helpText().split("\n");
+/** So wide that nothing is wrapped. */
+const WIDE = 1000;
+const LINES = helpText(WIDE).split("\n");
+
+const COMMANDS = ["sync", "compare", "clean", "serve"] as const;
 
 /** The line that lists an option. */
 function lineOf(name: string): string {
@@ -16,7 +21,7 @@ function lineOf(name: string): string {
   return found[0] ?? "";
 }
 
-test("helpText() begins with the version and the commands", () => {
+test("helpText() begins with the version and has every form of a command once", () => {
   expect(LINES[0]).toStartWith(`blocksync ${VERSION}: `);
   for (const usage of [
     "    blocksync [sync] [OPTIONS] SOURCE DESTINATION",
@@ -28,7 +33,7 @@ test("helpText() begins with the version and the commands", () => {
 });
 
 test("helpText() explains every form of a location", () => {
-  const text = helpText();
+  const text = helpText(WIDE);
   for (const form of ["[USER@]HOST:PATH", "[USER@][IPV6]:PATH", "ssh://[USER@]HOST[:PORT]/PATH", "./a:b is a file"]) {
     expect(text).toContain(form);
   }
@@ -77,7 +82,7 @@ test("helpText() lists the options of compare before those that only sync has", 
   for (const name of Object.keys(syncOptions)) expect(index(name) < border).toBe(shared.has(name));
 });
 
-test("helpText() lists what only serve has after all else", () => {
+test("helpText() lists what only serve has after the options of sync", () => {
   const border = LINES.indexOf("Options of serve:");
   const own = Object.keys(serveOptions).filter((name) => !(name in syncOptions));
   expect(own).toEqual(["only", "read-only"]);
@@ -88,13 +93,63 @@ test("helpText() lists what only serve has after all else", () => {
 test("helpText() lists every hash and every exit code", () => {
   const hashes = lineOf("hash");
   for (const name of HASH_NAMES) expect(hashes).toContain(name);
-  const codes = helpText().split("Exit codes:")[1] ?? "";
+  const codes = helpText(WIDE).split("Exit codes:")[1] ?? "";
   const { interrupted, terminated, ...others } = ExitCode;
-  for (const code of Object.values(others)) expect(codes).toMatch(new RegExp(`(^|  ) {2}${code}  \\S`, "m"));
+  for (const code of Object.values(others)) expect(codes).toMatch(new RegExp(`^ +${code}  \\S`, "m"));
   expect(codes).toContain(`${interrupted}/${terminated}  interrupted`);
+});
+
+test("the texts of help keep to the width there is, and break no word", () => {
+  const words = (text: string) => text.split(/\s+/);
+  for (const width of [60, 80, 100, 132]) {
+    const texts = [helpText(width), ...COMMANDS.map((command) => commandHelp(command, width))];
+    const wide = [helpText(WIDE), ...COMMANDS.map((command) => commandHelp(command, WIDE))];
+    for (const [i, text] of texts.entries()) {
+      expect({ width, long: text.split("\n").filter((line) => line.length > width && width > 72) }).toEqual({
+        width,
+        long: [],
+      });
+      expect(words(text)).toEqual(words(wide[i] ?? ""));
+    }
+  }
+});
+
+test("helpText() ends with usage and examples, which fit a terminal of 25 lines", () => {
+  const text = helpText(80);
+  const end = text.slice(text.indexOf("Usage:\n"));
+  expect(end.split("\n").length).toBeLessThan(24);
+  expect(end).toContain("\nExamples:\n    blocksync -n disk.img /dev/sdX ");
+  expect(end).toContain("    blocksync [sync] [OPTIONS] SOURCE DESTINATION\n");
+});
+
+test("the examples of help are command lines that blocksync takes", () => {
+  const lines = [...helpText(80).matchAll(/^ {4}blocksync ([^[\]…]*?)(?: {3}.*)?$/gm)].map(([, line = ""]) =>
+    line.split(" "),
+  );
+  expect(lines.length).toBeGreaterThan(4);
+  for (const words of lines) {
+    const compares = words[0] === "compare";
+    const checked = checkArguments(compares ? words.slice(1) : words, compares ? compareOptions : syncOptions, 2);
+    const options = { exists: () => false, forHost: false };
+    expect(() => parseLocations(checked.slice(checked.indexOf("--") + 1), options)).not.toThrow();
+  }
+});
+
+test("commandHelp() shows its command alone, and ends with its usage and an example", () => {
+  for (const command of COMMANDS) {
+    const text = commandHelp(command, WIDE);
+    expect(text).toStartWith(`blocksync ${command}: `);
+    const listed = [...text.matchAll(/^ {4}(?:-.,| {3}) --([a-z-]+)/gm)].map(([, name]) => name);
+    expect(listed).toEqual(Object.keys(commandOptions[command]));
+    const forms = [...text.matchAll(/^ {4}blocksync \[?(\w+).*[A-Z]/gm)].map(([, name]) => name);
+    expect(forms).toContain(command);
+    if (command !== "sync") expect(text).not.toContain("[sync]");
+    expect(text.split("Examples:\n")[1]).toContain("blocksync ");
+    expect(text.includes("Exit codes:")).toBe(command === "sync" || command === "compare");
+  }
 });
 
 test("helpText() has no blanks at the end of a line and ends with one line break", () => {
   expect(LINES.filter((line) => /\s$/.test(line))).toEqual([]);
-  expect(helpText()).toMatch(/[^\n]\n$/);
+  expect(helpText(WIDE)).toMatch(/[^\n]\n$/);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseLocation, parseLocations } from "../../src/cli/location.ts";
+import { noticesOfPause, parseLocation, parseLocations } from "../../src/cli/location.ts";
 import { ExitCode, UsageError } from "../../src/errors.ts";
 import type { Location } from "../../src/run/location.ts";
 
@@ -196,7 +196,7 @@ test("parseLocation() refuses white space in a host", () => {
 
 test("parseLocation() refuses ports that are none", () => {
   for (const port of ["", "0", "65536", "99999", "123456", "-1", "22x", "0x16", " 22", "2.5"]) {
-    expect(said(() => parseLocation(`ssh://box:${port}/x`))).toBe(`${JSON.stringify(port)} is no port number`);
+    expect(said(() => parseLocation(`ssh://box:${port}/x`))).toBe(`${JSON.stringify(port)} is not a port number`);
   }
 });
 
@@ -206,7 +206,7 @@ test("parseLocation() refuses an ssh:// address that is none", () => {
       `Cannot read ${JSON.stringify(text)} as ssh://[USER@]HOST[:PORT]/PATH`,
     );
   }
-  expect(said(() => parseLocation("ssh://a:1:2/x"))).toBe('"1:2" is no port number');
+  expect(said(() => parseLocation("ssh://a:1:2/x"))).toBe('"1:2" is not a port number');
 });
 
 test("parseLocations() reads SOURCE DESTINATION with any of the two remote", () => {
@@ -258,25 +258,33 @@ test("parseLocations() refuses a destination that could be a host as well as a f
   for (const text of ["root@box", "@", "a@b.c", "192.0.2.1"]) {
     expect(refusal(() => pair("/srv/disk.img", text))).toEqual({
       message: `"${text}" could be a host or a file`,
-      hint: `say "${text}:/srv/disk.img" for the host, "./${text}" for a file of that name`,
+      hint: `write "${text}:/srv/disk.img" for the host, "./${text}" for a file`,
     });
   }
   expect(refusal(() => pair("/srv/disk.img", "localhost"))).toEqual({
     message: '"localhost" could be a host or a file',
-    hint: 'say "localhost /srv/disk.img" or a path for this machine, "./localhost" for a file of that name',
+    hint: 'for this machine write the path alone, for a file of that name "./localhost"',
   });
 });
 
 test("parseLocations() refuses dd's words, which would be names, unless a file has that name", () => {
-  for (const words of [
-    ["disk.img", "of=/dev/sdb"],
-    ["if=disk.img", "of=copy.img"],
-    ["disk.img", "copy.img", "bs=1M"],
-  ] as const) {
+  const bs = "\nbs= is -b SIZE here, and the default suits nearly everything";
+  const cases: readonly (readonly [words: readonly string[], write: string, more: string])[] = [
+    [["disk.img", "of=/dev/sdb"], "disk.img /dev/sdb", ""],
+    [["if=disk.img", "of=copy.img"], "disk.img copy.img", ""],
+    [["if=my disk.img"], '"my disk.img" DESTINATION', ""],
+    [["disk.img", "copy.img", "bs=1M"], "disk.img copy.img", bs],
+    [
+      ["of=/dev/sdb", "bs=1M", "if=disk.img", "ibs=4K", "obs=4K"],
+      "disk.img /dev/sdb",
+      `${bs}\nblocksync sizes its own buffers`,
+    ],
+  ];
+  for (const [words, write, more] of cases) {
     const word = words.find((one) => one.includes("="));
     expect(refusal(() => pair(...words))).toEqual({
       message: `"${word}" is dd's syntax`,
-      hint: `name the source, then the destination, without "if=" and "of="; for a file of that name say "./${word}"`,
+      hint: `write blocksync ${write}${more}\nfor a file of that name write "./${word}"`,
     });
   }
   expect(pair("disk.img", "./of=copy.img").destination.path).toBe("./of=copy.img");
@@ -313,8 +321,8 @@ test("parseLocations() refuses a new file without a slash where options are abou
 
 test("parseLocation() refuses a dash, which stands for standard input elsewhere", () => {
   expect(refusal(() => parseLocation("-"))).toEqual({
-    message: "Neither side can be standard input or output: blocks are read and written by their place",
-    hint: 'a file of that name is "./-"',
+    message: "Cannot use standard input or output: blocks are read and written at their offsets",
+    hint: 'for a file named "-" write "./-"',
   });
   expect(seen(parseLocation("./-"))).toEqual({ path: "./-", label: "./-" });
 });
@@ -327,7 +335,7 @@ test("parseLocations() takes destinations that are clearly files", () => {
 });
 
 test("parseLocations() refuses missing, empty and too many arguments", () => {
-  const hint = "blocksync SOURCE DESTINATION; blocksync --help lists everything";
+  const hint = "usage: blocksync SOURCE DESTINATION; blocksync help shows everything";
   expect(refusal(() => pair())).toEqual({ message: "SOURCE and DESTINATION are missing", hint });
   expect(refusal(() => pair("a"))).toEqual({ message: "DESTINATION is missing", hint });
   expect(said(() => pair("a", "b", "c", "d"))).toBe('Too many arguments: "d"');
@@ -341,9 +349,7 @@ test("parseLocations() refuses missing, empty and too many arguments", () => {
 
 test("parseLocations() refuses a HOST of three arguments that is none", () => {
   for (const text of ["/dev/sdb", "./b", "ssh://box", "box:/x"]) {
-    expect(said(() => pair("a", text, "c"))).toBe(
-      `"${text}" is no host: with three arguments they are SOURCE HOST PATH`,
-    );
+    expect(said(() => pair("a", text, "c"))).toBe(`"${text}" is not a host: three arguments are SOURCE HOST PATH`);
   }
   expect(said(() => pair("a", "-oProxyCommand=x", "c"))).toContain('begins with "-"');
   expect(said(() => pair("a", "root@-x", "c"))).toContain('begins with "-"');
@@ -367,4 +373,54 @@ test("parseLocation() refuses a password in a location and does not repeat it", 
   }
   expect(message).toContain("a password does not belong on the command line");
   expect(message).not.toContain("hunter2");
+});
+
+test("parseLocation() tells what a location of another kind is to be written as", () => {
+  const cases: readonly (readonly [text: string, hint: string])[] = [
+    ["file:///srv/disk.img", 'write "/srv/disk.img"'],
+    ["file://localhost/srv/disk.img", 'write "/srv/disk.img"'],
+    ["sftp://root@box:2222/x", 'blocksync goes over ssh: "ssh://root@box:2222/x"'],
+    ["rsync://box/x", 'blocksync goes over ssh: "ssh://box/x"'],
+    ["https://box/x.img", "download it first (curl -O), then use the file"],
+    ["nbd://box/x", "blocksync reads paths, HOST:PATH and ssh://HOST/PATH"],
+    ["box::module/x", 'there is no rsync daemon here: write "box:/module/x"'],
+    ["C:\\disk.img", "this is a Windows path; in WSL C:\\disk.img is /mnt/c/disk.img"],
+    ["\\\\.\\PhysicalDrive0", "this is a Windows path; lsblk lists the disks of this machine"],
+  ];
+  for (const [text, hint] of cases)
+    expect(refusal(() => parseLocation(text))).toEqual({
+      message: `Cannot read ${JSON.stringify(text)} as PATH or HOST:PATH`,
+      hint,
+    });
+  for (const text of ["./file://x", "/srv/a::b", "box:a::b"])
+    expect(said(() => parseLocation(text))).toBe("nothing thrown");
+});
+
+test("parseLocation() asks for brackets around an IPv6 address", () => {
+  const cases: readonly (readonly [text: string, meant: string])[] = [
+    ["::1", "[::1]:PATH"],
+    ["fe80::1%eth0:/dev/sdb", "[fe80::1%eth0]:/dev/sdb"],
+    ["root@2001:db8:0:0:0:0:0:7:/x", "root@[2001:db8:0:0:0:0:0:7]:/x"],
+  ];
+  for (const [text, meant] of cases)
+    expect(refusal(() => parseLocation(text))).toEqual({
+      message: `Cannot read "${text}" as HOST:PATH`,
+      hint: `put an IPv6 address into brackets: "${meant}"`,
+    });
+  for (const text of ["a:b:c", "cafe:1:2", "dead:/beef::1"])
+    expect(said(() => parseLocation(text))).toBe("nothing thrown");
+});
+
+test("noticesOfPause() speaks up where a pause looks like a port", () => {
+  const seen = (pauseMs: number, ...texts: string[]) =>
+    noticesOfPause(
+      pauseMs,
+      texts.map((text) => parseLocation(text)),
+    );
+  expect(seen(2222, "/dev/sda", "root@box:/x")).toEqual([
+    '-p 2222 rests 2222 ms after each block; for port 2222 write "ssh://root@box:2222/x"',
+  ]);
+  expect(seen(22, "box:x", "y")).toEqual(["-p 22 rests 22 ms after each block; for port 22 write ssh://HOST:22/PATH"]);
+  for (const pauseMs of [0, 10, 50, 1000, 65_536]) expect(seen(pauseMs, "a", "box:/x")).toEqual([]);
+  expect([seen(2222, "a", "b"), seen(2222, "a", "ssh://box:7/b")]).toEqual([[], []]);
 });

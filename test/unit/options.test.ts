@@ -115,9 +115,9 @@ test("commonOptions() takes block sizes from 4K to 16M in steps of 4K", () => {
     4096, 4096, 12288, 1048576, 1572864, 16777216,
   ]);
   for (const text of ["0", "1", "4095", "6K", "16388K", "1G"]) {
-    expect(said("-b", text)).toBe(`--block-size "${text}" is not from 4K to 16M and a multiple of 4K`);
+    expect(said("-b", text)).toBe(`--block-size "${text}" is not a multiple of 4K from 4K to 16M`);
   }
-  expect(said("-b", "many")).toBe('--block-size "many" is no size, such as 4096, 64K or 1M');
+  expect(said("-b", "many")).toBe('--block-size "many" is not a size such as 4096, 64K or 1M');
 });
 
 test("commonOptions() takes every hash as the first and as the additional one, and no other", () => {
@@ -126,8 +126,8 @@ test("commonOptions() takes every hash as the first and as the additional one, a
     expect(sync("--additional-hash", name).additionalHash).toBe(name);
   }
   const names = HASH_NAMES.join(", ");
-  expect(said("-1", "crc32")).toBe(`--hash "crc32" is none of ${names}`);
-  expect(said("-2", "SHA256")).toBe(`--additional-hash "SHA256" is none of ${names}`);
+  expect(said("-1", "crc32")).toBe(`--hash "crc32" is not one of ${names}`);
+  expect(said("-2", "SHA256")).toBe(`--additional-hash "SHA256" is not one of ${names}`);
 });
 
 test("commonOptions() splits --fadvise into here and there", () => {
@@ -191,7 +191,7 @@ test("commonOptions() shows progress unless it is in the way", () => {
     "none",
     "none",
   ]);
-  expect(said("--progress", "fancy")).toBe('--progress "fancy" is none of auto, bar, plain, none');
+  expect(said("--progress", "fancy")).toBe('--progress "fancy" is not one of auto, bar, plain, none');
 });
 
 test("commonOptions() passes flags and names on", () => {
@@ -259,8 +259,8 @@ test("syncCommandOptions() reads --verify and what to do about unreadable areas"
     retries: 0,
     mapFile: "x.map",
   });
-  expect(said("--mapfile", "x.map")).toContain("it needs --on-read-error skip");
-  expect(said("--retries", "2")).toContain("it needs --on-read-error skip");
+  expect(said("--mapfile", "x.map")).toContain("needs --on-read-error skip");
+  expect(said("--retries", "2")).toContain("needs --on-read-error skip");
   expect(said("--on-read-error", "skip", "--retries", "-1")).toContain("is not a whole number from 0 to 1000");
   expect(said("--verify", "-n")).toContain("--verify and --dry-run contradict each other");
 });
@@ -280,7 +280,7 @@ test("syncCommandOptions() checks whole numbers and choices", () => {
   expect(said("--workers", "0")).toBe('--workers "0" is not a whole number from 1 to 64');
   expect(said("--workers", "65")).toBe('--workers "65" is not a whole number from 1 to 64');
   expect(said("--splay", "-1")).toBe('--splay "-1" is not a whole number from 0 to 3600000');
-  expect(said("--on-read-error", "ignore")).toBe('--on-read-error "ignore" is none of stop, skip');
+  expect(said("--on-read-error", "ignore")).toBe('--on-read-error "ignore" is not one of stop, skip');
 });
 
 test("syncCommandOptions() compresses unless told not to", () => {
@@ -301,7 +301,7 @@ test("syncCommandOptions() takes the refusals to override, and names them when a
   expect(sync("--allow", "held, in-use,locked").allowed).toEqual(["held", "in-use", "locked"]);
   for (const name of ["swap", "same-file", "too-small", "read-only", "root-disk", "nonsense", ""]) {
     expect(said("--allow", `mounted,${name}`)).toBe(
-      `--allow ${JSON.stringify(name)} is none of mounted, held, in-use, locked, unseen`,
+      `--allow ${JSON.stringify(name)} is not one of mounted, held, in-use, locked, unseen`,
     );
   }
 });
@@ -311,12 +311,12 @@ test("syncCommandOptions() reads what destination to expect", () => {
     expectSize: 4 << 20,
     expectSerial: "S 1",
   });
-  expect(said("--expect-size", "big")).toBe('--expect-size "big" is no size, such as 4096, 64K or 1M');
+  expect(said("--expect-size", "big")).toBe('--expect-size "big" is not a size such as 4096, 64K or 1M');
 });
 
 test("syncCommandOptions() bounds the memory of lanes", () => {
   expect(sync("-w", "64").lanes).toBe(64);
   expect(sync("-w", "4", "-b", "16M").lanes).toBe(4);
   expect(said("-w", "5", "-b", "16M")).toBe("--workers 5 with blocks of 16777216 bytes would take too much memory");
-  expect(refusal("-w", "64", "-b", "2M").hint).toStartWith("at most 32 lanes");
+  expect(refusal("-w", "64", "-b", "2M").hint).toStartWith("use at most 32 lanes");
 });

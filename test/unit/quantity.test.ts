@@ -42,7 +42,7 @@ test("parseSize() refuses what is no size or no whole number of bytes", () => {
   texts.push("4 K B", "0.1", "0.1K", "9007199254740992", "99999999T", "1_000", "NaN", "1M 1M", "4096\0");
   for (const text of texts) {
     expect(outcome(() => parseSize(text, "--block-size"))).toBe(
-      `--block-size ${JSON.stringify(text)} is no size, such as 4096, 64K or 1M`,
+      `--block-size ${JSON.stringify(text)} is not a size such as 4096, 64K or 1M`,
     );
   }
 });
@@ -69,7 +69,7 @@ test("parseChoice() returns the name that was given", () => {
 test("parseChoice() refuses other names, cases and parts of names", () => {
   for (const text of ["", "STOP", "sto", "stop ", "toString"]) {
     expect(outcome(() => parseChoice(text, "--on-read-error", ["stop", "skip"]))).toBe(
-      `--on-read-error ${JSON.stringify(text)} is none of stop, skip`,
+      `--on-read-error ${JSON.stringify(text)} is not one of stop, skip`,
     );
   }
 });
