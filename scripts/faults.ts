@@ -4,6 +4,7 @@
  * 1 when blocksync calls a destination done that is not equal, or leaves one worse than it was.
  */
 import fs from "node:fs";
+import { quoteWord } from "../src/remote/host/quote.ts";
 import { BINARY } from "../test/helpers/binary.ts";
 import { bytes, changeLeaves } from "../test/helpers/bytes.ts";
 import { mounted } from "../test/helpers/disk.ts";
@@ -238,7 +239,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 
 /** As a shell has it: Bun.spawn() hands on no bytes that are no text. */
 function shellWord(word: string | Buffer): string {
-  if (typeof word === "string") return `'${word.replaceAll("'", "'\\''")}'`;
+  if (typeof word === "string") return quoteWord(word);
   const octal = [...word].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
   return `"$(printf '${octal}')"`;
 }

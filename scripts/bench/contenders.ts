@@ -1,7 +1,7 @@
 /** Who does the work: blocksync by any route, and its peers. */
 import { join } from "node:path";
+import { quoteWord } from "../../src/remote/host/quote.ts";
 import type { Contender } from "./case.ts";
-import { quoteWord } from "./process.ts";
 import type { SshServer } from "./sshd.ts";
 import type { Workspace } from "./workspace.ts";
 

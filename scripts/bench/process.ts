@@ -100,8 +100,3 @@ export async function must(argv: readonly string[], signal: AbortSignal, env: Co
   if (finished.failure !== undefined) throw new Error(`${argv.join(" ")} failed: ${finished.failure}`);
   return finished;
 }
-
-/** Quotes one word for a POSIX shell, for ssh hands the far shell a single string. */
-export function quoteWord(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
-}

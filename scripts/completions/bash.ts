@@ -1,5 +1,6 @@
 /** bash: a function that fills COMPREPLY, or leaves it empty where readline's own completion of files is meant. */
-import { COMMANDS, DEFAULT, HEAD, type Option, offered, quoted, VERSION_OPTIONS } from "./options.ts";
+import { quoteWord } from "../../src/remote/host/quote.ts";
+import { COMMANDS, DEFAULT, HEAD, type Option, offered, VERSION_OPTIONS } from "./options.ts";
 
 /** The options of all commands that take a value, each once. */
 const VALUED = [
@@ -24,11 +25,11 @@ function values(): string {
       .filter(({ optional }) => optional)
       .map(({ name }) => `    --${name})\n      [[ $cur == -* ]] || return\n      ;;&\n`),
     arm(taking("text"), "compopt +o default +o bashdefault 2>/dev/null\n      return"),
-    ...taking("choice").map((option) => arm([option], `words=${quoted(option.choices.join(" "))}`)),
+    ...taking("choice").map((option) => arm([option], `words=${quoteWord(option.choices.join(" "))}`)),
     ...taking("list").map((option) =>
       arm(
         [option],
-        `words=${quoted(option.choices.join(" "))}\n      [[ $cur == *,* ]] && before+="\${cur%,*}," cur=\${cur##*,}`,
+        `words=${quoteWord(option.choices.join(" "))}\n      [[ $cur == *,* ]] && before+="\${cur%,*}," cur=\${cur##*,}`,
       ),
     ),
   ].join("");
@@ -66,13 +67,13 @@ ${values()}    *)
         # Files and hosts are readline's business; a command is possible only as the first word.
         ((COMP_CWORD == 1)) || return
         compopt -o filenames 2>/dev/null
-        mapfile -t COMPREPLY < <(compgen -W ${quoted(COMMANDS.map(({ name }) => name).join(" "))} -- "$cur"; compgen -f -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W ${quoteWord(COMMANDS.map(({ name }) => name).join(" "))} -- "$cur"; compgen -f -- "$cur")
         return
       fi
       case \${COMP_WORDS[1]} in
-${others.map(({ name, options }) => `        ${name}) words=${quoted(words(options))} ;;\n`).join("")}        *) words=${quoted(words(DEFAULT.options))} ;;
+${others.map(({ name, options }) => `        ${name}) words=${quoteWord(words(options))} ;;\n`).join("")}        *) words=${quoteWord(words(DEFAULT.options))} ;;
       esac
-      ((COMP_CWORD == 1)) && words+=${quoted(` ${words(VERSION_OPTIONS)}`)}
+      ((COMP_CWORD == 1)) && words+=${quoteWord(` ${words(VERSION_OPTIONS)}`)}
       ;;
   esac
   mapfile -t COMPREPLY < <(compgen -P "$before" -W "$words" -- "$cur")

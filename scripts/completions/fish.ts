@@ -1,5 +1,6 @@
 /** fish: one "complete" for each option, with a condition on the command. */
-import { COMMANDS, DEFAULT, HEAD, type Option, quoted, VERSION_OPTIONS } from "./options.ts";
+import { quoteWord } from "../../src/remote/host/quote.ts";
+import { COMMANDS, DEFAULT, HEAD, type Option, VERSION_OPTIONS } from "./options.ts";
 
 const NAMES = COMMANDS.map(({ name }) => name).join(" ");
 
@@ -9,13 +10,13 @@ function value({ takes, choices, optional }: Option): string {
   if (takes === "file") return optional ? " -F" : " -r -F";
   if (takes === "text") return " -x";
   const words = choices.join(" ");
-  return ` -x -a ${quoted(takes === "list" ? `(__fish_append , ${words})` : words)}`;
+  return ` -x -a ${quoteWord(takes === "list" ? `(__fish_append , ${words})` : words)}`;
 }
 
 function lines(option: Option, condition: string): string {
   const { name, letter, description, negatable } = option;
-  const start = `complete -c blocksync -n ${quoted(condition)}`;
-  const text = quoted(description.replaceAll("\\", "\\\\"));
+  const start = `complete -c blocksync -n ${quoteWord(condition)}`;
+  const text = quoteWord(description);
   const on = `${start}${letter === "" ? "" : ` -s ${letter}`} -l ${name}${value(option)} -d ${text}\n`;
   return negatable ? `${on}${start} -l no-${name} -d 'turn --${name} off'\n` : on;
 }
@@ -51,7 +52,7 @@ function __blocksync_command
     end
 end
 
-complete -c blocksync -n __blocksync_first -a ${quoted(NAMES)} -d command
+complete -c blocksync -n __blocksync_first -a ${quoteWord(NAMES)} -d command
 complete -c blocksync -n '__blocksync_command sync compare' -a '(__fish_print_hostnames):' -d host
 ${VERSION_OPTIONS.map((option) => lines(option, "__blocksync_first")).join("")}${options()}`;
 }

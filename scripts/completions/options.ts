@@ -53,8 +53,3 @@ export const VERSION_OPTIONS: readonly Option[] = optionsOf(versionOption);
 export function offered({ letter, name }: Option): string[] {
   return [...(letter === "" ? [] : [`-${letter}`]), `--${name}`];
 }
-
-/** In single quotes, as bash and zsh read them, and fish where there is no backslash. */
-export function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'"'"'`)}'`;
-}

@@ -1,5 +1,6 @@
 /** zsh: a function for its completion system that hands specifications to _arguments. */
-import { COMMANDS, DEFAULT, HEAD, type Option, offered, quoted, VERSION_OPTIONS } from "./options.ts";
+import { quoteWord } from "../../src/remote/host/quote.ts";
+import { COMMANDS, DEFAULT, HEAD, type Option, offered, VERSION_OPTIONS } from "./options.ts";
 
 const NAMES = COMMANDS.map(({ name }) => name);
 
@@ -34,7 +35,7 @@ function specifications(option: Option): string[] {
 function words(options: readonly Option[]): string {
   return options
     .flatMap(specifications)
-    .map((text) => `        ${quoted(text)}\n`)
+    .map((text) => `        ${quoteWord(text)}\n`)
     .join("");
 }
 

@@ -187,8 +187,15 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "a word with blanks reaches a shell without quotes",
     file: "remote/host/quote.ts",
-    from: "  return `'${word.replaceAll(\"'\", \"'\\\\''\")}'`;",
-    to: "  return word.includes(\"'\") ? `'${word.replaceAll(\"'\", \"'\\\\''\")}'` : word;",
+    from: "  return `'${word.replaceAll(",
+    to: "  return !word.includes(\"'\") ? word : `'${word.replaceAll(",
+    tests: ["unit/quote.test.ts"],
+  },
+  {
+    bug: "an exclamation mark stays within the quotes, where csh asks its history for it",
+    file: "remote/host/quote.ts",
+    from: "(/['\\\\!]+/g,",
+    to: "(/['\\\\]+/g,",
     tests: ["unit/quote.test.ts"],
   },
   {

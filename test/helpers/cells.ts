@@ -48,6 +48,30 @@ function wrapped(line: string, fresh: boolean): Cell["run"] {
   };
 }
 
+/** A name with whatever a shell, or its history, takes for more than itself. */
+const EVERY_CHARACTER = "a!b 'c' \"d\" $e `f` \\g\\\\ *?[h] ~i;&|<>(){j,k}#%l^=!!";
+
+/** Needs no copy of its own in the home: the program stands at a path that every login shell has to be told. */
+function namedCell(name: string, shell: string, files: Readonly<Record<string, string>> = {}): Cell {
+  return {
+    row: "D6.26",
+    name: `login shell ${name}, --script and BLOCKSYNC_REMOTE_DIR with every character`,
+    run: async (bench) => {
+      const path = `${bench.dir}/${EVERY_CHARACTER}`;
+      if (!fs.existsSync(path)) fs.copyFileSync(BINARY, path);
+      fs.chmodSync(path, 0o755);
+      return await bench.withUser(shell, async (user) => {
+        for (const [file, text] of Object.entries(files)) user.write(file, text);
+        const host = `${user.name}@127.0.0.1`;
+        const directory = `${user.home}/${EVERY_CHARACTER}`;
+        await bench.works({ host, words: ["-S", path] });
+        bench.prepareIn(directory, user.uid);
+        return await bench.works({ host, env: { BLOCKSYNC_REMOTE_DIR: directory } });
+      });
+    },
+  };
+}
+
 const FORGED = "blocksync-00112233445566778899aabbccddeeff";
 const NOISE = {
   "1 MiB of text on both streams": "yes noise of a login file | head -c 1048576; yes noise | head -c 1048576 >&2",
@@ -505,6 +529,13 @@ export const CELLS: readonly Cell[] = [
   ...shellCells("zsh", "/usr/bin/zsh"),
   ...shellCells("fish", "/usr/bin/fish"),
   ...shellCells("tcsh", "/usr/bin/tcsh"),
+  namedCell("sh", "/bin/sh"),
+  namedCell("bash", "/bin/bash"),
+  namedCell("zsh", "/usr/bin/zsh"),
+  namedCell("fish", "/usr/bin/fish"),
+  namedCell("tcsh", "/usr/bin/tcsh"),
+  namedCell("zsh with rc_quotes", "/usr/bin/zsh", { ".zshenv": "setopt rc_quotes\n" }),
+  namedCell("tcsh with backslash_quote", "/usr/bin/tcsh", { ".tcshrc": "set backslash_quote\n" }),
   { row: "D6.26", name: "login shell busybox sh", run: wrapped(`exec ${BUSYBOX} sh "$@"`, false) },
   {
     row: "D6.26",

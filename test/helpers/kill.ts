@@ -4,6 +4,7 @@
  * no process may be left, and the same command must then make the destination equal.
  */
 import fs from "node:fs";
+import { quoteWord } from "../../src/remote/host/quote.ts";
 import { BINARY, fakeSsh, run, start, until } from "./binary.ts";
 import { bytes, changeLeaves, random } from "./bytes.ts";
 import { attachLoop } from "./loop.ts";
@@ -173,8 +174,8 @@ export class Killer implements AsyncDisposable {
     const source = dir.file("source");
     if (road === "local") return [...WORDS, source, destination];
     const program = dir.file("program");
-    const quoted = [...farPrefix, BINARY].map((word) => `'${word}'`).join(" ");
-    fs.writeFileSync(program, `#!/bin/sh\nexec ${quoted} "$@"\n`, { mode: 0o755 });
+    const command = [...farPrefix, BINARY].map(quoteWord).join(" ");
+    fs.writeFileSync(program, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
     const host = "127.0.0.1";
     const reach = road.startsWith("sshd") ? this.#sshd.words : fakeSsh(dir.file("rsh"));
     const pair = road.endsWith("push") ? [source, `${host}:${destination}`] : [`${host}:${source}`, destination];

@@ -78,10 +78,18 @@ export class Bench implements AsyncDisposable {
 
   /** Puts the program itself where a run finds it, which spares an upload. */
   prepare(home: string, uid = 0): void {
-    const path = `${this.cache(home)}/${COPY}`;
+    fs.mkdirSync(`${home}/.cache`, { mode: 0o700 });
+    fs.chownSync(`${home}/.cache`, uid, uid);
+    this.prepareIn(`${home}/.cache/blocksync`, uid);
+  }
+
+  /** Likewise in a directory of the user's, which is made. */
+  prepareIn(directory: string, uid: number): void {
+    fs.mkdirSync(directory, { mode: 0o700 });
+    const path = `${directory}/${COPY}`;
     fs.copyFileSync(BINARY, path);
     fs.chmodSync(path, 0o700);
-    for (const one of [`${home}/.cache`, `${home}/.cache/blocksync`, path]) fs.chownSync(one, uid, uid);
+    for (const one of [directory, path]) fs.chownSync(one, uid, uid);
   }
 
   /** Gives `body` a user, and looks afterwards whether anything of a run is left. */

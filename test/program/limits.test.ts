@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
+import { quoteWord } from "../../src/remote/host/quote.ts";
 import { BINARY, fakeSsh, type Result, run, summaryOf } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { NO_EXEC_MEMORY } from "../helpers/no-exec-memory.ts";
@@ -47,7 +48,7 @@ describe("executable memory", () => {
     using dir = tempDir();
     const [a, b] = pair(dir);
     const rsh = dir.file("rsh");
-    const wrapped = NO_EXEC_MEMORY.map((word) => `'${word}'`).join(" ");
+    const wrapped = NO_EXEC_MEMORY.map(quoteWord).join(" ");
     fs.writeFileSync(rsh, `#!/bin/sh\nshift\nexec ${wrapped} sh -c "$*"\n`, { mode: 0o755 });
     const result = await run(["-q", "-e", JSON.stringify(rsh), "--script", BINARY, a, `h:${b}`]);
     expect(result.stderr).toBe(

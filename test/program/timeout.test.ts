@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { UnreachableError } from "../../src/errors.ts";
 import { createPipe } from "../../src/local/kernel/libc.ts";
 import { connect } from "../../src/remote/host/connect.ts";
+import { quoteWord } from "../../src/remote/host/quote.ts";
 import { Watch } from "../../src/remote/wire/watch.ts";
 import { BINARY, fakeSsh, processesWith, run, until } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
@@ -162,7 +163,7 @@ describe("slowness is no silence:", () => {
             })
           : await run([
               ...common,
-              ...sshUnder(dir.file("rsh"), slow.map((word) => `'${word}'`).join(" ")),
+              ...sshUnder(dir.file("rsh"), slow.map(quoteWord).join(" ")),
               dir.file("s"),
               `h:${dir.file("d")}`,
             ]);

@@ -9,6 +9,9 @@ const SHELLS: readonly string[][] = [
     ["bash", "-c"],
     ["dash", "-c"],
     ["busybox", "sh", "-c"],
+    ["zsh", "-f", "-c"],
+    ["fish", "--no-config", "-c"],
+    ["tcsh", "-f", "-c"],
   ].filter(([program]) => Bun.which(program ?? "") !== null),
 ];
 
@@ -58,6 +61,7 @@ const NASTY = [
   "!",
   "!!",
   "a!b",
+  "it's!!\\!'",
   "#",
   "# comment",
   "(",
@@ -120,11 +124,12 @@ test("quoteWord() leaves plain words as they are", () => {
     expect(quoteWord(text)).toBe(text);
 });
 
-test("quoteWord() writes single quotes, and a quote inside as '\\''", () => {
+test("quoteWord() writes single quotes, and outside of them what not every shell leaves alone there", () => {
   expect(quoteWord("")).toBe("''");
   expect(quoteWord("a b")).toBe("'a b'");
   expect(quoteWord("it's")).toBe("'it'\\''s'");
   expect(quoteWord("größe")).toBe("'größe'");
+  expect(quoteWord("a!!b\\c")).toBe("'a'\\!\\!'b'\\\\'c'");
 });
 
 test("quoteWord() refuses NUL and line breaks, which no quoting carries everywhere", () => {

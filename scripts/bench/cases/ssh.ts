@@ -1,9 +1,9 @@
 /** Over ssh, to a server on this machine: both ends and the encryption of both share its cores. */
+import { quoteWord } from "../../../src/remote/host/quote.ts";
 import type { Case, Contender } from "../case.ts";
 import { blocksync, furtherPeer, RSYNC, shell, throughSsh } from "../contenders.ts";
 import { secondsAbove, sentAtMost, sparse, timesAsFastAs, timesAsLongAs, writesOnly } from "../goals.ts";
 import { choosePages, pageBytes } from "../images.ts";
-import { quoteWord } from "../process.ts";
 import type { SshServer } from "../sshd.ts";
 import type { Workspace } from "../workspace.ts";
 

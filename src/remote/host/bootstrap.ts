@@ -2,8 +2,7 @@
  * Gets the program going at the far end, over the streams of one connection: a script finds the copy with the right
  * SHA-256 or receives one, and becomes it. Whatever login files and banners print is skipped up to a random marker.
  *
- * The script is one line without single quotes, backslashes, line breaks or "!", so that it survives in single quotes in
- * any login shell, and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
+ * The script is one line, which any login shell takes in quotes (quote.ts), and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
  * (busybox head takes 5 bytes too many, dash and busybox "sh -s" swallow what follows the script; measured):
  *
  *     we send   our own program's SHA-256, a line, before anything is said
@@ -143,19 +142,13 @@ const SCRIPT = [
 /** The command for the far shell that runs the script. */
 export function bootstrapCommand(marker: string, directory: string, sudo: SudoMode, own: Target): string {
   const words = [marker, directory, sudo, platformOf(own)].map(quoteWord);
-  return `sh -c ${quoteScript(SCRIPT)} blocksync ${words.join(" ")}`;
+  return `sh -c ${quoteWord(SCRIPT)} blocksync ${words.join(" ")}`;
 }
 
 /** The command for the far shell that runs the program already at `path` there. */
 export function scriptCommand(marker: string, path: string, sudo: SudoMode): string {
   const script = `${FAR_BEGINNING}; echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
-  return `sh -c ${quoteScript(script)} blocksync ${marker} ${quoteWord(path)} ${quoteWord(sudo)}`;
-}
-
-/** In the quotes that every login shell takes alike. */
-export function quoteScript(script: string): string {
-  if (/['\\!\r\n]/.test(script)) throw new RangeError("The script has a character that not every shell leaves alone");
-  return `'${script}'`;
+  return `sh -c ${quoteWord(script)} blocksync ${marker} ${quoteWord(path)} ${quoteWord(sudo)}`;
 }
 
 /** Reads the far side's marked lines, skipping all else before the first. */

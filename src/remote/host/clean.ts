@@ -9,7 +9,7 @@
 import { ProtocolError, UnreachableError } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { ByteReader } from "../wire/streams.ts";
-import { FAR_BEGINNING, FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines, quoteScript } from "./bootstrap.ts";
+import { FAR_BEGINNING, FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines } from "./bootstrap.ts";
 import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
 import { quoteWord } from "./quote.ts";
@@ -37,7 +37,7 @@ export interface Removed {
 /** Returns what was removed. @throws {UnreachableError} {ProtocolError} */
 export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Promise<Removed[]> {
   const marker = randomMarker();
-  const command = `sh -c ${quoteScript(SCRIPT)} blocksync ${marker} ${quoteWord(options.directory)}`;
+  const command = `sh -c ${quoteWord(SCRIPT)} blocksync ${marker} ${quoteWord(options.directory)}`;
   const argv = shellCommand(remote, options.shell, command);
   options.onNote(`Running: ${shownCommand(argv.slice(0, -1))} (clean)`, true);
   const started = start(argv, farOf(remote, options), options);

@@ -2,14 +2,15 @@
  * The one function by which a word reaches a shell. ssh joins its arguments with spaces and the login shell parses the
  * result again, so every word of a remote command is quoted here.
  *
- * Single quotes mean the same in sh, bash, dash, zsh, busybox and csh; a quote inside is written '\''. In fish they do
- * too, unless the word has a backslash. A line break is refused because csh cannot quote it.
+ * It means the same in sh, bash, dash, zsh, busybox, fish and csh. Single quotes keep everything but a quote, a backslash
+ * (in fish) and "!" (in csh, whose history looks into them): those stand outside, each behind a backslash, as in 'it'\''s'.
+ * A line break is refused because csh cannot quote it.
  * @throws {RangeError} for a word with a NUL or a line break.
  */
 export function quoteWord(word: string): string {
   if (/[\0\r\n]/.test(word)) throw new RangeError("A word for a shell must not contain NUL or line breaks");
-  if (/^[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:=@%+,-]*$/.test(word)) return word;
-  return `'${word.replaceAll("'", "'\\''")}'`;
+  if (/^[A-Za-z0-9_./:@+,-][A-Za-z0-9_./:=@%+,-]*$/.test(word)) return word;
+  return `'${word.replaceAll(/['\\!]+/g, (run) => `'${run.replaceAll(/./g, "\\$&")}'`)}'`;
 }
 
 /** Splits a command line the way a shell would, for --rsh and --extra-params: quotes and backslashes, no expansion. */
