@@ -62,7 +62,7 @@ format: node_modules/.installed
 test: dist/blocksync
 	@$(BUN) scripts/test.ts "$$TEST"
 
-# Try every login shell and obstacle on the way to a far end, as one table; ONLY=TEXT picks some. The obstacles are noisy
+# Try every login shell and obstacle on the way to the far side, as one table; ONLY=TEXT picks some. The obstacles are noisy
 # login files, odd file systems, cut lines, planted files and kinds of connection. As root, about three minutes.
 test-bootstrap: dist/blocksync
 	@ONLY="$(ONLY)" $(BUN) scripts/bootstrap.ts

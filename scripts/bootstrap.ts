@@ -1,5 +1,5 @@
 /**
- * `make test-bootstrap`: tries every way in which a far end can be strange, and prints one table. As root, with sshd,
+ * `make test-bootstrap`: tries every way in which a far side can be strange, and prints one table. As root, with sshd,
  * dropbear and the shells; ONLY=TEXT runs the cells whose row and name contain it.
  */
 import { CELLS, type Cell } from "../test/helpers/cells.ts";
@@ -23,7 +23,7 @@ async function outcomeOf(cell: Cell, bench: Bench): Promise<string> {
 
 {
   await using bench = await Bench.start(["MaxSessions 1"]);
-  process.stdout.write(`| row   | ${"far end".padEnd(width)} |    s | outcome\n`);
+  process.stdout.write(`| row   | ${"far side".padEnd(width)} |    s | outcome\n`);
   for (const cell of cells) {
     const begun = performance.now();
     const outcome = await outcomeOf(cell, bench);

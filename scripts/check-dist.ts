@@ -2,7 +2,7 @@
 import { MARK_WITHIN, OLDEST_GLIBC, type Target } from "../src/remote/host/target.ts";
 import { readElf } from "./elf.ts";
 
-/** Libraries that a far end may be asked for: of glibc itself, or of musl with libstdc++ (which brings libgcc_s). */
+/** Libraries that a far side may be asked for: of glibc itself, or of musl with libstdc++ (which brings libgcc_s). */
 const LIBRARIES: Readonly<Record<Target["libc"], RegExp>> = {
   glibc: /^(libc\.so\.6|libm\.so\.6|libdl\.so\.2|libpthread\.so\.0|ld-linux-(x86-64|aarch64)\.so\.[12])$/,
   musl: /^(libc\.musl-(x86_64|aarch64)\.so\.1|libstdc\+\+\.so\.6|libgcc_s\.so\.1)$/,

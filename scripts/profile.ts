@@ -1,6 +1,6 @@
 /**
  * Shows where the time of one run goes: `bun scripts/profile.ts ssh-pages --size 512`. With perf (Debian: linux-perf), of
- * every process that takes part, as root also of the far end's; and always Bun's own profile of blocksync at this end,
+ * every process that takes part, as root also of the far side's; and always Bun's own profile of blocksync at this end,
  * which names JavaScript functions, as perf cannot.
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { startSshServer } from "./bench/sshd.ts";
 import { Workspace } from "./bench/workspace.ts";
 
 const USAGE = `bun scripts/profile.ts [WHERE-WHAT] [--size MIB] [--top N] [--program PATH]
-    WHERE   local, pipe (a far end on this machine without ssh) or ssh [local]
+    WHERE   local, pipe (a far side on this machine without ssh) or ssh [local]
     WHAT    identical, pages (1 % of the 4 KiB pages differ) or fresh [identical]
     --size MIB       size of the image [1024]
     --top N          lines for each process [12]
@@ -28,7 +28,7 @@ function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Only who may watch the whole machine sees the far end of ssh, which is no child of ours. */
+/** Only who may watch the whole machine sees the far side of ssh, which is no child of ours. */
 function mayWatchAll(): boolean {
   return process.getuid?.() === 0 || Number(readFileSync("/proc/sys/kernel/perf_event_paranoid", "utf8")) <= 0;
 }
@@ -94,7 +94,7 @@ async function profile(words: readonly string[], signal: AbortSignal): Promise<v
   await prepare();
   await must(command.argv, signal, command.env);
   await prepare();
-  if (Bun.which("perf") === null) print("There is no perf here, so the kernel and the far end are not seen.\n");
+  if (Bun.which("perf") === null) print("There is no perf here, so the kernel and the far side are not seen.\n");
   else await withPerf(command, program, workspace.path, top, signal);
   await prepare();
   await withBun(command, workspace.subdirectory("bun"), top, signal);

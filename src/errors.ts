@@ -226,7 +226,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOKEY: "it is encrypted and its key is not loaded",
 };
 
-const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
+const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
 const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
 
 /** What to do about an error of the system, whatever was attempted. */

@@ -19,7 +19,7 @@ function remoteEnv(workspace: Workspace): Readonly<Record<string, string>> {
   return { BLOCKSYNC_REMOTE_DIR: workspace.remoteDirectory };
 }
 
-/** Pipes to a far end on this machine: what is left of a connection without a network and without ssh. */
+/** Pipes to a far side on this machine: what is left of a connection without a network and without ssh. */
 export function throughPipe(workspace: Workspace): Route {
   return { words: ["-e", `sh -c 'eval "$1"'`], prefix: "far:", env: remoteEnv(workspace) };
 }

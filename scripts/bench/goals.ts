@@ -77,7 +77,7 @@ export function secondsAbove(name: string, limit: number): Goal {
   };
 }
 
-/** How often the far end was waited for: what the delay of a connection added, in round trips. */
+/** How often the far side was waited for: what the delay of a connection added, in round trips. */
 export function roundTrips(withoutDelay: string, roundTripSeconds: number, limit: number): Goal {
   return {
     text: `at most ${limit} round trips above the time of ${withoutDelay}`,

@@ -70,7 +70,7 @@ class Entry {
     return `${finished.seconds.toFixed(3)} s`;
   }
 
-  /** Not for the warm-up, whose memory may include packing the program for a far end that does not have it yet. */
+  /** Not for the warm-up, whose memory may include packing the program for a far side that does not have it yet. */
   #count(finished: Finished, peaks: Peaks): void {
     this.#seconds.push(finished.seconds);
     if (this.#contender.isBlocksync) this.#peaks = largest(this.#peaks ?? peaks, peaks);

@@ -9,9 +9,9 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 export interface Peaks {
   readonly hereBytes: number;
-  /** The largest of all processes there; 0 without a far end. */
+  /** The largest of all processes there; 0 without a far side. */
   readonly thereBytes: number;
-  /** How many there were at the far end. */
+  /** How many there were on the far side. */
   readonly thereProcesses: number;
 }
 
@@ -51,7 +51,7 @@ export class MemoryWatch {
   #hereBytes = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** The far end is every process whose program lies in `farDirectory`. */
+  /** The far side is every process whose program lies in `farDirectory`. */
   constructor(farDirectory: string) {
     this.#farDirectory = farDirectory;
   }

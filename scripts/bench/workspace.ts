@@ -53,7 +53,7 @@ export class Workspace implements Disposable {
     return join(this.path, "compressible.img");
   }
 
-  /** Where blocksync keeps its copy of itself at the far end; in the home directory it would stay. */
+  /** Where blocksync keeps its copy of itself on the far side; in the home directory it would stay. */
   get remoteDirectory(): string {
     return join(this.path, "remote");
   }
@@ -119,7 +119,7 @@ export class Workspace implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // The far end of an interrupted run may still be adding files.
+    // The far side of an interrupted run may still be adding files.
     rmSync(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }

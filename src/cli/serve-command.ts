@@ -1,4 +1,4 @@
-/** blocksync serve: the far end, started by another blocksync; standard input and output are the wire. */
+/** blocksync serve: the far side, started by another blocksync; standard input and output are the wire. */
 
 import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";

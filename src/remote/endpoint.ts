@@ -51,7 +51,7 @@ export class RemoteEndpoint implements Endpoint {
     this.#scanWindow = scanAhead(blockSize, 0);
   }
 
-  /** Opens the path at the far end. `shutDown` ends the connection; close() calls it. */
+  /** Opens the path on the far side. `shutDown` ends the connection; close() calls it. */
   static async open(channel: Channel, spec: EndpointSpec, shutDown: () => Promise<void>): Promise<RemoteEndpoint> {
     const frame = await channel.request(encode.open(spec), MessageType.opened);
     return new RemoteEndpoint(channel, spec, decode.opened(frame, spec.label), shutDown);

@@ -1,5 +1,5 @@
 /**
- * Puts a local endpoint behind a channel: what runs at the far end. It opens one path, once, on the controller's word,
+ * Puts a local endpoint behind a channel: what runs on the far side. It opens one path, once, on the controller's word,
  * and touches nothing else. It ends when its input ends, and after the first request that breaks the rules.
  */
 
@@ -21,7 +21,7 @@ import { MessageType } from "./wire/protocol.ts";
 /** How long a controller that broke a rule is given to read the answer, and requests under way to end with the input. */
 const LAST_WORDS_MS = 1000;
 
-/** `~/x` is in the home directory, as a shell at the far end would have it. */
+/** `~/x` is in the home directory, as a shell on the far side would have it. */
 export function expandHome(path: string, home: string | undefined): string {
   if (home === undefined || home === "") return path;
   if (path === "~") return home;

@@ -1,4 +1,4 @@
-/** A run that removes the copies of the program that earlier ones left at far ends. */
+/** A run that removes the copies of the program that earlier ones left on far sides. */
 
 import { asFailure, ExitCode, type Failure } from "../errors.ts";
 import { formatBytes } from "../format.ts";

@@ -44,7 +44,7 @@ export function hostConnection(
 }
 
 /**
- * The environment of ssh and sudo: ours, without what changes how a Bun program runs, since the far end and the askpass are
+ * The environment of ssh and sudo: ours, without what changes how a Bun program runs, since the far side and the askpass are
  * such, perhaps as root (sudo hands on no LD_* itself); and with a password this very program as ssh's askpass (ssh(1),
  * SSH_ASKPASS_REQUIRE). undefined where ours can stay as it is, byte for byte.
  */

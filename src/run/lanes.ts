@@ -209,7 +209,7 @@ export class Lanes {
   }
 
   /**
-   * Ends all connections at once after a run that went well, and waits until each far end has let go of its device and is
+   * Ends all connections at once after a run that went well, and waits until each far side has let go of its device and is
    * gone: whoever runs a command there next finds it free.
    */
   async finish(): Promise<void> {

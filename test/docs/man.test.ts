@@ -169,7 +169,7 @@ test("the man page names every variable that the sources read", () => {
     ...inSources(/\b(?:env|environment)\["(\w+)"\]/g),
     ...inSources(/\bvariableGiven\("(\w+)"\)/g),
     ...inSources(/\benv\[([A-Z_]+)\]/g).map((name) => constants.get(name) ?? name),
-    // The script at the far end.
+    // The script on the far side.
     ...["XDG_RUNTIME_DIR", "PATH"],
     "BLOCKSYNC_ASKPASS_FOR",
   ];

@@ -1,4 +1,4 @@
-/** A far end that is an arm64 machine, played on this one by qemu-user. Needs "qemu" and "binfmt" of requirements.ts. */
+/** A far side that is an arm64 machine, played on this one by qemu-user. Needs "qemu" and "binfmt" of requirements.ts. */
 import fs from "node:fs";
 import { ARM64_LIBRARIES } from "./requirements.ts";
 import type { TempDir } from "./temp.ts";
@@ -12,7 +12,7 @@ const MASK = `${"\\xff".repeat(7)}\\x00${"\\xff".repeat(8)}\\xfe${"\\xff".repeat
 export const ON_ARM64: readonly string[] = [QEMU, "-L", ARM64_LIBRARIES.replace(/\/lib$/, "")];
 
 /**
- * Writes a stand-in for ssh whose far end runs arm64 executables as its kernel would, has the libraries of arm64 where
+ * Writes a stand-in for ssh whose far side runs arm64 executables as its kernel would, has the libraries of arm64 where
  * they belong, says it is one, and has its home in `directory`. All that is its own, and gone when it ends. Returns the
  * words that make blocksync use it.
  */

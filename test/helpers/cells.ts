@@ -1,4 +1,4 @@
-/** The matrix of ways in which a far end can be strange, each a cell that works or is refused by name. Root only. */
+/** The matrix of ways in which a far side can be strange, each a cell that works or is refused by name. Root only. */
 import fs from "node:fs";
 import { BINARY } from "./binary.ts";
 import { startDropbear } from "./dropbear.ts";
@@ -363,7 +363,7 @@ function toolCells(): Cell[] {
   ];
 }
 
-/** Programs that stand in the place of those of the far end. */
+/** Programs that stand in the place of those of the far side. */
 function posing(bench: Bench, programs: Readonly<Record<string, string>>): string {
   const directory = `${bench.dir}/posing`;
   fs.rmSync(directory, { recursive: true, force: true });

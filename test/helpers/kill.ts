@@ -169,7 +169,7 @@ export class Killer implements AsyncDisposable {
     return { killed: exitCode !== 0, leavesWritten, leavesDiffering: differing.size };
   }
 
-  /** The command line of a run, with `farPrefix` before the program at the far end. */
+  /** The command line of a run, with `farPrefix` before the program on the far side. */
   #words(road: Round["road"], dir: TempDir, destination: string, farPrefix: readonly string[]): string[] {
     const source = dir.file("source");
     if (road === "local") return [...WORDS, source, destination];

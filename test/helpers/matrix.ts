@@ -1,5 +1,5 @@
 /**
- * A bench for getting the program to a far end: a real sshd on both loopback addresses. Who logs in as root gets a mount
+ * A bench for getting the program to the far side: a real sshd on both loopback addresses. Who logs in as root gets a mount
  * namespace of its own, with the home and whatever else a cell of the matrix sets up; other users get their shell.
  */
 import fs from "node:fs";
@@ -103,7 +103,7 @@ export class Bench implements AsyncDisposable {
     return result;
   }
 
-  /** One run to a new file at the far end, and what has to hold whatever comes of it. */
+  /** One run to a new file on the far side, and what has to hold whatever comes of it. */
   async attempt({ host = "127.0.0.1", words = [], config = "", env = {}, setup = "" }: Attempt): Promise<{
     readonly result: Result;
     readonly equal: boolean;

@@ -1,4 +1,4 @@
-/** What root is told that root may not, and files that are larger than numbers: here and at the far end. */
+/** What root is told that root may not, and files that are larger than numbers: here and on the far side. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import { remedy } from "../../src/errors.ts";
@@ -13,7 +13,7 @@ const onExt4 = testWith("loop", "mkfs");
 const onMounts = testWith("mounts");
 
 const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
-const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
+const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
 
 function says(result: Result, exitCode: number, message: string, hint: string): void {
   expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({
@@ -64,7 +64,7 @@ test("errors that root meets are not answered with root", () => {
 });
 
 onMounts(
-  "a file of 2^53 bytes is refused by its size, as source and destination, here and at the far end",
+  "a file of 2^53 bytes is refused by its size, as source and destination, here and on the far side",
   async () => {
     using dir = tempDir();
     using _mount = mounted("none", dir.file("m"), "-t", "tmpfs");

@@ -1,4 +1,4 @@
-/** How blocksync gets to a far end: places for the copy, full ones, and connections that are cut. */
+/** How blocksync gets to the far side: places for the copy, full ones, and connections that are cut. */
 import { describe } from "bun:test";
 import { cellsOf } from "../helpers/bootstrap-cells.ts";
 

@@ -1,4 +1,4 @@
-/** How blocksync gets to a far end: login shells and what their files print. */
+/** How blocksync gets to the far side: login shells and what their files print. */
 import { describe } from "bun:test";
 import { cellsOf } from "../helpers/bootstrap-cells.ts";
 

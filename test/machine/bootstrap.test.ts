@@ -1,4 +1,4 @@
-/** How blocksync gets to a far end: what somebody planted there, its platform, its tools, the way there. */
+/** How blocksync gets to the far side: what somebody planted there, its platform, its tools, the way there. */
 import { describe } from "bun:test";
 import { cellsOf } from "../helpers/bootstrap-cells.ts";
 

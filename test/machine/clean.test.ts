@@ -1,4 +1,4 @@
-/** What stays of the program at a far end, and `blocksync clean`, which removes it: against a real sshd, as a user of its own. */
+/** What stays of the program on a far side, and `blocksync clean`, which removes it: against a real sshd, as a user of its own. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fs from "node:fs";
 import { BINARY, run } from "../helpers/binary.ts";
@@ -82,7 +82,7 @@ onSshd("clean removes every copy, note and part, says which, and touches nothing
     plant(`/var/tmp/blocksync-${user.uid}`, name),
   ];
   for (const note of [`${name}.checked`, "program.checked", "program-linux-arm64.checked"]) plant(cache, note);
-  // The last of these in the cache somebody put there, for far ends of another platform.
+  // The last of these in the cache somebody put there, for far sides of another platform.
   const others = ["notes", "blocksync-short", "blocksync-linux-arm64"].map((other) => plant(cache, other));
   const kept = [...others, plant(user.home, name)];
   fs.chmodSync(cache, 0o700);

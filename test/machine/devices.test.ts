@@ -47,7 +47,7 @@ describe("block devices", () => {
     const result = await run([...sshd.words, "--json", loop.path, `${sshd.user}@127.0.0.1`, dir.file("copy")]);
     expect(summaryOf(result)).toMatchObject({ exitCode: 0, sizeBytes: 5 * MIB });
     expect(fs.readFileSync(dir.file("copy")).equals(bytes(73, 5 * MIB))).toBe(true);
-    // And back: the device is the destination at the far end.
+    // And back: the device is the destination on the far side.
     fs.writeFileSync(dir.file("copy"), bytes(74, 5 * MIB));
     const back = await run([...sshd.words, "-f", dir.file("copy"), `ssh://${sshd.user}@127.0.0.1${loop.path}`]);
     expect(back.exitCode).toBe(0);

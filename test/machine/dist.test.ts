@@ -1,4 +1,4 @@
-/** What make dist builds, and how a far end of another platform gets its program. */
+/** What make dist builds, and how a far side of another platform gets its program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
@@ -65,7 +65,7 @@ describe("the arm64 program", () => {
   });
 });
 
-describe("D6.30 an arm64 far end of an x86-64 machine", () => {
+describe("D6.30 an arm64 far side of an x86-64 machine", () => {
   const onFar = testWith("binfmt");
 
   onFar("gets its program from beside the running one, once, and push and pull make equal", async () => {
@@ -110,7 +110,7 @@ describe("D6.30 an arm64 far end of an x86-64 machine", () => {
 });
 
 describe("D6.30 the program of another platform", () => {
-  /** A run from a directory of its own to a far end that says it is arm64, and says "sent" to a second digest. */
+  /** A run from a directory of its own to a far side that says it is arm64, and says "sent" to a second digest. */
   const attempt = async (place: (path: string) => void) => {
     using far = tempDir();
     fs.copyFileSync(BINARY, far.file("blocksync"));

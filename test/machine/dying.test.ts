@@ -17,7 +17,7 @@ function file(dir: TempDir, name: string, data: Buffer): string {
   return dir.file(name);
 }
 
-/** The words that make a path the far end of a connection. */
+/** The words that make a path the far side of a connection. */
 function farWords(dir: TempDir): string[] {
   return [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
 }
@@ -443,7 +443,7 @@ onFaulty("README's recipe reads a dying disk once, and then its bad places alone
   expect(areasOf(dir.file("map"))).toEqual(["0 32 +"]);
 });
 
-onFaulty("the map of several lanes is one, and a far end that is killed leaves it true", async () => {
+onFaulty("the map of several lanes is one, and a far side that is killed leaves it true", async () => {
   using dir = tempDir();
   const data = bytes(423, 24 * MIB);
   const areas = [1, 10, 20].map((block) => ({ offset: block * MIB, length: 512 }));

@@ -19,7 +19,7 @@ function file(dir: TempDir, name: string, data: Buffer): string {
   return dir.file(name);
 }
 
-/** The words that make a path the far end of a connection. */
+/** The words that make a path the far side of a connection. */
 function farWords(dir: TempDir): string[] {
   return [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
 }

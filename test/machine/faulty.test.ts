@@ -37,7 +37,7 @@ function readsDirectly(path: string): boolean {
   }
 }
 
-/** The words that make a path the far end of a connection. */
+/** The words that make a path the far side of a connection. */
 function farWords(dir: TempDir): string[] {
   return [...fakeSsh(dir.file("fake-ssh")), "-S", BINARY];
 }
@@ -132,7 +132,7 @@ describe("--verify", () => {
     const data = bytes(14, SIZE);
     const from = file(dir, "s", data);
     const to = file(dir, "d", changeLeaves(data, [1000]));
-    // The far end is slow to flush, and in the meantime someone writes to the source.
+    // The far side is slow to flush, and in the meantime someone writes to the source.
     const ssh = dir.file("meddling-ssh");
     const script = `printf X | dd of="${from}" bs=1 seek=${2 * MIB} conv=notrunc status=none`;
     fs.writeFileSync(

@@ -1,5 +1,5 @@
 /**
- * The destination guard: what may not be written to, on this machine and at the far end of a connection. The compiled
+ * The destination guard: what may not be written to, on this machine and on the far side of a connection. The compiled
  * program on real devices; after every refusal not a byte has changed.
  */
 import { describe, expect, test } from "bun:test";
@@ -44,7 +44,7 @@ interface Attempt {
   readonly to: string;
 }
 
-/** The same sync with the destination here and at the far end, with its standard error and exit code. */
+/** The same sync with the destination here and on the far side, with its standard error and exit code. */
 async function bothWays(dir: TempDir, { words = [], source, to }: Attempt) {
   const from = source ?? dir.file("s");
   if (source === undefined) fs.writeFileSync(from, bytes(202, MIB));
@@ -279,7 +279,7 @@ describe("D7.35 a device in use", () => {
 });
 
 describe("D7.35 the source itself", () => {
-  onLoop("D7.35 by a symbolic link, another node, a hard link, here and at the far end", async () => {
+  onLoop("D7.35 by a symbolic link, another node, a hard link, here and on the far side", async () => {
     using dir = tempDir();
     const file = diskFile(dir, bytes(207, SIZE));
     using loop = attachLoop(file);
@@ -366,7 +366,7 @@ describe("D7.36 what is no disk", () => {
 });
 
 describe("D7.37 another device than meant", () => {
-  onLoop("D7.37 a smaller device is refused before the first byte, here and at the far end", async () => {
+  onLoop("D7.37 a smaller device is refused before the first byte, here and on the far side", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("large"), bytes(212, SIZE + 512));
     const file = diskFile(dir, bytes(213, SIZE));
@@ -375,7 +375,7 @@ describe("D7.37 another device than meant", () => {
     await expectRefused(dir, file, { source: dir.file("large"), to: loop.path }, "too-small", sentence);
   });
 
-  onLoop("D7.37 a name that leads elsewhere after the confirmation is refused, here and at the far end", async () => {
+  onLoop("D7.37 a name that leads elsewhere after the confirmation is refused, here and on the far side", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(214, MIB));
     using meant = attachLoop(diskFile(dir, bytes(215, SIZE), "meant"));

@@ -37,7 +37,7 @@ function source(dir: TempDir): string {
   return dir.file("s");
 }
 
-/** Refused with this sentence, here and at the far end. */
+/** Refused with this sentence, here and on the far side. */
 async function expectRefused(dir: TempDir, words: readonly string[], to: string, why: string, argv0: string[] = []) {
   const ssh = fakeSsh(dir.file("fake-ssh"));
   for (const name of [to, `host:${to}`]) {

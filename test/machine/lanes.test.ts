@@ -142,7 +142,7 @@ describe("--workers", () => {
     const result = await run([...words, dir.file("s"), `host:${dir.file("d-cut")}`]);
     expect(result.exitCode).toBe(5);
     expect(result.stderr).toContain("third line is cut");
-    await until("the far ends are gone", () => processesWith(dir.file("")).length === 0);
+    await until("the far sides are gone", () => processesWith(dir.file("")).length === 0);
   });
 
   test("a lane that is still connecting ends with the run", async () => {
@@ -166,7 +166,7 @@ describe("--workers", () => {
     await until("all lanes have been started", () => fs.existsSync(dir.file("calls")) && starts(dir) === 4);
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
-    await until("the far ends are gone", () => processesWith(dir.file("")).length === 0);
+    await until("the far sides are gone", () => processesWith(dir.file("")).length === 0);
   });
 
   test("an interrupted run ends after its connections have, not before", async () => {

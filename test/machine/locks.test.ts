@@ -168,7 +168,7 @@ describe("bytes that another program has locked", () => {
     ]);
   });
 
-  test("a run of several lanes, here and at the far end, does not lock itself out", async () => {
+  test("a run of several lanes, here and on the far side, does not lock itself out", async () => {
     using dir = tempDir();
     const { image } = files(dir);
     fs.writeFileSync(dir.file("s"), bytes(5, SIZE));

@@ -220,7 +220,7 @@ const USAGE: readonly Mistake[] = [
 
 const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
 const NO_DISK = "the destination is a regular file or a block device; for a file in a directory name that file";
-const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so at the far end";
+const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
 
 const EITHER_END: readonly Mistake[] = [
   {

@@ -1,4 +1,4 @@
-/** What an ended run leaves at the far end, in each stage: nothing. */
+/** What an ended run leaves on the far side, in each stage: nothing. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { BINARY, run, start, until } from "../helpers/binary.ts";
@@ -12,7 +12,7 @@ const MIB = 1 << 20;
 const HOST = "127.0.0.1";
 
 let sshd: Sshd;
-/** Where the far end keeps its copy of the program. */
+/** Where the far side keeps its copy of the program. */
 let cache: TempDir;
 
 beforeAll(async () => {

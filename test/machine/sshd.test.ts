@@ -170,7 +170,7 @@ describe("over ssh", () => {
     }
   });
 
-  onSshd("a failure at the far end is said in the same sentence as here, with the same exit code", async () => {
+  onSshd("a failure on the far side is said in the same sentence as here, with the same exit code", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), "x");
     for (const [path, message, exitCode] of [
@@ -290,7 +290,7 @@ describe("over ssh", () => {
       const child = start([...sshd.words, "--json", "-p", "1000", dir.file("s"), `${HOST}:${path}`], {
         env: { BLOCKSYNC_REMOTE_DIR: cache.path },
       });
-      await until("the far end has created the file", () => fs.existsSync(path));
+      await until("the far side has created the file", () => fs.existsSync(path));
       const ssh = processesWith(sshd.configFile).filter((pid) => fs.readlinkSync(`/proc/${pid}/exe`).endsWith("/ssh"));
       expect(ssh.length).toBe(1);
       if (end === "kill ssh") for (const pid of ssh) process.kill(pid, "SIGKILL");
@@ -298,7 +298,7 @@ describe("over ssh", () => {
       const stderr = await child.stderr.text();
       expect(await child.exited).toBe({ SIGINT: 130, "kill ssh": 5, SIGKILL: 137 }[end]);
       if (end === "kill ssh") expect(stderr).toContain("ssh ended with signal SIGKILL");
-      await until("no far end is left", () => processesWith(`./blocksync-${digest}`).length === 0);
+      await until("no far side is left", () => processesWith(`./blocksync-${digest}`).length === 0);
       await until("no ssh is left", () => ssh.every((pid) => !fs.existsSync(`/proc/${pid}/exe`)));
     }
     expect(fs.readdirSync(cache.path).filter((name) => name.startsWith("."))).toEqual([]);

@@ -1,4 +1,4 @@
-/** sudo at the far end: the real one, for users of this machine's sshd. */
+/** sudo on the far side: the real one, for users of this machine's sshd. */
 import { afterAll, beforeAll, expect } from "bun:test";
 import fs from "node:fs";
 import { BINARY, run } from "../helpers/binary.ts";

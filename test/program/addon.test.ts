@@ -13,7 +13,7 @@ const onStrace = testWith("strace");
 const NO_MEMORY_FILES =
   "strace -f --seccomp-bpf -qq -o /dev/null -e trace=memfd_create -e inject=memfd_create:error=ENOSYS";
 
-/** Words that make blocksync start its far end here, behind a command. */
+/** Words that make blocksync start its far side here, behind a command. */
 function elsewhere(dir: TempDir, argv0: string): string[] {
   const script = `#!/bin/sh\nshift\nexec ${argv0} sh -c "$*"\n`;
   fs.writeFileSync(dir.file("rsh"), script, { mode: 0o755 });

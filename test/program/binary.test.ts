@@ -390,7 +390,7 @@ describe("blocksync", () => {
     expect(fs.readFileSync(dir.file("d")).equals(bytes(43, 3 * MIB))).toBe(true);
   });
 
-  test("--sudo runs the far end through sudo, says when it needs a password, and when there is none", async () => {
+  test("--sudo runs the far side through sudo, says when it needs a password, and when there is none", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), "x");
     const sudo = dir.file("sudo");

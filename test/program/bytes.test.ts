@@ -1,4 +1,4 @@
-/** Names that are any bytes, from the command line to the file, here and at a far end, and what is said of them. */
+/** Names that are any bytes, from the command line to the file, here and on a far side, and what is said of them. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import fs from "node:fs";
 import path from "node:path";
@@ -73,7 +73,7 @@ const NAMES: readonly (readonly [kind: string, one: string, other: string])[] = 
   ["255 bytes", `${"\xe4".repeat(254)}1`, `${"\xe4".repeat(254)}2`],
 ];
 
-test.each(NAMES)("a name is its bytes, here and at a far end, both ways: %s", async (_kind, one, other) => {
+test.each(NAMES)("a name is its bytes, here and on a far side, both ways: %s", async (_kind, one, other) => {
   const [a, b] = [word(one), word(other)];
   expect(await sh(`here x ${a} && here y ${b}`)).toEqual(QUIET);
   expect(made()).toEqual([one, other].toSorted());
@@ -143,7 +143,7 @@ test.each(HANDED_ON)(
   },
 );
 
-test("a variable with a path for the far end is refused likewise, and one of this machine is taken", async () => {
+test("a variable with a path for the far side is refused likewise, and one of this machine is taken", async () => {
   const refused = await sh(`BLOCKSYNC_REMOTE_DIR=${word("k\xf6")} "$B" -e ./rsh x h:z`);
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toStartWith('blocksync: Cannot pass BLOCKSYNC_REMOTE_DIR "k\\xf6" to ssh: it');
@@ -170,7 +170,7 @@ test("serve --only lets in that name and no other", async () => {
   const bad = await sh(`far y h:${word("d\xe4/k\xe4")}`);
   expect(bad.exitCode).toBe(3);
   expect(bad.stderr).toContain(
-    'Refused to open "h:d\\xe4/k\\xe4": the far end was started for "d\\xe4/k\\xf6" and nothing else (only)',
+    'Refused to open "h:d\\xe4/k\\xe4": the far side was started for "d\\xe4/k\\xf6" and nothing else (only)',
   );
   expect(made("d\xe4")).toEqual(["k\xf6"]);
 });

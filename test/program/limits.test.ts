@@ -44,7 +44,7 @@ describe("executable memory", () => {
     expect(summaryOf(json)).toMatchObject({ exitCode: 4, source: dir.file("a"), bytesWritten: 0 });
   });
 
-  onMdwe("refused at the far end is said by this one with its cause and its hint", async () => {
+  onMdwe("refused on the far side is said by this one with its cause and its hint", async () => {
     using dir = tempDir();
     const [a, b] = pair(dir);
     const rsh = dir.file("rsh");
@@ -198,7 +198,7 @@ for (const limit of [8, 12, 37]) {
   });
 }
 
-test("a far end with too few open files says so", async () => {
+test("a far side with too few open files says so", async () => {
   using dir = tempDir();
   const [a, b] = pair(dir);
   const rsh = dir.file("rsh");
@@ -208,7 +208,7 @@ test("a far end with too few open files says so", async () => {
   expect(result.exitCode).toBe(5);
 });
 
-test("a limit of the length of files is said as such, here and at the far end, and not blamed on FAT", async () => {
+test("a limit of the length of files is said as such, here and on the far side, and not blamed on FAT", async () => {
   using dir = tempDir();
   const [a] = pair(dir);
   const message = "bytes long: the file size limit (ulimit -f) does not allow it\n";
@@ -231,7 +231,7 @@ test("a limit of the length of files is said as such, here and at the far end, a
   expect(far.exitCode).toBe(4);
 });
 
-test("a new file that cannot be made as long as the source is not left behind, here and at the far end", async () => {
+test("a new file that cannot be made as long as the source is not left behind, here and on the far side", async () => {
   using dir = tempDir();
   const [a] = pair(dir);
   const here = await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] });

@@ -1,4 +1,4 @@
-/** Which program a far end needs, from what its shell says of it. */
+/** Which program a far side needs, from what its shell says of it. */
 import { describe, expect, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../../src/errors.ts";
 import { PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../../src/remote/host/target.ts";

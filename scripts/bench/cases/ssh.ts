@@ -9,7 +9,7 @@ import type { Workspace } from "../workspace.ts";
 
 const CHANGED_PAGES = 5000;
 
-/** The cases share how each contender reaches the far end. */
+/** The cases share how each contender reaches the far side. */
 export class SshCases {
   readonly #program: string;
   readonly #workspace: Workspace;

@@ -1,5 +1,5 @@
 /**
- * The one path that a far end started with --only may open. The peer's path is only compared with it: what is opened is
+ * The one path that a far side started with --only may open. The peer's path is only compared with it: what is opened is
  * the path of the permission, so no words of a peer ever reach the file system's open call.
  */
 
@@ -47,7 +47,7 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
       "open",
       label,
       "only",
-      `the far end was started for ${quote(permission.path)} and nothing else`,
+      `the far side was started for ${quote(permission.path)} and nothing else`,
       "name that path, or use another key: this one has a forced command in authorized_keys there",
     );
   }
@@ -55,7 +55,7 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
     throw refusedDestination(
       label,
       "only",
-      "the far end was started to be read from",
+      "the far side was started to be read from",
       "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
     );
   }
@@ -64,8 +64,8 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
     throw refusedDestination(
       label,
       "only",
-      `the far end was started without --allow ${denied}`,
-      `leave --allow ${denied} out; who owns the far end may add it to the key's forced command`,
+      `the far side was started without --allow ${denied}`,
+      `leave --allow ${denied} out; who owns the far side may add it to the key's forced command`,
     );
   }
   return { ...spec, path: allowed };

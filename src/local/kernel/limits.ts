@@ -17,7 +17,7 @@ export function softLimit(name: string): number | undefined {
 
 /** Open files of a process that has no lane yet, with its threads: 11 were counted. */
 const FILES_AT_LEAST = 32;
-/** Of each lane: two files, each again for reading around the cache, or three pipes to a far end. */
+/** Of each lane: two files, each again for reading around the cache, or three pipes to the far side. */
 const FILES_PER_LANE = 6;
 
 /**

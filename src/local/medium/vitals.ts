@@ -1,5 +1,5 @@
 /**
- * Tells a device that is gone (unplugged, detached, its far end dead) from one with bad sectors: both fail to read, often with
+ * Tells a device that is gone (unplugged, detached, its far side dead) from one with bad sectors: both fail to read, often with
  * the same EIO, but of a device with bad sectors other places can be read, and the kernel knows its size.
  */
 import { systemCode } from "../../errors.ts";

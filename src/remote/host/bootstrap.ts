@@ -1,5 +1,5 @@
 /**
- * Gets the program going at the far end, over the streams of one connection: a script finds the copy with the right
+ * Gets the program going on the far side, over the streams of one connection: a script finds the copy with the right
  * SHA-256 or receives one, and becomes it. Whatever login files and banners print is skipped up to a random marker.
  *
  * The script is one line, which any login shell takes in quotes (quote.ts), and uses POSIX sh only. The exchange is in lock-step, because some tools read ahead on a pipe
@@ -55,7 +55,7 @@ export const FAR_BEGINNING =
 const CLEAN =
   'unset BLOCKSYNC_ASKPASS BLOCKSYNC_ASKPASS_FOR; for v in $(env | cut -d = -f 1 | grep -E "^(BUN|LD)_[A-Za-z0-9_]+$"); do unset "$v"; done';
 
-/** How the far end is to become root: not at all, by a sudo that asks nothing, or by one that may ask us. */
+/** How the far side is to become root: not at all, by a sudo that asks nothing, or by one that may ask us. */
 export type SudoMode = "" | "sudo" | "ask";
 
 /**

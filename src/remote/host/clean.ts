@@ -1,5 +1,5 @@
 /**
- * Removes what bootstrap.ts leaves at a far end: copies of the program, of every version, the notes beside them (and that
+ * Removes what bootstrap.ts leaves on a far side: copies of the program, of every version, the notes beside them (and that
  * of program-digest.ts) and parts of copies. Nothing else is touched, and no directory is looked into that bootstrap.ts would not use: it must be ours,
  * and nobody else may write to it.
  *

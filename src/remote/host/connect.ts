@@ -18,7 +18,7 @@ import { platformOf, type Target } from "./target.ts";
 
 export interface ConnectOptions {
   readonly shell: ShellOptions;
-  /** Run the far end through sudo. */
+  /** Run the far side through sudo. */
   readonly sudo: boolean;
   /**
    * Asks a person for the password of sudo at `host`; `isWrong` when the last answer was. undefined where nobody can be
@@ -51,7 +51,7 @@ export interface ConnectOptions {
 export interface Connection {
   readonly channel: Channel;
   readonly bytesBootstrapped: number;
-  /** Ends the connection and the far end with it. Never throws. */
+  /** Ends the connection and the far side with it. Never throws. */
   close(): Promise<void>;
 }
 
@@ -98,7 +98,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
   });
 }
 
-/** Runs blocksync on this machine through sudo, as a far end without a network. sudo asks on the terminal itself. */
+/** Runs blocksync on this machine through sudo, as a far side without a network. sudo asks on the terminal itself. */
 export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
   const argv = ["sudo", "--", options.script ?? programPath(), "serve"];
   options.onNote(`Running: ${argv.join(" ")}`, true);

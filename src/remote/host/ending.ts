@@ -99,7 +99,7 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
   return status === undefined ? undefined : known[status];
 }
 
-/** How a blocksync says what happened and what to do, the one at the far end as well as the askpass (report/output.ts). */
+/** How a blocksync says what happened and what to do, the one on the far side as well as the askpass (report/output.ts). */
 const OWN = "blocksync: ";
 const FAR_HINT = `${OWN}hint: `;
 

@@ -1,4 +1,4 @@
-/** How the far end is reached: the command line of ssh, or of what --rsh names instead. Pure. */
+/** How the far side is reached: the command line of ssh, or of what --rsh names instead. Pure. */
 
 import { UsageError } from "../../errors.ts";
 import { isText, printable, quote } from "../../name.ts";

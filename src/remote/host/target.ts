@@ -1,5 +1,5 @@
 /**
- * The platforms there is a blocksync for, and which of them a far end is. What it is made of, Bun 1.4.5, decides both: its
+ * The platforms there is a blocksync for, and which of them a far side is. What it is made of, Bun 1.4.5, decides both: its
  * x86-64 build needs SSE4.2 and no more (it runs as qemu's Nehalem, not as Penryn; there is no other build for older
  * processors), its glibc builds use symbols up to GLIBC_2.17, its musl builds need libstdc++ besides. Pure.
  */
@@ -91,7 +91,7 @@ function isOlder(version: string, than: string): boolean {
 }
 
 /**
- * The target for the far end that answered with `line`, "probe " and what PROBE found; `host` is named in what is thrown.
+ * The target for the far side that answered with `line`, "probe " and what PROBE found; `host` is named in what is thrown.
  * @throws {UnreachableError} when no blocksync can run there, with the reason.
  * @throws {ProtocolError} when the line is none.
  */

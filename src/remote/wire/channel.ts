@@ -20,7 +20,7 @@ import type { ByteReader, ByteSink } from "./streams.ts";
 
 /**
  * Bulk data received and not yet used: the largest block, or 16 blocks of the default size. With twice as much a fresh copy was
- * no faster and the far end took 155 MB instead of 134 (medians of 4).
+ * no faster and the far side took 155 MB instead of 134 (medians of 4).
  */
 const INBOUND_BYTES = 16 << 20;
 /** Frames waiting to be sent are joined up to this length: fewer system calls, and less overhead in ssh. */
