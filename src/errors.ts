@@ -21,16 +21,19 @@ export const ExitCode = {
   terminated: 143,
 } as const;
 
-export type FailureKind =
-  | "usage"
-  | "refused"
-  | "io"
-  | "read"
-  | "gone"
-  | "unreachable"
-  | "protocol"
-  | "verification"
-  | "interrupted";
+export const FAILURE_KINDS = [
+  "usage",
+  "refused",
+  "io",
+  "read",
+  "gone",
+  "unreachable",
+  "protocol",
+  "verification",
+  "interrupted",
+  "bug",
+] as const;
+export type FailureKind = (typeof FAILURE_KINDS)[number];
 
 export interface FailureOptions {
   readonly hint?: string | undefined;
@@ -191,6 +194,8 @@ export function failureOfKind(kind: FailureKind, message: string, hint: string |
       return new VerificationError(message, options);
     case "interrupted":
       return new InterruptedError();
+    case "bug":
+      return farBug(message, hint ?? "");
   }
 }
 
@@ -331,16 +336,39 @@ export function asFailure(error: unknown): Failure {
   return new BugError(error);
 }
 
-/** Anything unforeseen: not part of the contract, so its exit code (70, EX_SOFTWARE of sysexits.h) is not either. */
-export class BugError extends Failure {
-  readonly kind = "protocol";
-  readonly exitCode = 70;
+const INTERNAL = "Internal error";
 
-  constructor(cause: unknown) {
+/** EX_SOFTWARE of sysexits.h; not part of the contract, as no bug is. */
+export const BUG_EXIT_CODE = 70;
+
+/** Anything unforeseen. */
+export class BugError extends Failure {
+  readonly kind = "bug";
+  readonly exitCode = BUG_EXIT_CODE;
+
+  constructor(cause: unknown, where: "here" | "at the far side" = "here") {
     const text = cause instanceof Error ? cause.message : String(cause);
-    super(`Internal error: ${text}`, {
+    super(where === "here" ? `${INTERNAL}: ${text}` : `${INTERNAL} ${where}: ${text}`, {
       cause,
-      hint: "this is a bug in blocksync; run again with BLOCKSYNC_DEBUG=1 and report what it prints",
+      hint: "this is a bug in blocksync: run again with BLOCKSYNC_DEBUG=1 and report what it prints where you got blocksync",
     });
   }
+}
+
+/** What another blocksync said of a bug there: its message, and the stack of what was thrown. */
+export function farBug(message: string, stack: string): BugError {
+  const thrown = new Error(message.replace(`${INTERNAL}: `, ""));
+  thrown.stack = stack;
+  return new BugError(thrown, "at the far side");
+}
+
+/** Whether these are the words of a BugError, said at the place where it was met. */
+export function saysBug(words: string): boolean {
+  return words.startsWith(`${INTERNAL}: `);
+}
+
+/** Where in the code an error and what led to it come from, for whoever looks for a bug. */
+export function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return error === undefined ? "" : String(error);
+  return [error.stack ?? error.message, stackOf(error.cause)].filter((text) => text !== "").join("\n");
 }

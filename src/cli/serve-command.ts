@@ -1,6 +1,6 @@
 /** blocksync serve: the far side, started by another blocksync; standard input and output are the wire. */
 
-import { asFailure, ExitCode, InterruptedError, UnreachableError, UsageError } from "../errors.ts";
+import { asFailure, BugError, ExitCode, InterruptedError, stackOf, UnreachableError, UsageError } from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";
 import type { Permission } from "../local/guard/permission.ts";
 import { enlargePipe, setIoThreads } from "../local/kernel/libc.ts";
@@ -82,6 +82,11 @@ export async function serveCommand(values: Values, words: readonly string[], sig
   };
   try {
     return await Promise.race([serve(), interrupted]);
+  } catch (error) {
+    // For the controller, which says it where BLOCKSYNC_DEBUG is set.
+    const failure = asFailure(error);
+    if (failure instanceof BugError) process.stderr.write(`${stackOf(failure.cause)}\n`);
+    throw error;
   } finally {
     await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
   }

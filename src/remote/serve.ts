@@ -4,7 +4,7 @@
  */
 
 import { setTimeout } from "node:timers/promises";
-import { asFailure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
+import { asFailure, BugError, type Failure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { type Permission, permitted } from "../local/guard/permission.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
@@ -41,8 +41,8 @@ export class Server {
   readonly #backlog = new Backlog();
   /** Under a permission: that this lane has the claim, or belongs to the one that has. */
   #standing: Standing | undefined;
-  /** The first rule that was broken. */
-  #breach: ProtocolError | undefined;
+  /** The first rule that was broken, or bug that was met: after either nothing is answered any more. */
+  #breach: Failure | undefined;
   #inputEnded = false;
   readonly #answering = new Set<Promise<void>>();
   #scanning = false;
@@ -56,7 +56,7 @@ export class Server {
     this.#permission = permission;
   }
 
-  /** Serves until the input ends, then lets go of the device. @throws {ProtocolError} {UnreachableError} */
+  /** Serves until the input ends, then lets go of the device. @throws {ProtocolError} {UnreachableError} {BugError} */
   async run(): Promise<void> {
     try {
       await this.#channel.run((frame) => {
@@ -69,7 +69,7 @@ export class Server {
       await this.#endAnswers();
       await this.close();
     }
-    // A broken rule is told by the exit code even if nobody waited for the answer.
+    // The exit code tells it even if nobody waited for the answer.
     if (this.#breach !== undefined) throw this.#breach;
   }
 
@@ -107,19 +107,25 @@ export class Server {
     }
   }
 
-  /** Answers with a failure; one that breaks the rules of the wire is the last answer there is. */
+  /** Answers with a failure; where the wire's rules were broken, or blocksync has a bug, that is the last answer there is. */
   async #refuse(frame: Received, error: unknown): Promise<void> {
-    if (error instanceof ProtocolError) this.#breach ??= error;
-    const answered = this.#reply(frame, encode.failed(asFailure(error))).catch((cause: unknown) =>
+    const failure = asFailure(error);
+    // What is closed under a request that is still under way is no bug.
+    const isLast = failure instanceof ProtocolError || (failure instanceof BugError && !this.#inputEnded);
+    if (isLast) this.#breach ??= failure;
+    const answered = this.#reply(frame, encode.failed(failure)).catch((cause: unknown) =>
       this.#channel.fail(lostConnection(cause)),
     );
-    if (!(error instanceof ProtocolError)) return await answered;
+    if (!isLast) return await answered;
     await Promise.race([answered, setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
-    this.#channel.fail(error);
+    this.#channel.fail(failure);
   }
 
-  #reply(frame: Received, message: Outgoing): Promise<void> {
-    return this.#channel.send(frame.id, message);
+  /** @throws {Failure} what the channel failed with; an answer that cannot be sent is no bug. */
+  async #reply(frame: Received, message: Outgoing): Promise<void> {
+    await this.#channel.send(frame.id, message).catch((cause: unknown) => {
+      throw lostConnection(cause);
+    });
   }
 
   /** What comes once, or has no answer, is dealt with at once. */

@@ -2,7 +2,7 @@
  * What a person or a program sees of one run: messages, progress, and with --json one object a line on standard output.
  * The summary is always the last line, also after a failure.
  */
-import { type Failure, RefusedError } from "../errors.ts";
+import { type Failure, RefusedError, stackOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { Statistics } from "../sync/statistics.ts";
@@ -130,7 +130,7 @@ export class Report {
 
   /** Where a failure comes from in the code, for whoever looks for a bug. */
   stack(failure: Failure): void {
-    this.#output.log.error(failure.stack ?? "", failure.cause ?? "");
+    this.#output.log.error(stackOf(failure));
   }
 
   /** Both ends are open and the work begins; `traffic` gives what crossed all connections so far. */

@@ -7,6 +7,7 @@ import {
   IoError,
   ProtocolError,
   RefusedError,
+  stackOf,
   UnreachableError,
   UsageError,
   VerificationError,
@@ -665,17 +666,23 @@ test("decode.failed() gives back a failure of the same class, with message, hint
   }
 });
 
-test("decode.failed() shows a bug of the far side as a protocol error that says so", () => {
+test("decode.failed() shows a bug of the far side as one that is there, with its stack", () => {
   const bug = asFailure(new TypeError("x is not a function"));
   expect(bug).toBeInstanceOf(BugError);
   const received = decode.failed(frameOf(encode.failed(bug)));
-  expect(received).toBeInstanceOf(ProtocolError);
-  expect(received.message).toBe("Internal error: x is not a function");
-  expect(received.hint).toBe(bug.hint);
+  expect(received).toBeInstanceOf(BugError);
+  const { message, hint, exitCode } = received;
+  expect({ message, hint, exitCode }).toEqual({
+    message: "Internal error at the far side: x is not a function",
+    hint: bug.hint,
+    exitCode: 70,
+  });
+  expect(stackOf(received.cause)).toBe(stackOf(bug.cause));
+  expect(stackOf(bug.cause)).toMatch(/^TypeError: x is not a function\n +at /);
 });
 
 test("decode.failed() refuses a kind that is none", () => {
-  for (const kind of ["", "IO", "bug", "io "]) {
+  for (const kind of ["", "IO", "bugs", "io "]) {
     const head = new FieldWriter().text(kind).text("message").text("");
     expect(refusal(() => decode.failed(frame(MessageType.failed, head)))).toBe(
       "Cannot read a failure: its kind is unknown",

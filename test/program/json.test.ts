@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
-import { ExitCode } from "../../src/errors.ts";
+import { BUG_EXIT_CODE, ExitCode } from "../../src/errors.ts";
 import { BINARY, fakeSsh, run, start, until } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { badDisk } from "../helpers/nbd.ts";
@@ -274,7 +274,7 @@ describe("every line is as the schema says, the last is the summary: after", () 
         exitCode: 70,
         stderr:
           "blocksync: Internal error: boom\n" +
-          "blocksync: hint: this is a bug in blocksync; run again with BLOCKSYNC_DEBUG=1 and report what it prints\n",
+          "blocksync: hint: this is a bug in blocksync: run again with BLOCKSYNC_DEBUG=1 and report what it prints where you got blocksync\n",
       });
       expect(kinds(checked(stdout, 70))).toContain("error");
     });
@@ -344,7 +344,7 @@ describe("the schema", () => {
           refusal: null,
         }).length === 0,
     );
-    expect(codes).toEqual([...Object.values(ExitCode), 70].toSorted((a, b) => a - b));
+    expect(codes).toEqual([...Object.values(ExitCode), BUG_EXIT_CODE].toSorted((a, b) => a - b));
   });
 
   test("refuses a field that is missing, unknown or of another type", () => {

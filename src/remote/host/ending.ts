@@ -1,6 +1,6 @@
-/** Puts the end of a command into words that ended before the far side had begun: what it said, and what to do. */
+/** Puts the end of a command into words: what it said, and what to do. */
 
-import { UnreachableError } from "../../errors.ts";
+import { BUG_EXIT_CODE, type BugError, type Failure, farBug, saysBug, UnreachableError } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import type { Child } from "./process.ts";
 import { OLDEST_GLIBC } from "./target.ts";
@@ -103,12 +103,33 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
 const OWN = "blocksync: ";
 const FAR_HINT = `${OWN}hint: `;
 
-/** Waits for the end of the command and explains it; `skipped` is what it printed where an answer was to come. */
+/** Of a bug at the far side, which it told no other way; the lines before its last words are where in the code that was. */
+function bugOf({ lastLines }: Attempt["child"], status: number | undefined): BugError | undefined {
+  const said = lastLines.findIndex((line) => line.startsWith(OWN) && saysBug(line.slice(OWN.length)));
+  if (status !== BUG_EXIT_CODE || said === -1) return undefined;
+  return farBug(lastLines[said]?.slice(OWN.length) ?? "", lastLines.slice(0, said).join("\n"));
+}
+
+/** Waits for the end of a command that ran, and explains it. */
+export async function explainEnd(child: Attempt["child"], host: string, command: string): Promise<Failure> {
+  const { status, text } = await child.ending();
+  const said = child.lastLines.length > 0 ? `; its last words: ${child.lastLines.slice(-3).join(" | ")}` : "";
+  return (
+    bugOf(child, status) ??
+    new UnreachableError(`Lost the connection to ${quote(host)}: ${command} ended with ${text}${said}`, {
+      hint: "what was written so far stays written; run again, it goes on where it differs",
+    })
+  );
+}
+
+/** Waits for the end of a command that did not get as far, and explains it; `skipped` is what it printed where an answer was to come. */
 export async function notStarted(
   { child, host, command, byHand, options }: Attempt,
   skipped: readonly string[] = [],
-): Promise<UnreachableError> {
+): Promise<Failure> {
   const { status, text } = await child.ending();
+  const bug = bugOf(child, status);
+  if (bug !== undefined) return bug;
   const lines = child.lastLines.filter((line) => !NOISE.test(line)).map((line) => line.trim());
   const plain = lines.filter((line) => !line.startsWith(FAR_HINT));
   // What ssh has to say of the same comes later, and is no reason.

@@ -1,13 +1,13 @@
 /** The one door to child processes: a command with pipes on its input and output, and its last words kept. */
 
 import fs from "node:fs";
-import { type Failure, reason, UnreachableError } from "../../errors.ts";
+import { reason, UnreachableError } from "../../errors.ts";
 import { printable, quote } from "../../name.ts";
 import { descriptorSink, descriptorSource } from "../wire/descriptors.ts";
 import type { ByteSink, ByteSource } from "../wire/streams.ts";
 
-/** Lines of standard error that are kept for an error message. */
-const KEPT_LINES = 8;
+/** Lines of standard error that are kept for an error message, or as the stack of a bug. */
+const KEPT_LINES = 32;
 const KEPT_LINE_LENGTH = 400;
 /** How long a child that closed its output may take to exit before it is not waited for any more. */
 const EXIT_WAIT_MS = 3000;
@@ -150,13 +150,4 @@ async function collectLines(stream: ReadableStream<Uint8Array>, onLine: (line: s
     }
   }
   if (rest.trim() !== "") onLine(rest);
-}
-
-/** Puts the end of a connection into words: what the command's exit status and last lines say. */
-export async function explainEnd(child: Child, host: string, command: string): Promise<Failure> {
-  const { text } = await child.ending();
-  const said = child.lastLines.length > 0 ? `; its last words: ${child.lastLines.slice(-3).join(" | ")}` : "";
-  return new UnreachableError(`Lost the connection to ${quote(host)}: ${command} ended with ${text}${said}`, {
-    hint: "what was written so far stays written; run again, it goes on where it differs",
-  });
 }

@@ -1,6 +1,6 @@
 /** The messages of protocol.ts as types, and their way into and out of frames. Pure. */
 
-import { type Failure, type FailureKind, failureOfKind, ProtocolError } from "../../errors.ts";
+import { FAILURE_KINDS, type Failure, failureOfKind, ProtocolError, stackOf } from "../../errors.ts";
 import { printable } from "../../name.ts";
 import { type BlockLayout, leafCount, type SectorSet } from "../../sync/blocks.ts";
 import {
@@ -53,17 +53,6 @@ function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Valu
 const KINDS = ["file", "device", "missing"] as const;
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
-const FAILURE_KINDS: readonly FailureKind[] = [
-  "usage",
-  "refused",
-  "io",
-  "read",
-  "gone",
-  "unreachable",
-  "protocol",
-  "verification",
-  "interrupted",
-];
 
 export const encode = {
   open: (spec: EndpointSpec) => message(MessageType.open, writeSpec(new FieldWriter(), spec)),
@@ -135,7 +124,7 @@ export const encode = {
       new FieldWriter()
         .text(failure.kind)
         .text(failure.message.slice(0, 8192))
-        .text((failure.hint ?? "").slice(0, 8192)),
+        .text((failure.kind === "bug" ? stackOf(failure.cause) : (failure.hint ?? "")).slice(0, 8192)),
     ),
 };
 
@@ -318,7 +307,7 @@ export const decode = {
       const kind = FAILURE_KINDS.find((known) => known === name);
       if (kind === undefined) throw new ProtocolError("Cannot read a failure: its kind is unknown");
       const text = printable(reader.text());
-      const hint = printable(reader.text());
+      const hint = (kind === "bug" ? reader.text().split("\n") : [reader.text()]).map(printable).join("\n");
       return failureOfKind(kind, text, hint === "" ? undefined : hint);
     });
   },

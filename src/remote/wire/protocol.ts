@@ -74,7 +74,7 @@
  *     bypassed    how u8 (0 direct, 1 dropped, 2 partly)
  *     counted     bytes read u64, bytes written u64
  *     done        –
- *     failed      kind text (a FailureKind), message text, hint text ("" for none)
+ *     failed      kind text (a FailureKind), message text, hint text ("" for none; of a bug its stack)
  *
  * where `spec` is: path name (not empty, no NUL byte), label name, access u8 (0 read, 1 rehearse, 2 write, 3 join), block
  * size u32, hash u8, additional bool, and if so hash u8 (0 xxh3-xxh64, 1 xxh128, 2 sha256, 3 sha512, 4 blake2b512, 5 md5,
