@@ -87,7 +87,7 @@ async function answer(words: readonly string[], answers: readonly (string | Uint
   });
   while (child.exitCode === null) {
     exposed ||= isExposed(SECRET);
-    await Promise.race([child.exited, Bun.sleep(1)]);
+    await Promise.race([child.exited, Bun.sleep(10)]);
   }
   child.terminal?.close();
   return { exitCode: child.exitCode, seen, asked, exposed };
@@ -198,7 +198,7 @@ onSudo("D6.33 the environment handed through has no BUN_ and no LD_ variable", a
         // It ended between the two looks.
       }
     }
-    await Promise.race([child.exited, Bun.sleep(1)]);
+    await Promise.race([child.exited, Bun.sleep(10)]);
   }
   expect(child.exitCode).toBe(0);
   expect(environments.size).toBeGreaterThan(0);
