@@ -1,9 +1,12 @@
 /**
- * Writes what the pages show of real runs: `bun scripts/readme.ts` puts what the demo prints into README.md;
+ * Writes what the pages show of real runs: `bun scripts/readme.ts` puts transcripts into README.md, as root;
  * `bun scripts/readme.ts --bench FILE` puts the benchmark's tables into scripts/bench/README.md.
  */
 import fs from "node:fs";
 import { join } from "node:path";
+import { startFreshMachine } from "../test/helpers/fresh-machine.ts";
+import { Typist } from "../test/helpers/typist.ts";
+import { commandsOf, questionTranscript, syncTranscript, typeAll } from "./transcripts.ts";
 
 const root = join(import.meta.dir, "..");
 
@@ -20,16 +23,9 @@ function fill(page: string, mark: string, content: string): void {
   );
 }
 
-/** Both streams in the order they were written, with the temporary folder's name taken out. */
-function demoTranscript(): string {
-  const demo = Bun.spawnSync(["sh", "-c", `exec "${process.execPath}" scripts/demo.ts 2>&1`], { cwd: root });
-  if (demo.exitCode !== 0) throw new Error(`The demo failed:\n${demo.stdout.toString()}`);
-  const text = demo.stdout.toString().replaceAll(/\/\S* test \w+\//g, "/tmp/demo/");
-  return text
-    .trimEnd()
-    .split("\n")
-    .map((line) => (line === "" ? "" : `    ${line}`))
-    .join("\n");
+/** Lines as a block of code. */
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => (line === "" ? "" : `    ${line}`)).join("\n");
 }
 
 /** The tables without the remarks about the project's own goals. */
@@ -37,6 +33,19 @@ function benchTables(markdown: string): string {
   return markdown.replace(/^## Goals[\s\S]*/m, "").replaceAll(/^- goal: .*\n/gm, "");
 }
 
+/** Runs what the README tells a new user to run, and a sync, on a machine of their own. */
+async function fillTranscripts(): Promise<void> {
+  await using machine = await startFreshMachine(100, 40);
+  const typist = new Typist(machine.terminal);
+  await typist.run(`PATH="${join(root, "dist")}:$PATH"; sudo() { "$@"; }`);
+  const readme = fs.readFileSync(join(root, "README.md"), "utf8");
+  const results = await typeAll(typist, commandsOf(readme, "The first five minutes"));
+  const asked = results.find((result) => result.asked.length > 0);
+  if (asked === undefined) throw new Error("Nothing was asked");
+  fill("README.md", "question", indented(questionTranscript(asked)));
+  fill("README.md", "run", indented(await syncTranscript(machine, typist, 1024)));
+}
+
 const [option, table = ""] = process.argv.slice(2);
 if (option === "--bench") fill("scripts/bench/README.md", "bench", benchTables(fs.readFileSync(table, "utf8")));
-else fill("README.md", "transcript", demoTranscript());
+else await fillTranscripts();

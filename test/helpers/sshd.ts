@@ -38,6 +38,8 @@ export interface SshdOptions {
   readonly lines?: readonly string[];
   /** What stands before the key in authorized_keys. */
   readonly keyOptions?: string;
+  /** Goes before sshd, such as nsenter. */
+  readonly argv0?: readonly string[];
 }
 
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
@@ -87,9 +89,12 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   );
   fs.mkdirSync("/run/sshd", { recursive: true });
   const log = dir.file("log");
-  const daemon = Bun.spawn(["/usr/sbin/sshd", "-D", "-f", dir.file("sshd_config"), "-E", log], {
-    stdio: ["ignore", "ignore", "ignore"],
-  });
+  const daemon = Bun.spawn(
+    [...(options.argv0 ?? []), "/usr/sbin/sshd", "-D", "-f", dir.file("sshd_config"), "-E", log],
+    {
+      stdio: ["ignore", "ignore", "ignore"],
+    },
+  );
   const readLog = () => (fs.existsSync(log) ? fs.readFileSync(log, "utf8") : "");
   await until("sshd listens", () => readLog().includes("Server listening"));
   return {

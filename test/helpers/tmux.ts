@@ -14,10 +14,15 @@ export interface Tmux extends Disposable {
   see(what: string, condition: (lines: readonly string[]) => boolean): Promise<string[]>;
 }
 
-/** The shell's prompt is "$ ", its directory `directory`. */
-export async function startTmux(directory: string, columns: number, rows: number): Promise<Tmux> {
+/** The shell's prompt is "$ ", its directory `directory`; `argv0` goes before the server (nsenter). */
+export async function startTmux(
+  directory: string,
+  columns: number,
+  rows: number,
+  argv0: readonly string[] = [],
+): Promise<Tmux> {
   const command = (...words: string[]) => {
-    const result = Bun.spawnSync(["tmux", "-S", `${directory}/tmux`, "-f", "/dev/null", ...words], {
+    const result = Bun.spawnSync([...argv0, "tmux", "-S", `${directory}/tmux`, "-f", "/dev/null", ...words], {
       env: { ...process.env, TMUX: undefined, NO_COLOR: undefined, BLOCKSYNC_DEBUG: undefined },
     });
     if (result.exitCode !== 0) throw new Error(`tmux ${words.join(" ")}: ${result.stderr.toString()}`);

@@ -1,64 +1,99 @@
-/** The README's first steps, as they stand there: on a loop device in the place of the disk, an sshd in that of the host. */
+/**
+ * The README alone leads from a clone to a first sync of a loop device, a push and a pull over ssh and a compare: its
+ * commands as they stand, typed at a terminal of a machine that has nothing yet.
+ */
 import { expect } from "bun:test";
 import fs from "node:fs";
-import { join } from "node:path";
-import { type Result, run } from "../helpers/binary.ts";
-import { bytes, changeLeaves } from "../helpers/bytes.ts";
-import { attachLoop } from "../helpers/loop.ts";
+import { dirname, join } from "node:path";
+import {
+  commandsOf,
+  questionTranscript,
+  shapeOf,
+  syncTranscript,
+  transcriptOf,
+  typeAll,
+} from "../../scripts/transcripts.ts";
+import { VERSION } from "../../src/version.ts";
+import { startFreshMachine } from "../helpers/fresh-machine.ts";
 import { testWith } from "../helpers/requirements.ts";
-import { startSshd } from "../helpers/sshd.ts";
-import { tempDir } from "../helpers/temp.ts";
-import { answering } from "../helpers/terminal.ts";
+import { Typist } from "../helpers/typist.ts";
 
-const readme = fs.readFileSync(join(import.meta.dir, "../../README.md"), "utf8");
-const section = readme.split("## First steps\n")[1]?.split("\n## ")[0] ?? "";
-const steps = [...section.matchAll(/^ {4}(?:sudo )?(\S+) (.+?) {3,}\d\. /gm)].map(([, program = "", words = ""]) => ({
-  program,
-  words: words.split(" "),
-}));
+const root = join(import.meta.dir, "../..");
 
-testWith("loop", "sshd")(
-  "the README's first steps lead to equal files, each with the result that it says",
-  async () => {
-    expect(steps.map(({ program }) => program)).toEqual(["lsblk", ...Array<string>(6).fill("blocksync")]);
-    using dir = tempDir();
-    await using sshd = await startSshd();
-    const disk = bytes(301, 8 << 20);
-    fs.writeFileSync(dir.file("disk"), disk);
-    fs.writeFileSync(dir.file("far.img"), bytes(302, 1 << 20));
-    using loop = attachLoop(dir.file("disk"));
-    const here = (word: string) => {
-      if (word === "/dev/sdb") return loop.path;
-      if (word.startsWith("backup:")) return `${sshd.user}@127.0.0.1:${dir.file("far.img")}`;
-      return word.endsWith(".img") ? dir.file(word) : word;
-    };
-    const [list, image, again, rehearse, restore, fetch, compare] = steps.map(({ words }) => words.map(here));
-    const words = (step: readonly string[] | undefined) => {
-      const [command = "", ...rest] = step ?? [];
-      return command === "compare" ? [command, ...sshd.words, ...rest] : [...sshd.words, command, ...rest];
-    };
-    const does = async (step: readonly string[] | undefined, exitCode: number, said: RegExp): Promise<Result> => {
-      const result = await run(words(step), { env: { BLOCKSYNC_REMOTE_DIR: dir.file("cache") } });
-      expect({ step, stderr: result.stderr, exitCode: result.exitCode }).toMatchObject({ step, exitCode });
-      expect(result.stderr).toMatch(said);
-      return result;
-    };
+function git(...words: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(["git", ...words], { cwd: root });
+  if (exitCode !== 0) throw new Error(`git ${words.join(" ")}: ${stderr.toString()}`);
+  return stdout.toString();
+}
 
-    expect(Bun.spawnSync(["lsblk", ...(list ?? []), loop.path]).exitCode).toBe(0);
-    await does(image, 0, /^Completed in .* 8 of 8 blocks differed, 8\.0 MiB written$/m);
-    expect(fs.readFileSync(dir.file("disk.img")).equals(disk)).toBe(true);
-    const changed = changeLeaves(disk, [3, 700]);
-    fs.writeFileSync(loop.path, changed);
-    await does(again, 0, /^Completed in .* 2 of 8 blocks differed, 8\.0 KiB written$/m);
-    expect(fs.readFileSync(dir.file("disk.img")).equals(changed)).toBe(true);
-    await does(rehearse, 0, /nothing was written \(dry run\)/);
-    fs.writeFileSync(loop.path, disk);
-    await does(rehearse, 1, /nothing was written \(dry run\)/);
-    const { exitCode, seen } = await answering(words(restore), "to go on: ", "yes\n");
-    expect({ exitCode, seen: exitCode === 0 ? "" : seen }).toEqual({ exitCode: 0, seen: "" });
-    expect(fs.readFileSync(loop.path).equals(changed)).toBe(true);
-    await does(fetch, 0, /^Completed in /m);
-    const { stdout } = await does(compare, 0, /^/);
-    expect(stdout).toBe("");
-  },
-);
+/** A clone of the repository as it will be once what was changed is committed. */
+function clone(directory: string): void {
+  git("clone", "--quiet", root, directory);
+  const changed = (...words: string[]) =>
+    git("ls-files", "-z", ...words)
+      .split("\0")
+      .filter((name) => name !== "");
+  for (const name of changed("--deleted")) fs.rmSync(join(directory, name));
+  for (const name of changed("--modified", "--others", "--exclude-standard")) {
+    if (!fs.existsSync(join(root, name))) continue;
+    fs.mkdirSync(dirname(join(directory, name)), { recursive: true });
+    fs.cpSync(join(root, name), join(directory, name));
+  }
+}
+
+testWith(
+  "git",
+  "mounts",
+  "loop",
+  "mkfs",
+  "sshd",
+  "sudo",
+  "tmux",
+)("the README alone leads from a clone to a sync, a push, a pull and a compare, as it says", async () => {
+  await using machine = await startFreshMachine(140, 40);
+  const { dir, terminal } = machine;
+  clone(dir.file("home/clone"));
+  const readme = fs.readFileSync(dir.file("home/clone/README.md"), "utf8");
+  const typist = new Typist(terminal);
+  // This project's Bun is the one on the machine: the packages need no network then.
+  await typist.run(`cd clone; PATH="$PATH:${dirname(process.execPath)}"`);
+
+  const [build, install, ...others] = commandsOf(readme, "Get it");
+  expect([build, install]).toEqual(["make", "sudo make install"]);
+  expect(others).toEqual(["make test"]);
+  for (const command of ["make", "sudo make install"]) {
+    const { exitCode, lines } = await typist.run(command);
+    expect({ command, exitCode, lines: exitCode === 0 ? [] : lines }).toEqual({ command, exitCode: 0, lines: [] });
+  }
+  expect((await typist.run("cd ..; blocksync --version")).lines.join()).toStartWith(`blocksync ${VERSION} (build `);
+
+  const results = await typeAll(typist, commandsOf(readme, "The first five minutes"));
+  for (const { command, exitCode, lines } of results)
+    expect({ command, exitCode, lines: exitCode === 0 ? [] : lines }).toEqual({ command, exitCode: 0, lines: [] });
+  const said = results
+    .filter(({ command }) => /^(sudo )?blocksync /.test(command))
+    .map(({ lines }) => lines.join("\n"));
+  const written = expect.stringMatching(/^256\.0 MiB equal, \d+ of 256 blocks differed, \S+ [KM]iB written$/);
+  const nothing = "256.0 MiB equal, 0 of 256 blocks differed, 0 bytes written";
+  expect(said.map((text) => /^Completed in [\d:]+: (.*)$/m.exec(text)?.[1])).toEqual([
+    written,
+    nothing,
+    written,
+    written,
+    "256.0 MiB equal",
+    expect.stringMatching(/^0 of 256 blocks differ; .*nothing was written \(dry run\)$/),
+    nothing,
+  ]);
+  expect(said[2]).toContain("Copying blocksync to backup, into /root/.cache/blocksync\n");
+  const image = fs.readFileSync(dir.file("home/laptop.img"));
+  for (const name of ["practice.raw", "pulled.img"])
+    expect(fs.readFileSync(dir.file(`home/${name}`)).equals(image)).toBe(true);
+
+  // What the README shows is what such a run shows today: make readme.
+  const question = results.find(({ asked }) => asked.length > 0);
+  if (question === undefined) throw new Error("Nothing was asked");
+  expect(questionTranscript(question)).toEqual(transcriptOf(readme, "question"));
+  terminal.resize(100, 40);
+  const shown = shapeOf(transcriptOf(readme, "run"));
+  expect(shapeOf(await syncTranscript(machine, typist, 256))).toEqual(shown);
+});
