@@ -98,7 +98,7 @@ bench: dist/blocksync
 profile: dist/blocksync
 	@$(BUN) scripts/profile.ts $(PROFILE)
 
-# Put what the demo prints into README.md, with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
+# Put transcripts of real runs into README.md, with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
 readme: dist/blocksync
 	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 

@@ -31,3 +31,17 @@ test("it says what each room of src and of the tests is for", () => {
   const tests = first("test").filter((room) => room !== "helpers");
   expect(tests.filter((room) => !section("Build and test").includes(`\`test/${room}/\``))).toEqual([]);
 });
+
+test("the way of an option leads through every file of src that has its example, and no other", () => {
+  const way = section("How to add an option");
+  const named = [...way.matchAll(/`(src\/[\w/.-]+)`/g)].map(([, path = ""]) => path);
+  const [example = ""] = /(?<=`--)[a-z]+(?=`)/.exec(way) ?? [];
+  const has = (path: string) => new RegExp(`\\b${example}\\b`).test(fs.readFileSync(join(root, path), "utf8"));
+  expect(example).toBe("discard");
+  expect(named.filter((path) => !has(path))).toEqual([]);
+  // The device discards; and what other programs call so is explained in a hint.
+  const beyond = ["src/cli/foreign.ts", "src/local/medium/device.ts", "src/run/compare.ts"];
+  const files = fs.readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).map((name) => `src/${name}`);
+  const all = files.filter((name) => name.endsWith(".ts") && has(name));
+  expect(all.filter((path) => !named.includes(path) && !beyond.includes(path))).toEqual([]);
+});
