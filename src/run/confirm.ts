@@ -1,7 +1,7 @@
-/** Asks before a block device, or what looks like another file, is overwritten, and shows what that is. */
+/** Asks before a block device, or what looks like another file, is overwritten, and shows what that is; and about a doubtful name. */
 
 import { createInterface } from "node:readline";
-import { refusedDestination } from "../errors.ts";
+import { refused, refusedDestination } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
@@ -13,17 +13,21 @@ export function canAsk(): boolean {
   return process.stdin.isTTY && process.stderr.isTTY;
 }
 
-/** Whether the destination is overwritten only after a question: a device, and on a terminal a file that is another's. */
-export function asksAbout(source: Description, destination: Description): boolean {
-  return destination.kind === "device" || (canAsk() && isAnother(source, destination));
+/**
+ * Whether a question comes first: before a device is overwritten, and on a terminal before a file that looks like another's
+ * is, or one is created whose name is `doubtful`.
+ */
+export function asksAbout(source: Description, destination: Description, doubtful: boolean): boolean {
+  const { kind } = destination;
+  return kind === "device" || (canAsk() && (kind === "missing" ? doubtful : isAnother(source, destination)));
 }
 
 /**
  * Returns once the user agreed on the terminal: by typing "yes", or the device's short name when it carries something
- * that is not the source's. The question says the `notices` too.
- * @throws {RefusedError} for any other answer, and without a terminal.
+ * that is not the source's. The question says the `notices` too, and nothing else of a file that is to be created.
+ * @throws {RefusedError} for any other answer, and for a device without a terminal.
  */
-export async function confirmOverwrite(
+export async function confirm(
   source: Description,
   destination: Description,
   notices: readonly string[],
@@ -33,16 +37,24 @@ export async function confirmOverwrite(
     const why = "it is a block device and there is no terminal to ask on";
     throw refusedDestination(label, "unconfirmed", why, "--force overwrites a device without asking");
   }
+  const said = notices.map((notice) => (notice.endsWith("?") ? notice : `${notice}.`));
+  if (destination.kind === "missing") {
+    if ((await ask([...said, 'Type "yes" to create it: '].join("\n"))) === "yes") return;
+    throw refused("create", label, "unconfirmed", "not confirmed", "nothing was written");
+  }
   const { facts } = destination;
+  const isDevice = destination.kind === "device";
   const isForeign = foreignContents(source.facts, facts).length > 0;
   const name = facts?.name ?? "";
   const answer = isForeign && name !== "" ? name : "yes";
   const question = [
-    `The ${destination.kind === "device" ? "block device" : "file"} ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
+    `The ${isDevice ? "block device" : "file"} ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
     `to equal ${quote(source.label)} (${formatBytes(source.sizeBytes)}).`,
-    ...(facts === undefined ? [] : factLines(facts)),
-    ...notices.map((notice) => (notice.endsWith("?") ? notice : `${notice}.`)),
-    ...(destination.kind === "device" ? [] : ["It does not look like an earlier copy of the source."]),
+    ...(isDevice
+      ? factLines(facts)
+      : [`    source: ${looks(source.facts?.contents[0])}`, `    destination: ${looks(facts?.contents[0])}`]),
+    ...said,
+    ...(isDevice ? [] : ["It does not look like an earlier copy of the source."]),
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
@@ -52,19 +64,22 @@ export async function confirmOverwrite(
 }
 
 /** What is known of a device, a line for itself and one for each thing on it. */
-export function factLines(facts: Facts): string[] {
+export function factLines(facts: Facts | undefined): string[] {
+  if (facts === undefined) return [];
   const { name, model, serial, transport, contents } = facts;
   const hardware = [model, serial === "" ? "" : `serial ${serial}`, transport].filter((text) => text !== "").join(", ");
   const own = [name, hardware].filter((text) => text !== "").join(": ");
   return [...(own === "" ? [] : [`    ${own}`]), ...contents.map(contentLine)];
 }
 
-function contentLine({ name, sizeBytes, signatures }: Content): string {
-  const carried =
-    signatures === undefined
-      ? "unknown, it cannot be read"
-      : signatures.map(signatureText).join("; ") || "nothing that is known";
-  return `    ${name === "" ? "it carries" : `${name} (${formatBytes(sizeBytes)}):`} ${carried}`;
+function contentLine(content: Content): string {
+  const { name, sizeBytes } = content;
+  return `    ${name === "" ? "" : `${name} (${formatBytes(sizeBytes)}): `}${looks(content)}`;
+}
+
+function looks(content: Content | undefined): string {
+  if (content?.signatures === undefined) return "unknown, since it cannot be read";
+  return content.signatures.map(signatureText).join("; ") || "no known file system, partition table or format";
 }
 
 function signatureText({ type, label, uuid, note }: Signature): string {

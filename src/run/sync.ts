@@ -9,7 +9,7 @@ import { Rescue } from "../sync/rescue.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
-import { asksAbout, canAsk, confirmOverwrite } from "./confirm.ts";
+import { asksAbout, canAsk, confirm } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
 import type { Location } from "./location.ts";
 import { MapFile, MapKeeper } from "./mapfile.ts";
@@ -54,12 +54,12 @@ export async function runSync(
       const exact = options.createDestination;
       const notices = checkPair(from, to, { exact });
       if (to.kind === "missing") notices.push(...noticesIfNew);
-      const questioned = asks && asksAbout(from, to);
+      const questioned = asks && asksAbout(from, to, noticesIfNew.length > 0);
       // What the question says need not be read twice.
       const asked = questioned && canAsk() && options.outputFile === undefined;
       for (const notice of notices) report.notice(notice, { asked });
       checkExpected(to, options);
-      if (questioned) await report.whileAsking(() => confirmOverwrite(from, to, notices));
+      if (questioned) await report.whileAsking(() => confirm(from, to, notices));
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");

@@ -59,7 +59,8 @@ function isSame(a: Signature, b: Signature): boolean {
 
 /**
  * Whether a destination file looks like something else than an earlier copy of the source: it carries what the source
- * does not, or nothing that is known where the source does, or is larger and nothing says that it has grown.
+ * does not, or nothing known where the source carries something; or neither carries anything, and their sizes differ (a run
+ * that was stopped leaves a file of the source's size).
  */
 export function isAnother(source: Description, destination: Description): boolean {
   const { kind, sizeBytes, blank, facts } = destination;
@@ -67,7 +68,7 @@ export function isAnother(source: Description, destination: Description): boolea
   if (kind !== "file" || sizeBytes === 0 || blank || there === undefined || facts?.isZero === true) return false;
   const here = source.facts?.contents[0]?.signatures;
   if (here === undefined) return false;
-  if (here.length === 0 && there.length === 0) return sizeBytes > source.sizeBytes;
+  if (here.length === 0 && there.length === 0) return sizeBytes !== source.sizeBytes;
   return there.length === 0 || !there.every((one) => here.some((other) => isSame(one, other)));
 }
 

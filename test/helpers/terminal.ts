@@ -13,11 +13,13 @@ export async function answering(
   prompt: string | RegExp,
   answer: string,
   before: () => void = () => undefined,
+  cwd = process.cwd(),
 ): Promise<Session> {
   let seen = "";
   let answered = false;
   const decoder = new TextDecoder();
   const child = Bun.spawn([BINARY, ...words], {
+    cwd,
     terminal: {
       cols: 200,
       rows: 50,

@@ -94,8 +94,8 @@ test("factLines() shows model, serial number, transport, and all that is carried
     "    sdb: Ultra Fit, serial 4C5, usb",
     "    sdb (4.0 GiB): gpt a-b",
     '    sdb1 (1.0 GiB): ext4 "root", last mounted on /',
-    "    sdb2 (512 bytes): unknown, it cannot be read",
-    "    sdb3 (512 bytes): nothing that is known",
+    "    sdb2 (512 bytes): unknown, since it cannot be read",
+    "    sdb3 (512 bytes): no known file system, partition table or format",
   ]);
 });
 
@@ -155,7 +155,7 @@ describe("the confirmation", () => {
     const { seen } = await answering([dir.file("s"), loop.path], "to go on: ", "no\n");
     expect(seen).toContain(`    ${name} (8.0 MiB): dos 1234abcd\r\n`);
     expect(seen).toContain(`    ${name}p1 (2.0 MiB): ext4 "root"\r\n`);
-    expect(seen).toContain(`    ${name}p2 (2.0 MiB): nothing that is known\r\n`);
+    expect(seen).toContain(`    ${name}p2 (2.0 MiB): no known file system, partition table or format\r\n`);
   });
 });
 

@@ -228,9 +228,9 @@ describe("a sentence is said about", () => {
 test("isAnother() asks about a file that looks like something else than an earlier copy", () => {
   const asks = (source: Made, destination: Made) => isAnother(end(source), end(destination));
   const large = { sizeBytes: 2 * MIB };
-  // As it should be: equal or grown, new, empty, preallocated, or a device, which is asked about anyway.
+  // As it should be: equal, of a grown file system, new, empty, preallocated, or a device, which is asked about anyway.
   expect(asks({ carries: [] }, { carries: [] })).toBe(false);
-  expect(asks({ ...large, carries: [] }, { carries: [] })).toBe(false);
+  expect(asks({ ...large, carries: ["ext4 #1"] }, { carries: ["ext4 #1"] })).toBe(false);
   expect(asks({ carries: ["ext4 #1"] }, { ...large, carries: ["ext4 4096 #1"] })).toBe(false);
   expect(asks({ carries: ["gzip"] }, { carries: ["gzip"] })).toBe(false);
   expect(asks({ carries: [] }, { kind: "missing" })).toBe(false);
@@ -240,8 +240,9 @@ test("isAnother() asks about a file that looks like something else than an earli
   expect(asks({ carries: ["ext4 #1"] }, { ...DISK, carries: ["ext4 #2"] })).toBe(false);
   expect(asks({}, { ...large, carries: ["ext4 #2"] })).toBe(false);
   expect(asks({ carries: ["ext4 #1"] }, large)).toBe(false);
-  // Larger with nothing in common, other contents, or none where the source has some.
+  // Nothing in common and another size, other contents, or none where the source has some.
   expect(asks({ carries: [] }, { ...large, carries: [] })).toBe(true);
+  expect(asks({ ...large, carries: [] }, { carries: [] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["ext4 #2"] })).toBe(true);
   expect(asks({ carries: ["ext4 #1"] }, { carries: ["xfs #1"] })).toBe(true);
   expect(asks({ carries: ["ext4 #2"] }, { carries: ["ext4"] })).toBe(true);
@@ -434,6 +435,8 @@ describe("on a terminal", () => {
       const words = [...far, dir.file("small.img"), `${where}${dir.file("precious.img")}`];
       const refused = await answering(words, 'Type "yes" to go on: ', "no\n");
       expect(refused.seen).toContain(`The file "${label}" (3.0 MiB) WILL BE PERMANENTLY CHANGED`);
+      const unknown = "no known file system, partition table or format";
+      expect(refused.seen).toContain(`    source: ${unknown}\r\n    destination: ${unknown}\r\n`);
       expect(refused.seen).toContain("It does not look like an earlier copy of the source.");
       const sentence = `"${label}" is 1048576 bytes larger than the source and keeps its tail; --create-dest would cut it`;
       expect(refused.seen.split(sentence).length).toBe(2);
@@ -454,6 +457,37 @@ describe("on a terminal", () => {
       exitCode: 0,
       asked: false,
     });
+  });
+
+  test("a bare word that would become a file is asked about, except by force and in a rehearsal", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("small.img"), bytes(5, MIB));
+    const told = '"vmhost" will be a new file in the current directory; to name a host, write "vmhost:PATH"';
+    const prompt = 'Type "yes" to create it: ';
+    const sync = (destination: string, answer: string, ...options: string[]) =>
+      answering([...options, "small.img", destination], prompt, answer, undefined, dir.path);
+    const refused = await sync("vmhost", "y\n");
+    expect(refused.seen).toContain(`${told}.\r\n${prompt}`);
+    expect(refused.seen.split(told).length).toBe(2);
+    expect(refused.seen).toContain('Refused to create "vmhost": not confirmed (unconfirmed)');
+    expect(refused.exitCode).toBe(3);
+    expect(fs.readdirSync(dir.path)).toEqual(["small.img"]);
+    const rehearsed = await sync("vmhost", "no\n", "-n");
+    expect({ exitCode: rehearsed.exitCode, asked: rehearsed.seen.includes(prompt) }).toEqual({
+      exitCode: 1,
+      asked: false,
+    });
+    expect(fs.readdirSync(dir.path)).toEqual(["small.img"]);
+    expect((await sync("vmhost", "yes\n")).exitCode).toBe(0);
+    expect(fs.readFileSync(dir.file("vmhost")).equals(bytes(5, MIB))).toBe(true);
+    for (const [destination, ...options] of [["forced", "-f"], ["./path"], ["name.img"], ["vmhost"]] as const) {
+      const { exitCode, seen } = await sync(destination, "no\n", ...options);
+      expect({ destination, exitCode, asked: seen.includes(prompt) }).toEqual({
+        destination,
+        exitCode: 0,
+        asked: false,
+      });
+    }
   });
 
   testWith("loop")("the question has the notices, also when the run is quiet", async () => {
