@@ -11,7 +11,7 @@ export const EDGES: readonly Mutant[] = [
   },
   {
     bug: "a map calls safe what a failed flush lost",
-    file: "run/mapfile.ts",
+    file: "run/rescue-map.ts",
     from: "    await this.#options.checkpoint();\n    this.#durable = written;",
     to: "    this.#durable = written;\n    await this.#options.checkpoint();",
     tests: ["machine/faulty.test.ts: --on-read-error", "machine/dying.test.ts"],
@@ -19,7 +19,7 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "compare of an equal prefix and a tail exits 0",
     file: "run/compare.ts",
-    from: "        print(sizeBytes, tail);\n",
+    from: "        tell(sizeBytes, tail);\n",
     to: "        report.difference(sizeBytes, tail);\n",
     tests: ["program/binary.test.ts: compare of one that is"],
   },

@@ -182,7 +182,7 @@ export const SYNC: readonly Mutant[] = [
     file: "sync/differences.ts",
     from: "if (current !== undefined && current.offset + current.length === range.offset) {",
     to: "if (current !== undefined && current.offset + current.length === range.offset - 1) {",
-    tests: ["program/binary.test.ts: compare", "machine/map.test.ts"],
+    tests: ["program/binary.test.ts: compare", "machine/change-map.test.ts"],
   },
   {
     bug: "the scan's window of compare waits for the difference that was found first",
@@ -238,31 +238,35 @@ export const SYNC: readonly Mutant[] = [
 export const MAPS: readonly Mutant[] = [
   {
     bug: "a number of a map that begins with 0 is read as a decimal one",
-    file: "sync/mapfile.ts",
+    file: "sync/rescue-map.ts",
     from: "const octal = /^0[0-7]/.test(digits);",
     to: "const octal = false;",
-    tests: ["unit/mapfile.test.ts"],
+    tests: ["unit/rescue-map.test.ts"],
   },
   {
     bug: "a map with a gap between its areas is taken",
-    file: "sync/mapfile.ts",
+    file: "sync/rescue-map.ts",
     from: "if (end !== undefined && offset !== end) throw",
     to: "if (end !== undefined && offset < end) throw",
-    tests: ["unit/mapfile.test.ts"],
+    tests: ["unit/rescue-map.test.ts"],
   },
   {
     bug: "a map of another source is taken",
-    file: "sync/mapfile.ts",
+    file: "sync/rescue-map.ts",
     from: 'if (end > sizeBytes && (status === "+" || offset > sizeBytes)) {',
     to: "if (end > sizeBytes && offset > sizeBytes) {",
-    tests: ["unit/mapfile.test.ts", "machine/faulty.test.ts: a map of another source is refused"],
+    tests: ["unit/rescue-map.test.ts", "machine/faulty.test.ts: a map of another source is refused"],
   },
   {
     bug: "what is bad now takes away what was rescued before",
     file: "sync/rescue.ts",
     from: "const bad = without(missing, held);",
     to: "const bad = missing;",
-    tests: ["machine/faulty.test.ts: a map that calls areas rescued", "unit/mapfile.test.ts", "machine/dying.test.ts"],
+    tests: [
+      "machine/faulty.test.ts: a map that calls areas rescued",
+      "unit/rescue-map.test.ts",
+      "machine/dying.test.ts",
+    ],
   },
   {
     bug: "what lies beyond a short destination's end is held by it",

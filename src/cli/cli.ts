@@ -92,8 +92,8 @@ function checkNoCommand(source: string | undefined, isFollowed: boolean): void {
   });
 }
 
-/** Prints what was asked for; process.stdout would lose it on a full disk and say nothing. @throws {IoError} */
-function print(text: string): void {
+/** Writes what was asked for; process.stdout would lose it on a full disk and say nothing. @throws {IoError} */
+function writeOut(text: string): void {
   try {
     createOutput({ file: undefined, quiet: true, verbose: false, draws: false }).data(text);
   } catch (error) {
@@ -112,9 +112,9 @@ function columnsOf(stream: NodeJS.WriteStream): number {
 }
 
 /** The text of --help for a command, undefined for all. */
-function printHelp(command: string | undefined): number {
+function writeHelp(command: string | undefined): number {
   const columns = columnsOf(process.stdout);
-  print((isCommandName(command) ? commandHelp(command, columns) : helpText(columns)).trimEnd());
+  writeOut((isCommandName(command) ? commandHelp(command, columns) : helpText(columns)).trimEnd());
   return ExitCode.ok;
 }
 
@@ -125,11 +125,11 @@ function answered(words: readonly string[]): number | undefined {
   const others = words.filter((word) => !word.startsWith("-"));
   const asksVersion = options.includes("--version") || options.includes("-V");
   if ((asksVersion && others.every(isCommandName)) || (first === "version" && others.length === 1)) {
-    print(`blocksync ${VERSION} (build ${BUILD})`);
+    writeOut(`blocksync ${VERSION} (build ${BUILD})`);
     return ExitCode.ok;
   }
   const asksHelp = first === "help" && others.length <= 2 && (isCommandName(second) || !exists(first));
-  return asksHelp ? printHelp(second) : undefined;
+  return asksHelp ? writeHelp(second) : undefined;
 }
 
 /** @throws {Failure} */
@@ -146,7 +146,7 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
   const checked = checkArguments(name === undefined ? words : words.slice(1), command.options, command.least);
   const end = checked.indexOf("--");
   const [source, ...others] = checked.slice(end + 1);
-  if (checked.slice(0, end).includes("--help")) return printHelp(name ?? source);
+  if (checked.slice(0, end).includes("--help")) return writeHelp(name ?? source);
   if (name === undefined) checkNoCommand(source, others.length > 0);
   checkFolder();
   const { result } = await command.run(checked, signal);

@@ -134,7 +134,7 @@ const OPTIONS: Answers = [
     "a new file gets the source's size; -T also makes an existing one exactly as large",
     "--create --notruncate --no-truncate --resize --devsize --extend-outfile",
   ],
-  ["--workers N (-w) opens N connections that share the blocks", "-j --jobs --threads --parallel"],
+  ["--workers N (-w) opens N lanes, ssh connections that share the blocks", "-j --jobs --threads --parallel"],
   [
     PART,
     "--offset --length --size --skip --count --seek --input-position --output-position --ignore-initial --stop-at-size --domain-mapfile --loose-domain",

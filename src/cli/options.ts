@@ -7,7 +7,7 @@ import { splitWords } from "../remote/host/quote.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
 import type { ProgressMode } from "../report/progress.ts";
-import { parseMapChoice } from "../run/change-map.ts";
+import { parseChangeMap } from "../run/change-map.ts";
 import type { CommonOptions, HostOptions, SyncCommandOptions } from "../run/options.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
@@ -148,7 +148,7 @@ export function commonOptions(values: Values): CommonOptions {
     outputFile: text(values, "output"),
     progress: progressMode(progress, host.quiet, flag(values, "json")),
     json: flag(values, "json"),
-    map: map === undefined ? undefined : parseMapChoice(map),
+    changeMap: map === undefined ? undefined : parseChangeMap(map),
     notices:
       interpreter === undefined
         ? []
@@ -227,7 +227,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     verify: flag(values, "verify"),
     skip: onReadError === "skip",
     retries: retries === undefined ? undefined : parseInteger(retries, "--retries", 0, MAX_RETRIES),
-    mapFile: text(values, "mapfile"),
+    rescueMap: text(values, "mapfile"),
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),

@@ -85,9 +85,9 @@ function countLine(state: BarState, columns: number): string {
   return ` ${join(fitting(parts, columns - 1, ", "), ", ")}`;
 }
 
-/** "workers 43% 41% 44%", as many as fit. */
+/** "lanes 43% 41% 44%", as many as fit. */
 function laneLine(lanes: readonly number[], columns: number): string {
-  const words = [" workers", ...lanes.map((share) => percent(share))];
+  const words = [" lanes", ...lanes.map((share) => percent(share))];
   while (words.join(" ").length > columns && words.length > 2) words.pop();
   return words.join(" ");
 }

@@ -86,7 +86,7 @@ export function createOutput(options: OutputOptions): Output {
   const screen = options.draws && fd === 2 && canDraw(process.env) ? new Screen((text) => say(2, text)) : undefined;
   const write = (text: string, isError: boolean) => {
     if (screen === undefined) say(fd, text);
-    else screen.print(text);
+    else screen.writeAbove(text);
     // What ends a run is said where the user looks, too.
     if (isError && fd !== 2) say(2, text);
   };

@@ -236,7 +236,7 @@ export class Report {
   }
 
   /** The lines of the change map. */
-  map(lines: readonly string[]): void {
+  changeMap(lines: readonly string[]): void {
     for (const line of lines) this.#output.line(line);
   }
 

@@ -58,7 +58,7 @@ export class Screen {
   }
 
   /** Text above what is drawn. Ends with a line break. */
-  print(text: string): void {
+  writeAbove(text: string): void {
     const below = this.#drawn;
     if (below === "") this.#write(text);
     else this.#write(`\r${ERASE_BELOW}${text}${below}`);

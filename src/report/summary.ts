@@ -72,7 +72,8 @@ function syncResult(statistics: Statistics, isLonger: boolean): string {
       : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
   const { bytesKept, bytesBelieved } = statistics;
   const kept = bytesKept === 0 ? "" : `, of which the destination has ${bytesKept} as they were read before`;
-  const believed = bytesBelieved === 0 ? "" : `, ${formatBytes(bytesBelieved)} not read again as the map has them`;
+  const believed =
+    bytesBelieved === 0 ? "" : `, ${formatBytes(bytesBelieved)} not read again as the rescue map has them`;
   return `${equal}${kept}${believed}, ${blocksDiffering} of ${blocksTotal} blocks differed, ${formatBytes(bytesWritten)} written`;
 }
 

@@ -2,11 +2,11 @@
 
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { type ChangeMapNames, mapJson } from "../report/change-map-json.ts";
+import { mapLines } from "../report/change-map-lines.ts";
+import { mapStyle } from "../report/change-map-style.ts";
+import { mapSvg } from "../report/change-map-svg.ts";
 import { displaySize } from "../report/display.ts";
-import { type MapNames, mapJson } from "../report/map-json.ts";
-import { mapLines } from "../report/map-lines.ts";
-import { mapStyle } from "../report/map-style.ts";
-import { mapSvg } from "../report/map-svg.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import type { Report } from "../report/report.ts";
 import { Changes } from "../sync/changes.ts";
@@ -14,20 +14,20 @@ import { ReplacedFile } from "./replaced-file.ts";
 import type { Taken } from "./taken.ts";
 
 /** What --map asks for: the terminal (or wherever messages go), or a file in a format. */
-export type MapChoice = "terminal" | { readonly path: string; readonly format: "svg" | "json" };
+export type ChangeMapChoice = "terminal" | { readonly path: string; readonly format: "svg" | "json" };
 
 /** Reads the value of --map, "" where there is none. @throws {UsageError} for a file of any other kind. */
-export function parseMapChoice(value: string): MapChoice {
+export function parseChangeMap(value: string): ChangeMapChoice {
   if (value === "") return "terminal";
   const format = /\.(svg|json)$/i.exec(value)?.[1]?.toLowerCase();
   if (format === "svg" || format === "json") return { path: value, format };
-  throw new UsageError(`Cannot write a map as ${quote(value)}: its name ends neither in .svg nor in .json`, {
+  throw new UsageError(`Cannot write a change map as ${quote(value)}: its name ends neither in .svg nor in .json`, {
     hint: "--map=FILE.svg is a picture, --map=FILE.json a list, --map alone is for the terminal",
   });
 }
 
-export interface MapOptions {
-  readonly map: MapChoice | undefined;
+export interface ChangeMapOptions {
+  readonly changeMap: ChangeMapChoice | undefined;
   /** Where messages go instead of standard error. */
   readonly outputFile: string | undefined;
   /** A run that is watched is looked at when it ends, too. */
@@ -35,7 +35,7 @@ export interface MapOptions {
 }
 
 export class ChangeMap {
-  readonly #choice: MapChoice | undefined;
+  readonly #choice: ChangeMapChoice | undefined;
   readonly #file: ReplacedFile | undefined;
   /** Width of the terminal that messages go to, if they do. */
   readonly #columns: number | undefined;
@@ -43,14 +43,14 @@ export class ChangeMap {
   #changes: Changes | undefined;
 
   /** @throws {UsageError} {IoError} when the file could not be written at the end. */
-  constructor({ map, outputFile, progress }: MapOptions, taken: readonly Taken[]) {
-    this.#choice = map;
+  constructor({ changeMap, outputFile, progress }: ChangeMapOptions, taken: readonly Taken[]) {
+    this.#choice = changeMap;
     this.#columns = outputFile === undefined ? displaySize()?.columns : undefined;
     this.#watched = progress !== "none" && this.#columns !== undefined;
-    if (typeof map === "object") this.#file = ReplacedFile.open(map.path, "change map", taken);
+    if (typeof changeMap === "object") this.#file = ReplacedFile.open(changeMap.path, "change map", taken);
   }
 
-  /** What is to be told of a run over `sizeBytes`; undefined when nobody would look at the map. */
+  /** What is to be told of a run over `sizeBytes`; undefined when nobody would look at the change map. */
   begin(sizeBytes: number, zeroLeafHash: (length: number) => Uint8Array): Changes | undefined {
     if (this.#choice === undefined && !this.#watched) return undefined;
     this.#changes = new Changes(sizeBytes, { exact: this.#choice !== undefined, zeroLeafHash });
@@ -58,7 +58,7 @@ export class ChangeMap {
   }
 
   /** Writes the file, at the end of a run that found out about all of the device. @throws {IoError} */
-  save(names: MapNames): void {
+  save(names: ChangeMapNames): void {
     if (this.#changes === undefined || typeof this.#choice !== "object") return;
     this.#file?.replace((this.#choice.format === "svg" ? mapSvg : mapJson)(this.#changes, names));
   }
@@ -69,6 +69,6 @@ export class ChangeMap {
     const asked = this.#choice === "terminal";
     const { differ, zero, unreadable } = this.#changes.total;
     if (!asked && (!this.#watched || differ + zero + unreadable === 0)) return;
-    report.map(mapLines(this.#changes, mapStyle(this.#columns, process.env), asked ? "full" : "short"));
+    report.changeMap(mapLines(this.#changes, mapStyle(this.#columns, process.env), asked ? "full" : "short"));
   }
 }

@@ -56,7 +56,7 @@ export async function runCompare(
       const tail = tailBeyond(inA, inB);
       const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);
       let differs = false;
-      const print = (offset: number, length: number) => {
+      const tell = (offset: number, length: number) => {
         differs = true;
         report.difference(offset, length);
       };
@@ -64,10 +64,10 @@ export async function runCompare(
       const fingerprint = () => new Fingerprint(layout, inA.zeroHash, sha256);
       const fingerprints = { a: fingerprint(), b: fingerprint() };
       const work = { statistics: share, fingerprints, changes };
-      for await (const range of differingRanges(source, destination, layout, work)) print(range.offset, range.length);
+      for await (const range of differingRanges(source, destination, layout, work)) tell(range.offset, range.length);
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {
-        print(sizeBytes, tail);
+        tell(sizeBytes, tail);
         changes?.add("differ", { offset: sizeBytes, length: tail });
       } else {
         statistics.sourceFingerprint = fingerprints.a.value;

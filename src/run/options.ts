@@ -4,7 +4,7 @@ import type { Overridable } from "../errors.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import type { HashName } from "../sync/spec.ts";
-import type { MapChoice } from "./change-map.ts";
+import type { ChangeMapChoice } from "./change-map.ts";
 
 /** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */
 export interface HostOptions {
@@ -38,7 +38,7 @@ export interface CommonOptions extends HostOptions {
   readonly progress: ProgressMode;
   readonly json: boolean;
   /** --map; undefined where it was not given. */
-  readonly map: MapChoice | undefined;
+  readonly changeMap: ChangeMapChoice | undefined;
   /** Things to tell the user about the options themselves. */
   readonly notices: readonly string[];
 }
@@ -46,7 +46,7 @@ export interface CommonOptions extends HostOptions {
 export interface SyncCommandOptions extends CommonOptions {
   /** --bwlimit; undefined for none. */
   readonly bytesPerSecond: number | undefined;
-  /** --workers: connections that share the work. */
+  /** --workers: how many share the work. */
   readonly lanes: number;
   /** Between the starts of two lanes. */
   readonly splayMs: number;
@@ -58,9 +58,9 @@ export interface SyncCommandOptions extends CommonOptions {
   readonly verify: boolean;
   /** Go on where the source cannot be read. */
   readonly skip: boolean;
-  /** How often bad sectors are tried again; undefined for not, and those that the map calls bad not at all. */
+  /** How often bad sectors are tried again; undefined for not, and those that the rescue map calls bad not at all. */
   readonly retries: number | undefined;
-  readonly mapFile: string | undefined;
+  readonly rescueMap: string | undefined;
   readonly dryRun: boolean;
   readonly createDestination: boolean;
   readonly force: boolean;

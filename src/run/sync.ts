@@ -3,17 +3,17 @@
 import { ExitCode, type Failure } from "../errors.ts";
 import { sha256 } from "../local/work/hash.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { fitMap } from "../sync/mapfile.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
 import { Rescue } from "../sync/rescue.ts";
+import { fitRescueMap } from "../sync/rescue-map.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
 import { asksAbout, canAsk, confirm } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
 import type { Location } from "./location.ts";
-import { MapFile, MapKeeper } from "./mapfile.ts";
 import type { SyncCommandOptions } from "./options.ts";
+import { RescueMapFile, RescueMapKeeper } from "./rescue-map.ts";
 import { runPair } from "./run.ts";
 import { checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
 
@@ -22,8 +22,8 @@ const AFTER_UNREADABLE =
 const AFTER_MAPPED =
   "--retries N tries the bad areas again, each N times; so does ddrescue -r N with the same source, destination and map";
 const OTHER_DESTINATION =
-  "the map was made for another destination, so what it lists as rescued is read again (if the destination was only renamed, delete the map's line that begins with '# Destination:')";
-const DISBELIEF = "the destination does not hold what the map lists as rescued: everything is compared";
+  "the rescue map was made for another destination, so what it lists as rescued is read again (if the destination was only renamed, delete the map's line that begins with '# Destination:')";
+const DISBELIEF = "the destination does not hold what the rescue map lists as rescued: everything is compared";
 
 /** `noticesIfNew` are said where the destination does not exist yet. Returns the exit code. @throws {UsageError} */
 export async function runSync(
@@ -38,8 +38,8 @@ export async function runSync(
   checkStreams(ends, options);
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
-  const mapFile = options.mapFile === undefined ? undefined : MapFile.open(options.mapFile, taken);
-  const changeMap = new ChangeMap(options, [...taken, ...filesOf({ "the map of --mapfile": options.mapFile })]);
+  const rescueMap = options.rescueMap === undefined ? undefined : RescueMapFile.open(options.rescueMap, taken);
+  const changeMap = new ChangeMap(options, [...taken, ...filesOf({ "the rescue map": options.rescueMap })]);
   return await runPair(
     source,
     destination,
@@ -70,8 +70,8 @@ export async function runSync(
         sizeBytes: from.sizeBytes,
         destination: destination.remote === undefined ? targetOf(destination.path) : destination.label,
       };
-      const isKnown = mapFile?.isAbout(subject) ?? true;
-      const map = fitMap(mapFile?.old ?? [], from.sizeBytes, from.label);
+      const isKnown = rescueMap?.isAbout(subject) ?? true;
+      const map = fitRescueMap(rescueMap?.old ?? [], from.sizeBytes, from.label);
       if (!isKnown) report.notice(OTHER_DESTINATION);
       // A destination that holds nothing yet, or ends before, holds nothing that was rescued.
       const heldBytes = to.blank || !isKnown ? 0 : to.sizeBytes;
@@ -84,11 +84,11 @@ export async function runSync(
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);
       };
-      let keeper: MapKeeper | undefined;
-      if (mapFile !== undefined && rescue !== undefined && !dryRun) {
+      let keeper: RescueMapKeeper | undefined;
+      if (rescueMap !== undefined && rescue !== undefined && !dryRun) {
         const checkpoint = () => lanes.checkpoint();
         const onTrouble = ({ message }: Failure) => report.notice(message);
-        keeper = new MapKeeper({ file: mapFile, subject, rescue, checkpoint, onTrouble });
+        keeper = new RescueMapKeeper({ file: rescueMap, subject, rescue, checkpoint, onTrouble });
         atFailure(async (failure) => await keeper?.fail(failure));
       }
       try {
@@ -110,7 +110,7 @@ export async function runSync(
           task: "sync",
           sizes,
           isLonger,
-          next: isWhole ? undefined : mapFile === undefined ? AFTER_UNREADABLE : AFTER_MAPPED,
+          next: isWhole ? undefined : rescueMap === undefined ? AFTER_UNREADABLE : AFTER_MAPPED,
         });
         changeMap.show(report);
         return isWhole ? ExitCode.ok : ExitCode.unreadable;

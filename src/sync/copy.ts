@@ -197,7 +197,7 @@ export class Copier {
     try {
       await differingLeaves(this.#source, this.#destination, this.#layout, index, changes);
     } catch (error) {
-      // A map is no reason for a run to fail.
+      // A change map is no reason for a run to fail.
       if (!(error instanceof ReadError)) throw error;
       changes.addBlock(this.#layout, index);
     }

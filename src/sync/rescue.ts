@@ -1,6 +1,6 @@
 /**
- * What is known of a source that cannot be read in places: what an earlier run's map says, what this run has found, what is
- * to be read in which order, and the map that says so at any moment.
+ * What is known of a source that cannot be read in places: what an earlier run's rescue map says, what this run has found, what is
+ * to be read in which order, and the rescue map that says so at any moment.
  *
  * A map calls an area "+" when the destination holds it. That is never taken back: what was rescued stays where it is, even
  * if the source cannot be read there any more. Whether it is believed, so that it need not be read again, is the one rule:
@@ -12,12 +12,12 @@
  *   may not live for long: what is "+" is not read again, but for a few samples, which come first.
  */
 import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
-import { areasWith, type MapArea, mergedMap } from "./mapfile.ts";
 import { type ByteRange, RangeSet, totalLength, union, within, without } from "./ranges.ts";
+import { areasWith, mergedAreas, type RescueArea } from "./rescue-map.ts";
 
 export interface RescueOptions {
-  /** What earlier runs found out, for all of the source (fitMap()). */
-  readonly map: readonly MapArea[];
+  /** What earlier runs found out, for all of the source (fitRescueMap()). */
+  readonly map: readonly RescueArea[];
   /** How long the destination was at the start, 0 when it held nothing: what lies beyond was rescued into another one. */
   readonly heldBytes: number;
   /** Times that a bad sector is tried again; undefined for none, and those that the map calls bad not at all. */
@@ -48,7 +48,7 @@ const MOST_SAMPLES = 8;
 
 export class Rescue {
   readonly #all: readonly ByteRange[];
-  readonly #map: readonly MapArea[];
+  readonly #map: readonly RescueArea[];
   readonly #held = new RangeSet();
   readonly #hopeless = new RangeSet();
   readonly #retries: number;
@@ -154,14 +154,14 @@ export class Rescue {
    * The map: `durable` is what is safe in the destination by this run. A source that is `gone` failed everywhere, so what
    * failed last says nothing of those places.
    */
-  map(durable: readonly ByteRange[], { gone }: { readonly gone: boolean }): MapArea[] {
+  map(durable: readonly ByteRange[], { gone }: { readonly gone: boolean }): RescueArea[] {
     const read = union(this.#held.all(), durable);
     const bad = without(union(this.#bad.all(), areasWith(this.#map, "-")), union(read, this.#done.all()));
     const rest = without(without(this.#all, read), bad);
     const failed = union(areasWith(this.#map, "*"), gone ? [] : this.#failed.all());
     const untrimmed = within(rest, failed);
     const unscraped = within(without(rest, untrimmed), areasWith(this.#map, "/"));
-    return mergedMap([
+    return mergedAreas([
       [read, "+"],
       [bad, "-"],
       [untrimmed, "*"],

@@ -32,7 +32,7 @@ export interface SyncOptions {
   readonly changes: Changes | undefined;
   /** Called when that begins. */
   readonly onVerify: () => void;
-  /** Called when the destination does not hold what a map says, so that it is not believed. */
+  /** Called when the destination does not hold what a rescue map says, so that it is not believed. */
   readonly onDisbelief: () => void;
 }
 
@@ -45,7 +45,7 @@ export class Share {
   readonly #record: BlockRecord;
   readonly #plan: Plan;
   readonly #copier: Copier;
-  /** Blocks that the destination holds as a whole, by what a map says, and that were not looked at yet. */
+  /** Blocks that the destination holds as a whole, by what a rescue map says, and that were not looked at yet. */
   #later: readonly BlockRange[];
 
   constructor(
@@ -75,7 +75,7 @@ export class Share {
   }
 
   /**
-   * Compares a few of the blocks that the destination holds by what a map says, more of them until enough hold data, or so many
+   * Compares a few of the blocks that the destination holds by what a rescue map says, more of them until enough hold data, or so many
    * cannot be read that the source is not to be asked for more. What cannot be read of them is left for the end.
    */
   async sample(): Promise<"holds" | "differs" | "unknown"> {
@@ -155,7 +155,7 @@ export class Share {
 }
 
 /**
- * Finds out whether the destination holds what an earlier run's map says, before anything is believed of it: another disk may
+ * Finds out whether the destination holds what an earlier run's rescue map says, before anything is believed of it: another disk may
  * be under its name by now. What was not seen to be there is not believed either.
  */
 export async function checkHeld(shares: readonly Share[], rescue: Rescue, onDisbelief: () => void): Promise<void> {
@@ -165,7 +165,7 @@ export async function checkHeld(shares: readonly Share[], rescue: Rescue, onDisb
   if (differs || !found.includes("holds")) rescue.believeNothing();
 }
 
-/** What an earlier run's map says that the destination holds: see rescue.ts for when that is believed. */
+/** What an earlier run's rescue map says that the destination holds: see rescue.ts for when that is believed. */
 export async function copyLater(shares: readonly Share[], rescue: Rescue, statistics: Statistics): Promise<void> {
   if (rescue.believes && statistics.unreadableAreas > 0) {
     for (const share of shares) share.believe();

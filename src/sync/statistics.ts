@@ -18,7 +18,7 @@ export class LaneStatistics {
   blocksUnreadable = 0;
   /** Blocks that cannot be read as a whole, and are left for the end. */
   blocksDeferred = 0;
-  /** Blocks that were not read, since a map says that the destination has them. */
+  /** Blocks that were not read, since a rescue map says that the destination has them. */
   blocksBelieved = 0;
   /** Bytes that were not read for that reason, in those blocks and in others. */
   bytesBelieved = 0;

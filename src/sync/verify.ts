@@ -118,7 +118,7 @@ function checkBlock(
   if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
   const place = layout.placeOf(index);
   if (record.isBelieved(index)) {
-    // A map says that it was read before. A source that cannot be read there says nothing against it.
+    // A rescue map says that it was read before. A source that cannot be read there says nothing against it.
     if (here !== undefined || there === undefined) findings.wrong.add(place);
     return;
   }

@@ -8,7 +8,7 @@ import { fromMarkdown } from "../../scripts/man/roff.ts";
 import { manPage } from "../../scripts/man.ts";
 import * as table from "../../src/cli/table.ts";
 import { BugError, ExitCode, OVERRIDABLE } from "../../src/errors.ts";
-import { SIGNS } from "../../src/report/map-lines.ts";
+import { SIGNS } from "../../src/report/change-map-lines.ts";
 import { progressLine } from "../../src/report/progress.ts";
 import { LaneStatistics } from "../../src/sync/statistics.ts";
 import { VERSION } from "../../src/version.ts";

@@ -565,7 +565,7 @@ describe("--on-read-error", () => {
     const short = await run(words);
     expect(summaryOf(short)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: beyond });
     // What the map has of the rest is believed, but for a sample.
-    expect(short.stderr).toContain(", 3.0 MiB not read again as the map has them, ");
+    expect(short.stderr).toContain(", 3.0 MiB not read again as the rescue map has them, ");
     expect(summaryOf(short)).toMatchObject({ bytesBelieved: 3 * MIB, bytesKept: 0 });
   });
 

@@ -206,7 +206,7 @@ const USAGE: readonly Mistake[] = [
     name: "a mapfile that is none",
     words: ["--on-read-error", "skip", "--mapfile", "DIR/map", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: 'Cannot read the map "DIR/map": line 1 is not a line of a GNU ddrescue mapfile',
+    says: 'Cannot read the rescue map "DIR/map": line 1 is not a line of a GNU ddrescue mapfile',
     hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
   },
   {

@@ -21,7 +21,7 @@ const SLOW = lasting(4);
 /** The bar's own line; what follows the bar depends on the width. */
 const BAR = /^ *(\d+)% \[=*>? *\] .*(\d+:\d\d:\d\d|-:--:--) left$/;
 const COUNTS = /^ (\d+\/\d+ blocks, )?(\d+ same, )?\d+ differ(, |$)/;
-const WORKERS = /^ workers( +\d+%)+$/;
+const LANES = /^ lanes( +\d+%)+$/;
 
 function hasBar(lines: readonly string[]): boolean {
   return lines.some((line) => line.includes("% ["));
@@ -39,7 +39,7 @@ function torn(lines: readonly string[], columns: number): string[] {
     /^Opening "[sd]"\.\.\.$/.test(line) ||
     (BAR.test(line) && line.length === columns - 1) ||
     COUNTS.test(line);
-  return lines.filter((line) => !whole(line) && !WORKERS.test(line));
+  return lines.filter((line) => !whole(line) && !LANES.test(line));
 }
 
 interface Prepared {
@@ -96,7 +96,7 @@ describe("the bar", () => {
         expectEqual(dir);
         shown = new Set(percents).size;
         if (shown <= 3) continue;
-        expect(during.some((lines) => lines.some((line) => WORKERS.test(line)))).toBe(true);
+        expect(during.some((lines) => lines.some((line) => LANES.test(line)))).toBe(true);
         break;
       }
       expect(shown).toBeGreaterThan(3);

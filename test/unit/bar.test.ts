@@ -82,8 +82,8 @@ describe("barLines()", () => {
 
   test("has a line for several lanes, as many as fit", () => {
     const lanes = [0.4, 0.415, 1, 0];
-    expect(barLines({ ...STATE, lanes }, 80, false)[2]).toBe(" workers  40%  41% 100%   0%");
-    expect(barLines({ ...STATE, lanes }, 20, false)[2]).toBe(" workers  40%  41%");
+    expect(barLines({ ...STATE, lanes }, 80, false)[2]).toBe(" lanes  40%  41% 100%   0%");
+    expect(barLines({ ...STATE, lanes }, 20, false)[2]).toBe(" lanes  40%  41%");
   });
 
   test("says that it flushes, for how long, and how a verification goes on", () => {

@@ -59,7 +59,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     quiet: false,
     verbose: false,
     json: false,
-    map: undefined,
+    changeMap: undefined,
     notices: [],
     compress: true,
     bytesPerSecond: undefined,
@@ -69,7 +69,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     verify: false,
     skip: false,
     retries: undefined,
-    mapFile: undefined,
+    rescueMap: undefined,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -89,7 +89,7 @@ test("commonOptions() gives compare the same defaults", () => {
     verify,
     skip,
     retries,
-    mapFile,
+    rescueMap,
     dryRun,
     createDestination,
     force,
@@ -257,7 +257,7 @@ test("syncCommandOptions() reads --verify and what to do about unreadable areas"
   expect(sync("--on-read-error", "skip", "--retries", "0", "--mapfile", "x.map")).toMatchObject({
     skip: true,
     retries: 0,
-    mapFile: "x.map",
+    rescueMap: "x.map",
   });
   expect(said("--mapfile", "x.map")).toContain("needs --on-read-error skip");
   expect(said("--retries", "2")).toContain("needs --on-read-error skip");

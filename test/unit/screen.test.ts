@@ -18,11 +18,11 @@ async function withScreen(act: (screen: Screen, terminal: string[]) => void | Pr
 
 test("a message takes the place of what was drawn, which is drawn again below it", async () => {
   await withScreen((screen, terminal) => {
-    screen.print("first\n");
+    screen.writeAbove("first\n");
     screen.draw(() => ["a bar", "and what is below it"]);
-    screen.print("second\n");
+    screen.writeAbove("second\n");
     screen.clear();
-    screen.print("last\n");
+    screen.writeAbove("last\n");
     const drawn = "\ra bar\x1b[K\r\nand what is below it\x1b[K\x1b[J\x1b[1A\r";
     expect(terminal).toEqual(["first\n", drawn, `\r\x1b[Jsecond\n${drawn}`, "\r\x1b[J", "last\n"]);
   });

@@ -81,7 +81,7 @@ test("summaryLines() names what could not be read", () => {
   state.lanes[0].kept.add({ offset: 8192, length: 1024 });
   state.lanes[0].bytesBelieved = 3 * MIB;
   expect(summaryLines(finished({ statistics: state }))[0]).toBe(
-    "Completed in 0:00:02: equal except for 1536 bytes that cannot be read, of which the destination has 1024 as they were read before, 3.0 MiB not read again as the map has them, 4 of 100 blocks differed, 16.0 KiB written",
+    "Completed in 0:00:02: equal except for 1536 bytes that cannot be read, of which the destination has 1024 as they were read before, 3.0 MiB not read again as the rescue map has them, 4 of 100 blocks differed, 16.0 KiB written",
   );
 });
 

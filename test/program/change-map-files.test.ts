@@ -1,8 +1,8 @@
 /** The change map as a picture and as a list: what is in the files, and how the picture looks to a program that draws it. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { mapJson } from "../../src/report/map-json.ts";
-import { escapeXml, mapSvg } from "../../src/report/map-svg.ts";
+import { mapJson } from "../../src/report/change-map-json.ts";
+import { escapeXml, mapSvg } from "../../src/report/change-map-svg.ts";
 import { LEAF_SIZE } from "../../src/sync/blocks.ts";
 import { Changes } from "../../src/sync/changes.ts";
 import { type Picture, readPng } from "../helpers/png.ts";

@@ -2,8 +2,8 @@
 
 import { formatBytes } from "../format.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
-import { type Mark, markOf, SHADES } from "./map-mark.ts";
-import type { MapStyle } from "./map-style.ts";
+import { type Mark, markOf, SHADES } from "./change-map-mark.ts";
+import type { MapStyle } from "./change-map-style.ts";
 
 /** Rows of a full map; a small device has fewer. */
 const MAX_ROWS = 8;

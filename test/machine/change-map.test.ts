@@ -348,7 +348,7 @@ describe("--map refuses", () => {
       [source, 2, "is the source itself"],
       [destination, 2, "is the destination itself"],
       [dir.file("link.json"), 2, "is the destination itself"],
-      [rescue, 2, "is the map of --mapfile itself"],
+      [rescue, 2, "is the rescue map itself"],
       [dir.file("log link.json"), 2, "is the file of --output itself"],
       [dir.file("folder.svg"), 2, "is no regular file"],
       [dir.file("none/map.svg"), 4, "no such file or directory"],

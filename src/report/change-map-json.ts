@@ -4,13 +4,13 @@ import type { Changes } from "../sync/changes.ts";
 import { jsonLine, nameFields } from "./json.ts";
 
 /** The two sides, as the user named them. */
-export interface MapNames {
+export interface ChangeMapNames {
   readonly source: string;
   readonly destination: string;
 }
 
 /** Yields the file in pieces, a range on each line. For exact changes. */
-export function* mapJson(changes: Changes, { source, destination }: MapNames): Generator<string> {
+export function* mapJson(changes: Changes, { source, destination }: ChangeMapNames): Generator<string> {
   const { unit, ranges } = changes.ranges();
   const { length: size, differ, zero, unreadable } = changes.total;
   const merged = unit > LEAF_SIZE;

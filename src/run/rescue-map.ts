@@ -1,32 +1,32 @@
-/** The file of --mapfile on this machine: read at the start, and kept true while a run goes on, however it ends. */
+/** The rescue map, the file of --mapfile: read at the start, and kept true while a run goes on, however it ends. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { asFailure, type Failure, GoneError, IoError, UsageError, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { formatMap, type MapArea, parseMap } from "../sync/mapfile.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { Rescue } from "../sync/rescue.ts";
+import { formatRescueMap, parseRescueMap, type RescueArea } from "../sync/rescue-map.ts";
 import { VERSION } from "../version.ts";
 import { ReplacedFile } from "./replaced-file.ts";
 import type { Taken } from "./taken.ts";
 
-/** A map of a disk with a million bad areas has 50 MB. */
+/** The rescue map of a disk with a million bad areas has 50 MB. */
 const MAX_BYTES = 256 << 20;
 
-/** What a map is about. ddrescue drops this from the maps that it writes, as it does with all comments. */
-export interface MapSubject {
+/** What a rescue map is about. ddrescue drops this from the maps that it writes, as it does with all comments. */
+export interface RescueMapSubject {
   readonly source: string;
   readonly sizeBytes: number;
   /** Where what is "+" is. */
   readonly destination: string;
 }
 
-export class MapFile {
+export class RescueMapFile {
   readonly #file: ReplacedFile;
   readonly #text: string;
   /** What an earlier run found out; nothing when there was none. */
-  readonly old: readonly MapArea[];
+  readonly old: readonly RescueArea[];
 
-  private constructor(file: ReplacedFile, text: string, old: readonly MapArea[]) {
+  private constructor(file: ReplacedFile, text: string, old: readonly RescueArea[]) {
     this.#file = file;
     this.#text = text;
     this.old = old;
@@ -36,18 +36,18 @@ export class MapFile {
    * Reads the map, and makes sure that one can be written in its place before anything is copied.
    * @throws {UsageError} for what is no map or cannot become one; {IoError}.
    */
-  static open(name: string, taken: readonly Taken[]): MapFile {
-    const file = ReplacedFile.open(name, "map", taken);
+  static open(name: string, taken: readonly Taken[]): RescueMapFile {
+    const file = ReplacedFile.open(name, "rescue map", taken);
     const text = file.read(MAX_BYTES);
-    return new MapFile(file, text, parseMap(text, name));
+    return new RescueMapFile(file, text, parseRescueMap(text, name));
   }
 
   /** Whether it says nothing of another destination. @throws {UsageError} when it is about a source of another size. */
-  isAbout({ source, sizeBytes, destination }: MapSubject): boolean {
+  isAbout({ source, sizeBytes, destination }: RescueMapSubject): boolean {
     const size = /^# Source: .*, (\d+) bytes$/m.exec(this.#text)?.[1];
     if (size !== undefined && Number(size) !== sizeBytes) {
       throw new UsageError(
-        `The map is about ${size} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
+        `The rescue map is about ${size} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
       );
     }
     const other = /^# Destination: (.*)$/m.exec(this.#text)?.[1];
@@ -55,14 +55,14 @@ export class MapFile {
   }
 
   /** @throws {IoError} */
-  async save(map: readonly MapArea[], { source, sizeBytes, destination }: MapSubject): Promise<void> {
+  async save(map: readonly RescueArea[], { source, sizeBytes, destination }: RescueMapSubject): Promise<void> {
     const comments = [
       `Mapfile. Created by blocksync version ${VERSION}`,
       `Source: ${quote(source)}, ${sizeBytes} bytes`,
       `Destination: ${quote(destination)}`,
       `Current time: ${new Date().toISOString()}`,
     ];
-    await this.#file.replaceMeanwhile(formatMap(map, comments));
+    await this.#file.replaceMeanwhile(formatRescueMap(map, comments));
   }
 }
 
@@ -76,8 +76,8 @@ const SHARE = 100;
 const LAST_FLUSH_MS = 5000;
 
 export interface KeeperOptions {
-  readonly file: MapFile;
-  readonly subject: MapSubject;
+  readonly file: RescueMapFile;
+  readonly subject: RescueMapSubject;
   readonly rescue: Rescue;
   /** Makes durable what was written so far. */
   readonly checkpoint: () => Promise<void>;
@@ -86,7 +86,7 @@ export interface KeeperOptions {
 }
 
 /** Saves the map every few seconds. Only what is safe in the destination is "+": it is flushed first. */
-export class MapKeeper {
+export class RescueMapKeeper {
   readonly #options: KeeperOptions;
   #durable: readonly ByteRange[] = [];
   #savedAt = -1;

@@ -3,9 +3,9 @@
 import { formatBytes } from "../format.ts";
 import { shownName } from "../name.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
-import type { MapNames } from "./map-json.ts";
-import { changesText, offsetLabel } from "./map-lines.ts";
-import { type Mark, markOf, SHADES } from "./map-mark.ts";
+import type { ChangeMapNames } from "./change-map-json.ts";
+import { changesText, offsetLabel } from "./change-map-lines.ts";
+import { type Mark, markOf, SHADES } from "./change-map-mark.ts";
 
 /** Cells in a row; 32 rows hold all that changes tell apart. */
 const COLUMNS = 128;
@@ -103,7 +103,7 @@ function* legend(y: number): Generator<string> {
 }
 
 /** Yields the picture in pieces. */
-export function* mapSvg(changes: Changes, names: MapNames): Generator<string> {
+export function* mapSvg(changes: Changes, names: ChangeMapNames): Generator<string> {
   const cells = changes.cells(MAX_CELLS);
   const columns = Math.min(COLUMNS, Math.max(1, cells.length));
   const width = WIDTH / columns;

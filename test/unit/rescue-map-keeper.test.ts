@@ -2,9 +2,9 @@
 import { expect, test } from "bun:test";
 import fs from "node:fs";
 import { GoneError, IoError, VerificationError } from "../../src/errors.ts";
-import { MapFile, MapKeeper } from "../../src/run/mapfile.ts";
-import { areasWith, fitMap, parseMap, type Status } from "../../src/sync/mapfile.ts";
+import { RescueMapFile, RescueMapKeeper } from "../../src/run/rescue-map.ts";
 import { Rescue } from "../../src/sync/rescue.ts";
+import { areasWith, fitRescueMap, parseRescueMap, type Status } from "../../src/sync/rescue-map.ts";
 import { tempDir } from "../helpers/temp.ts";
 
 const BLOCK = 4096;
@@ -12,17 +12,17 @@ const block = (index: number) => ({ offset: index * BLOCK, length: BLOCK });
 
 /** The map that a keeper leaves behind; block 0 was written, 2 failed, and 1 is written while the flush is under way. */
 async function left(
-  end: (keeper: MapKeeper) => Promise<void>,
+  end: (keeper: RescueMapKeeper) => Promise<void>,
   flush: () => void,
 ): Promise<(...statuses: Status[]) => number[]> {
   using dir = tempDir();
-  const rescue = new Rescue({ map: fitMap([], 4 * BLOCK, "s"), heldBytes: 0, retries: undefined });
+  const rescue = new Rescue({ map: fitRescueMap([], 4 * BLOCK, "s"), heldBytes: 0, retries: undefined });
   const checkpoint = async () => {
     rescue.done(block(1));
     flush();
   };
-  const keeper = new MapKeeper({
-    file: MapFile.open(dir.file("map"), []),
+  const keeper = new RescueMapKeeper({
+    file: RescueMapFile.open(dir.file("map"), []),
     subject: { source: "s", sizeBytes: 4 * BLOCK, destination: "d" },
     rescue,
     checkpoint,
@@ -31,7 +31,7 @@ async function left(
   rescue.done(block(0));
   rescue.failed(block(2));
   await end(keeper);
-  const map = parseMap(fs.readFileSync(dir.file("map"), "utf8"), "map");
+  const map = parseRescueMap(fs.readFileSync(dir.file("map"), "utf8"), "map");
   return (...statuses) =>
     areasWith(map, ...statuses).flatMap(({ offset, length }) =>
       Array.from({ length: length / BLOCK }, (_, i) => offset / BLOCK + i),

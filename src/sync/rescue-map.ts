@@ -1,5 +1,5 @@
 /**
- * GNU ddrescue's mapfile: which parts of a source were read and which were not (ddrescue manual, "Mapfile structure", and
+ * The rescue map, GNU ddrescue's mapfile: which parts of a source were read and which were not (ddrescue manual, "Mapfile structure", and
  * read_mapfile() in mapfile.cc of version 1.27, which this agrees with in what it takes and what it refuses). Pure.
  *
  * `#` at the beginning of a line or after white space begins a comment. The first line that is left is the status line
@@ -13,7 +13,7 @@ import { addRange, type ByteRange } from "./ranges.ts";
 /** "+" was read, "-" is bad, and "?", "*" and "/" are still to be tried in ddrescue's different ways. */
 export type Status = "+" | "-" | "?" | "*" | "/";
 
-export interface MapArea extends ByteRange {
+export interface RescueArea extends ByteRange {
   readonly status: Status;
 }
 
@@ -79,13 +79,13 @@ function isStatus(text: string | undefined): text is Status {
  * Reads a mapfile; `name` is its name in messages. Areas are in ascending order and follow each other; what lies beyond 2^53
  * is cut off, as no source is longer. Empty for a file without a status line. @throws {UsageError} when it is none.
  */
-export function parseMap(text: string, name: string): MapArea[] {
-  const areas: MapArea[] = [];
+export function parseRescueMap(text: string, name: string): RescueArea[] {
+  const areas: RescueArea[] = [];
   let end: bigint | undefined;
   let begun = false;
   let number = 0;
   const bad = (what: string) =>
-    new UsageError(`Cannot read the map ${quote(name)}: line ${number} ${what}`, {
+    new UsageError(`Cannot read the rescue map ${quote(name)}: line ${number} ${what}`, {
       hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
     });
   for (const line of text.split("\n")) {
@@ -116,8 +116,8 @@ export function parseMap(text: string, name: string): MapArea[] {
  * The map for a source of this size: what it leaves out is untried, and what was not read beyond the source's end is cut off,
  * as ddrescue has it. @throws {UsageError} for one that has read what this source has not: it is another one's.
  */
-export function fitMap(map: readonly MapArea[], sizeBytes: number, source: string): MapArea[] {
-  const fitted: MapArea[] = [];
+export function fitRescueMap(map: readonly RescueArea[], sizeBytes: number, source: string): RescueArea[] {
+  const fitted: RescueArea[] = [];
   let position = 0;
   const add = (end: number, status: Status) => {
     const stop = Math.min(end, sizeBytes);
@@ -128,7 +128,7 @@ export function fitMap(map: readonly MapArea[], sizeBytes: number, source: strin
     const end = offset + length;
     if (end > sizeBytes && (status === "+" || offset > sizeBytes)) {
       throw new UsageError(
-        `The map is about ${end} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
+        `The rescue map is about ${end} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
       );
     }
     add(offset, "?");
@@ -139,14 +139,14 @@ export function fitMap(map: readonly MapArea[], sizeBytes: number, source: strin
 }
 
 /** Areas of these kinds; neighbours are joined. */
-export function areasWith(map: readonly MapArea[], ...statuses: readonly Status[]): ByteRange[] {
+export function areasWith(map: readonly RescueArea[], ...statuses: readonly Status[]): ByteRange[] {
   const ranges: ByteRange[] = [];
   for (const area of map) if (statuses.includes(area.status)) addRange(ranges, area);
   return ranges;
 }
 
 /** Lists of areas, each with its status, as one map; they must not overlap. */
-export function mergedMap(parts: readonly (readonly [ranges: readonly ByteRange[], status: Status])[]): MapArea[] {
+export function mergedAreas(parts: readonly (readonly [ranges: readonly ByteRange[], status: Status])[]): RescueArea[] {
   return parts
     .flatMap(([ranges, status]) => ranges.map(({ offset, length }) => ({ offset, length, status })))
     .sort((a, b) => a.offset - b.offset);
@@ -160,7 +160,7 @@ function hexadecimal(value: number): string {
 const PHASES = ["?", "*", "/"] as const;
 
 /** The mapfile's text, in pieces. `comments` are lines of its heading. The status line says where to go on, or that all is tried. */
-export function* formatMap(map: readonly MapArea[], comments: readonly string[]): Generator<string> {
+export function* formatRescueMap(map: readonly RescueArea[], comments: readonly string[]): Generator<string> {
   const status = PHASES.find((phase) => map.some((area) => area.status === phase)) ?? "+";
   const position = status === "+" ? 0 : (map.find((area) => area.status === status)?.offset ?? 0);
   for (const comment of comments) yield `# ${comment}\n`;

@@ -1,8 +1,8 @@
 /** The change map as text, for every width. */
 import { describe, expect, test } from "bun:test";
-import { mapLines } from "../../src/report/map-lines.ts";
-import { markOf } from "../../src/report/map-mark.ts";
-import { type MapStyle, mapStyle } from "../../src/report/map-style.ts";
+import { mapLines } from "../../src/report/change-map-lines.ts";
+import { markOf } from "../../src/report/change-map-mark.ts";
+import { type MapStyle, mapStyle } from "../../src/report/change-map-style.ts";
 import { BlockLayout, LEAF_SIZE } from "../../src/sync/blocks.ts";
 import { Changes } from "../../src/sync/changes.ts";
 
