@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { asFailure, ExitCode, systemCode, UsageError } from "../errors.ts";
 import { checkFolder, wordsGiven } from "../given.ts";
+import { startIoThreads } from "../local/kernel/libc.ts";
 import { bytesOf, quote } from "../name.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
@@ -149,6 +150,8 @@ async function runWords(words: readonly string[], signal: AbortSignal): Promise<
   if (checked.slice(0, end).includes("--help")) return writeHelp(name ?? source);
   if (name === undefined) checkNoCommand(source, others.length > 0);
   checkFolder();
+  // Where the C library cannot be called, the command says so.
+  await startIoThreads().catch(() => undefined);
   const { result } = await command.run(checked, signal);
   return typeof result === "number" ? result : ExitCode.ok;
 }

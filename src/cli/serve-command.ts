@@ -3,7 +3,7 @@
 import { asFailure, BugError, ExitCode, InterruptedError, stackOf, UnreachableError, UsageError } from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";
 import type { Permission } from "../local/guard/permission.ts";
-import { enlargePipe, setIoThreads } from "../local/kernel/libc.ts";
+import { enlargePipe } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
 import { quote } from "../name.ts";
 import { expandHome, Server } from "../remote/serve.ts";
@@ -43,7 +43,6 @@ export async function serveCommand(values: Values, words: readonly string[], sig
   const directory = variableGiven("BLOCKSYNC_CWD");
   if (directory !== undefined && permission === undefined) enterFolder(directory);
   checkOpenFiles(1);
-  setIoThreads(1);
   for (const fd of [0, 1]) enlargePipe(fd);
   const watch = new Watch();
   const allowSilence = (seconds: number) =>

@@ -1,7 +1,7 @@
 /** What sync and compare have in common: output, report, the two ends, one summary, and everything closed at the end. */
 
 import { asFailure, type Failure } from "../errors.ts";
-import { setIoThreads } from "../local/kernel/libc.ts";
+import { checkLibrary } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
@@ -72,7 +72,7 @@ export async function runPair(
   const atFailure: RunContext["atFailure"] = (act) => void endings.push(act);
   const run = async () => {
     checkOpenFiles(options.lanes);
-    setIoThreads(options.lanes);
+    checkLibrary();
     for (const notice of options.notices) report.notice(notice);
     return await work({ report, lanes, first: await lanes.open(0), atFailure });
   };

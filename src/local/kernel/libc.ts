@@ -69,6 +69,7 @@ function openLibrary() {
   try {
     return dlopen(libraryName(), {
       setenv: { args: ["ptr", "ptr", "int"], returns: "int" },
+      unsetenv: { args: ["ptr"], returns: "int" },
       ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
       lseek: { args: ["int", "i64", "int"], returns: FFIType.i64_fast },
       posix_fadvise: { args: ["int", "i64", "i64", "int"], returns: "int" },
@@ -93,23 +94,38 @@ function libc(): ReturnType<typeof openLibrary> {
   return library;
 }
 
+/** @throws {IoError} where the C library cannot be called, as everything here would, in words that a thread may not hand on. */
+export function checkLibrary(): void {
+  libc();
+}
+
 function errno(): number {
   const location = libc().__errno_location();
   return location === null ? 0 : read.i32(location, 0);
 }
 
-/** File operations that a lane may have under way: 4 reads of each of two sides, and room for writes and pipes. */
-const THREADS_PER_LANE = 24;
-const MAX_THREADS = 256;
+/**
+ * More than a run has file operations under way, whose buffers are bounded: 4 reads of either side of a lane, writes and pipes.
+ * Threads begin as they are needed, so that a run of one lane has about ten.
+ */
+const IO_THREADS = "256";
+const IO_THREADS_VARIABLE = "UV_THREADPOOL_SIZE";
 
 /**
- * Lets so many file operations run at once as `lanes` lanes in one process need. Bun sizes its pool from this variable
- * when the first one starts (cores + 1 by default, measured), and reads the C environment, so process.env would be too
- * late and in the wrong place.
+ * Begins the pool of threads in which file operations wait, so that a disk gets a deep queue and one that hangs keeps nobody
+ * else waiting. Bun 1.4.5 lets so many run at once as the C environment says (cores + 1 by default) when the first one begins,
+ * and has neither an option nor a function for it. So the variable has that value for the first one alone: the program sees
+ * nothing of it afterwards, nor do those it starts. To be called before anything else uses files without waiting.
+ * @throws {IoError} where the C library cannot be called.
  */
-export function setIoThreads(lanes: number): void {
-  const threads = Math.min(MAX_THREADS, lanes * THREADS_PER_LANE);
-  libc().setenv(Buffer.from("UV_THREADPOOL_SIZE\0"), Buffer.from(`${threads}\0`), 1);
+export async function startIoThreads(): Promise<void> {
+  const { setenv, unsetenv } = libc();
+  const name = Buffer.from(`${IO_THREADS_VARIABLE}\0`);
+  const before = process.env[IO_THREADS_VARIABLE];
+  setenv(name, Buffer.from(`${IO_THREADS}\0`), 1);
+  await new Promise<void>((resolve) => fs.fstat(2, () => resolve()));
+  if (before === undefined) unsetenv(name);
+  else setenv(name, Buffer.from(`${before}\0`), 1);
 }
 
 /** What an unprivileged process may give a pipe (/proc/sys/fs/pipe-max-size), 16 times the default. */
