@@ -98,7 +98,7 @@ bench: dist/blocksync
 profile: dist/blocksync
 	@$(BUN) scripts/profile.ts $(PROFILE)
 
-# Put transcripts of real runs into README.md, with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
+# Put transcripts of real runs into README.md; with TABLE=FILE the benchmark's tables into scripts/bench/README.md.
 readme: dist/blocksync
 	@$(BUN) scripts/readme.ts $(if $(TABLE),--bench $(TABLE))
 
@@ -119,7 +119,8 @@ dist/completions/blocksync.bash: node_modules/.installed $(SOURCES) scripts/comp
 PREFIX ?= /usr/local
 INSTALLED = bin/blocksync share/man/man1/blocksync.1 share/bash-completion/completions/blocksync \
 	share/zsh/site-functions/_blocksync share/fish/vendor_completions.d/blocksync.fish \
-	share/blocksync/events.schema.json
+	share/blocksync/events.schema.json share/blocksync/map.schema.json \
+	$(patsubst scripts/%,share/blocksync/%,$(wildcard scripts/examples/*))
 .PHONY: install uninstall
 # Install the program and what belongs to it under PREFIX (/usr/local); DESTDIR goes before it for packagers.
 install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
@@ -128,9 +129,10 @@ install: dist/blocksync dist/blocksync.1 dist/completions/blocksync.bash
 			bin/*) file=dist/blocksync mode=755;; \
 			share/man/*) file=dist/blocksync.1 mode=644;; \
 			share/bash-completion/*) file=dist/completions/blocksync.bash mode=644;; \
-			share/blocksync/*) file=scripts/$${path##*/} mode=644;; \
+			share/blocksync/*) file=scripts/$${path#share/blocksync/} mode=644;; \
 			*) file=dist/completions/$${path##*/} mode=644;; \
 		esac; \
+		case $$path in share/blocksync/*) [ ! -x $$file ] || mode=755;; esac; \
 		install -D -m $$mode $$file "$(DESTDIR)$(PREFIX)/$$path"; \
 	done
 

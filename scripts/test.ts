@@ -50,6 +50,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   jq: "jq",
   "ansible-playbook": "ansible-core",
   "systemd-analyze": "systemd",
+  shellcheck: "shellcheck",
   tmux: "tmux",
 };
 

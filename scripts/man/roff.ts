@@ -1,7 +1,7 @@
 /**
  * Markdown as scripts/man/ uses it, made into roff with the macros of man(7). What it knows: ## and ### headings, paragraphs,
  * definition lists (the term on a line, ": " before the text), blocks indented by four blanks, and `typed`, **strong** and
- * *placeholder* within a line.
+ * _placeholder_ (*placeholder* within a word) in a line.
  */
 
 /**
@@ -43,11 +43,11 @@ export function verbatim(lines: readonly string[]): string {
 /** Text within a line. */
 function inline(text: string): string {
   return text
-    .split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^*]+\*)/)
+    .split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^*]+\*|(?<!\w)_[^_]+_(?!\w))/)
     .map((part) => {
       if (part.startsWith("`")) return bold(part.slice(1, -1));
       if (part.startsWith("**")) return bold(part.slice(2, -2));
-      return part.startsWith("*") ? italic(part.slice(1, -1)) : roff(part);
+      return /^([*_]).*\1$/s.test(part) ? italic(part.slice(1, -1)) : roff(part);
     })
     .join("");
 }

@@ -27,6 +27,14 @@ function filesBelow(directory: string): Record<string, string> {
   );
 }
 
+/** As filesBelow() has them in `folder`: what begins with #! can be run there. */
+function installedExamples(folder: string): Record<string, string> {
+  const names = fs.readdirSync(join(root, "scripts/examples"));
+  expect(names.length).toBeGreaterThan(10);
+  const isScript = (name: string) => fs.readFileSync(join(root, "scripts/examples", name), "utf8").startsWith("#!");
+  return Object.fromEntries(names.map((name) => [`${folder}/${name}`, isScript(name) ? "755" : "644"]));
+}
+
 test("make install puts everything in its place under DESTDIR and PREFIX, make uninstall removes that alone", () => {
   using directory = tempDir();
   const words = [`DESTDIR=${directory.path}`, "PREFIX=/opt/block sync"];
@@ -40,6 +48,8 @@ test("make install puts everything in its place under DESTDIR and PREFIX, make u
     "opt/block sync/share/zsh/site-functions/_blocksync": "644",
     "opt/block sync/share/fish/vendor_completions.d/blocksync.fish": "644",
     "opt/block sync/share/blocksync/events.schema.json": "644",
+    "opt/block sync/share/blocksync/map.schema.json": "644",
+    ...installedExamples("opt/block sync/share/blocksync/examples"),
   });
   const prefix = directory.file("opt/block sync");
   const version = Bun.spawnSync([join(prefix, "bin/blocksync"), "--version"]).stdout.toString();
@@ -50,6 +60,9 @@ test("make install puts everything in its place under DESTDIR and PREFIX, make u
   expect(text("bash-completion/completions/blocksync")).toContain("complete -o bashdefault");
   expect(text("zsh/site-functions/_blocksync")).toStartWith("#compdef blocksync\n");
   expect(text("blocksync/events.schema.json")).toBe(fs.readFileSync(join(root, "scripts/events.schema.json"), "utf8"));
+  expect(text("blocksync/map.schema.json")).toBe(fs.readFileSync(join(root, "scripts/map.schema.json"), "utf8"));
+  const example = fs.readFileSync(join(root, "scripts/examples/blocksync-pull"), "utf8");
+  expect(text("blocksync/examples/blocksync-pull")).toBe(example);
   expect(text("fish/vendor_completions.d/blocksync.fish")).toContain("complete -c blocksync");
 
   fs.writeFileSync(join(prefix, "bin/other"), "", { mode: 0o644 });

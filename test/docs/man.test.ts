@@ -220,7 +220,7 @@ test("the man page's progress line is one that blocksync prints", () => {
 test("what the text asks for and nothing makes is an error, and so is a sign that not every device has", () => {
   expect(() => fromMarkdown("<!-- nothing -->", {})).toThrow('asks for "nothing"');
   expect(() => fromMarkdown("10 µs", {})).toThrow("no form for");
-  expect(fromMarkdown("## A\n\n`x-y`, *N*\nand **z**\n\nterm\n: text\n\n    a 'b'\n    .c", {})).toBe(
+  expect(fromMarkdown("## A\n\n`x-y`, _N_\nand **z**\n\nterm\n: text\n\n    a 'b'\n    .c", {})).toBe(
     ".SH A\n.PP\n\\fBx\\-y\\fR, \\fIN\\fR\nand \\fBz\\fR\n.TP\nterm\ntext\n.PP\n.RS\n.nf\na \\(aqb\\(aq\n\\&.c\n.fi\n.RE",
   );
 });
@@ -247,5 +247,7 @@ testWith("man", "groff")("man shows the man page without a warning, commands and
   expect(stdout).toContain("~/.cache/blocksync");
   expect(stdout).toContain("░, -");
   expect(stdout).not.toContain("U+25");
+  // Marks of the text that nothing made anything of.
+  expect(stdout).not.toMatch(/[\s(]_\w+_|\*\*|`/);
   expect(formatted(["man", "--warnings", "-l"], "C").stdout).toContain("U+2591, -");
 });

@@ -20,7 +20,9 @@ const PAGES = ["*.md", "scripts/**/*.md"]
 const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
     .concat(
-      " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize",
+      " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize".concat(
+        " now partscan",
+      ),
     )
     .split(" "),
 );

@@ -104,6 +104,7 @@ export const NEEDS = {
   jq: has("jq") ? undefined : "jq is not installed",
   ansible: has("ansible-playbook") ? undefined : "ansible-playbook is not installed (ansible-core)",
   systemd: has("systemd-analyze") ? undefined : "systemd-analyze is not installed (systemd)",
+  shellcheck: has("shellcheck") ? undefined : "shellcheck is not installed",
   tmux: has("tmux") && has("bash") ? undefined : "tmux or bash is not installed",
   mdwe: mdweReason(),
   git: has("git") ? undefined : "git is not installed",
