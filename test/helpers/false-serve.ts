@@ -102,7 +102,10 @@ function answer({ type, id }: Parsed): Buffer[] {
       ]);
       if (lie === "a sign of life of 0 s") return [frame(Type.alive, 0, [u32(0)]), opened];
       if (lie === "signs of life with an id") return [frame(Type.alive, id, [u32(60)]), opened];
-      if (lie === "1e6 signs of life") return [Buffer.concat(Array(1e6).fill(frame(Type.alive, 0, [u32(60)]))), opened];
+      if (lie === "1e6 signs of life") {
+        const sign = frame(Type.alive, 0, [u32(60)]);
+        return [Buffer.alloc(1e6 * sign.length, sign), opened];
+      }
       return [opened];
     }
     case Type.prepare:

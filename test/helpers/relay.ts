@@ -5,7 +5,7 @@
  *
  * "up" counts the bytes to the far side, "down" those from it. "cut" ends both directions and the far side's streams;
  * "stall" passes nothing on any more, in either direction, and closes nothing. LOG gets one line when the far side has
- * ended: its exit code, and the bytes that were passed up and down.
+ * ended: its exit code, the bytes that were passed up and down, and 1 when the connection was broken, else 0.
  */
 import fs from "node:fs";
 
@@ -47,5 +47,5 @@ void pump(child.stdout, "down", async (bytes) => {
   for (let done = 0; done < bytes.length; ) done += fs.writeSync(1, bytes, done);
 });
 const status = await child.exited;
-fs.appendFileSync(log, `${status} ${passed.up} ${passed.down}\n`);
+fs.appendFileSync(log, `${status} ${passed.up} ${passed.down} ${Number(broken)}\n`);
 process.exit(255);

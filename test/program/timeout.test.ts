@@ -34,14 +34,14 @@ function sshUnder(path: string, before: string): string[] {
 }
 
 /** What the relay noted when the far side had ended. */
-async function noted(path: string): Promise<{ status: number; up: number; down: number }> {
+async function noted(path: string): Promise<{ status: number; up: number; down: number; broken: boolean }> {
   await until("the far side has ended", () => fs.existsSync(path) && fs.readFileSync(path, "utf8").endsWith("\n"));
-  const [status = Number.NaN, up = Number.NaN, down = Number.NaN] = fs
+  const [status = Number.NaN, up = Number.NaN, down = Number.NaN, broken] = fs
     .readFileSync(path, "utf8")
     .trim()
     .split(" ")
     .map(Number);
-  return { status, up, down };
+  return { status, up, down, broken: broken === 1 };
 }
 
 /** Up: the first line and the first sign of life. Down: the marker, which ends the login, and the first line. */
@@ -51,6 +51,7 @@ describe("a connection that breaks", () => {
   const BLOCK = 65_536;
   const source = bytes(61, 4 * BLOCK);
   const before = changeLeaves(source, [0, 17, 33, 60]);
+  let breaksDone = 0;
 
   /** Breaks at `position`; both ends must be gone soon, and no leaf be anything but the old or the new one. */
   async function broken(direction: "up" | "down", action: "cut" | "stall", position: number): Promise<void> {
@@ -66,9 +67,11 @@ describe("a connection that breaks", () => {
     if (action === "stall") expect(result.stderr).toContain("was silent for 1 s");
     // Twice the timeout on an idle machine; a minute is what serve has by itself.
     expect(performance.now() - begun).toBeLessThan(30_000);
-    const { status } = await noted(dir.file("log"));
+    // On a busy machine a run may give up for the silence of a far side that waits for a core: then it ends in order there.
+    const { status, broken: wasBroken } = await noted(dir.file("log"));
     // A cut may be between two messages, in the first line, or before blocksync has begun there (128 + SIGPIPE).
-    const ends = action === "stall" ? [5] : [0, 5, 6, 141];
+    const ends = action === "stall" && wasBroken ? [5] : [0, 5, 6, 141];
+    breaksDone += Number(wasBroken);
     expect([what, ends.includes(status) ? "ended" : status]).toEqual([what, "ended"]);
     await until("no process is left", () => processesWith(dir.path).length === 0);
     const after = fs.readFileSync(dir.file("d"));
@@ -111,6 +114,7 @@ describe("a connection that breaks", () => {
       for (let next = breaks.pop(); next !== undefined; next = breaks.pop()) await next();
     });
     await Promise.all(lanes);
+    expect(breaksDone).toBeGreaterThan(0);
   }, 120_000);
 
   test("D4.17 in the upload, cut or stalled: exit 5, and nothing of the program is kept", async () => {
