@@ -78,14 +78,14 @@ export class Bench implements AsyncDisposable {
 
   /** Puts the program itself where a run finds it, which spares an upload. */
   prepare(home: string, uid = 0): void {
-    fs.mkdirSync(`${home}/.cache`, { mode: 0o700 });
+    fs.mkdirSync(`${home}/.cache`, { recursive: true, mode: 0o700 });
     fs.chownSync(`${home}/.cache`, uid, uid);
     this.prepareIn(`${home}/.cache/blocksync`, uid);
   }
 
   /** Likewise in a directory of the user's, which is made. */
   prepareIn(directory: string, uid: number): void {
-    fs.mkdirSync(directory, { mode: 0o700 });
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
     const path = `${directory}/${COPY}`;
     fs.copyFileSync(BINARY, path);
     fs.chmodSync(path, 0o700);
