@@ -67,7 +67,7 @@ function floods(blockSize: number): Readonly<Record<string, Flood>> {
     "write of zeros": { ...destination, count: 100, request: () => zeros },
     patch: { ...destination, count: bulk, request: () => patch },
     "patch of a sector": { ...destination, request: () => tiny },
-    bypass: { ...source, request: (n) => ask.bypass(n + 3) },
+    bypass: { ...source, count: 1500, request: (n) => ask.bypass(n + 3) },
     counters: { ...source, count: 40_000, request: (n) => ask.counters(n + 3) },
     confirm: { ...source, count: 40_000, request: (n) => frame(Type.confirm, n + 3, []) },
     flush: { ...destination, request: (n) => ask.flush(n + 3) },
