@@ -1,6 +1,7 @@
 /** Measures blocksync against its peers and its goals, as whole processes taking turns: `bun scripts/bench.ts --help`. */
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import os from "node:os";
+import { type Sshd, startSshd } from "../test/helpers/sshd.ts";
 import type { Case } from "./bench/case.ts";
 import { CASE_NAMES, type CaseName, makeCases, needsSsh } from "./bench/cases.ts";
 import { describeMachine, type Machine, machineLine } from "./bench/machine.ts";
@@ -9,7 +10,6 @@ import { type Options, parseOptions, USAGE, UsageError } from "./bench/options.t
 import { Interrupted } from "./bench/process.ts";
 import { caseData, caseText, goalsData, goalsText } from "./bench/report.ts";
 import type { CaseResult } from "./bench/results.ts";
-import { type SshServer, SshUnavailable, startSshServer } from "./bench/sshd.ts";
 import { Workspace } from "./bench/workspace.ts";
 
 function print(text: string): void {
@@ -30,13 +30,12 @@ function chosenCases({ only }: Options): CaseName[] {
 }
 
 /** The server, or undefined and a line on why the cases over ssh are left out. */
-async function serverFor(names: readonly CaseName[], workspace: Workspace, signal: AbortSignal) {
+async function serverFor(names: readonly CaseName[], workspace: Workspace): Promise<Sshd | undefined> {
   if (!names.some(needsSsh)) return undefined;
   try {
-    return await startSshServer(workspace.subdirectory("ssh"), signal);
+    return await startSshd({ directory: workspace.subdirectory("ssh") });
   } catch (error) {
-    if (!(error instanceof SshUnavailable)) throw error;
-    print(`The cases over ssh are left out: ${error.message}`);
+    print(`The cases over ssh are left out: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
 }
@@ -80,7 +79,7 @@ async function bench(options: Options, names: readonly CaseName[], signal: Abort
   print(`${options.sizeMib} MiB, ${options.runs} runs, page cache warm\n`);
   printNotices(options);
   using workspace = new Workspace(options.directory, options.sizeMib, signal);
-  await using server: SshServer | undefined = await serverFor(names, workspace, signal);
+  await using server = await serverFor(names, workspace);
   const cases: Case[] = makeCases(program, workspace, server).filter(({ name }) => names.some((one) => one === name));
   const results: CaseResult[] = [];
   for (const one of cases) {

@@ -1,7 +1,7 @@
 /** `make demo`: blocksync on a sample image, here and, where an sshd can be started, over ssh. Leaves nothing behind. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { startSshd } from "../test/helpers/sshd.ts";
+import { SSHD, startSshd } from "../test/helpers/sshd.ts";
 import { tempDir } from "../test/helpers/temp.ts";
 
 const BINARY = join(import.meta.dir, "../dist/blocksync");
@@ -67,7 +67,7 @@ say("And once more, with nothing changed:");
 await blocksync("image.img copy.img", [image, copy]);
 expectEqual(image, copy);
 
-if (!fs.existsSync("/usr/sbin/sshd")) {
+if (SSHD === undefined) {
   say("There is no sshd on this machine (Debian: openssh-server), so the part over ssh is left out.");
 } else {
   say("The same through ssh, to a host that has no blocksync yet: it brings itself along, once.");

@@ -6,12 +6,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
+import { startSshd } from "../test/helpers/sshd.ts";
 import { blocksync, HERE, type Route, throughPipe, throughSsh } from "./bench/contenders.ts";
 import { choosePages } from "./bench/images.ts";
 import { defaultDirectory } from "./bench/options.ts";
 import { type Command, must, run } from "./bench/process.ts";
 import { countByProcess } from "./bench/samples.ts";
-import { startSshServer } from "./bench/sshd.ts";
 import { Workspace } from "./bench/workspace.ts";
 
 const USAGE = `bun scripts/profile.ts [WHERE-WHAT] [--size MIB] [--top N] [--program PATH]
@@ -78,7 +78,7 @@ async function profile(words: readonly string[], signal: AbortSignal): Promise<v
   if (!known) throw new Error(`${JSON.stringify(positionals[0])} is no such run\n${USAGE}`);
   const [program, top] = [values.program, Number(values.top)];
   using workspace = new Workspace(defaultDirectory(), Number(values.size), signal);
-  await using server = where === "ssh" ? await startSshServer(workspace.subdirectory("ssh"), signal) : undefined;
+  await using server = where === "ssh" ? await startSshd({ directory: workspace.subdirectory("ssh") }) : undefined;
   const route: Route =
     server !== undefined ? throughSsh(workspace, server) : where === "pipe" ? throughPipe(workspace) : HERE;
   const { randomImage: source, destination, sizeMib } = workspace;

@@ -1,11 +1,11 @@
 /** What is measured: every case by its name. */
+import type { Sshd } from "../../test/helpers/sshd.ts";
 import type { Case } from "./case.ts";
 import { hashSha256 } from "./cases/hash.ts";
 import { lanes, rttIdentical, rttPages, slowPages } from "./cases/links.ts";
 import { localFresh, localIdentical } from "./cases/local.ts";
 import { scale, scaleBlocks } from "./cases/scale.ts";
 import { SshCases } from "./cases/ssh.ts";
-import type { SshServer } from "./sshd.ts";
 import type { Workspace } from "./workspace.ts";
 
 export const CASE_NAMES = [
@@ -40,7 +40,7 @@ export function needsSsh(name: CaseName): boolean {
 }
 
 /** The cases that can run here, in the order of CASE_NAMES; those over ssh need a server. */
-export function makeCases(program: string, workspace: Workspace, ssh: SshServer | undefined): Case[] {
+export function makeCases(program: string, workspace: Workspace, ssh: Sshd | undefined): Case[] {
   const remote = ssh === undefined ? undefined : new SshCases(program, workspace, ssh);
   const made: Readonly<Record<CaseName, Case | undefined>> = {
     "local-identical": localIdentical(program, workspace),

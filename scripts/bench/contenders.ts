@@ -1,8 +1,9 @@
 /** Who does the work: blocksync by any route, and its peers. */
+
 import { join } from "node:path";
 import { quoteWord } from "../../src/remote/host/quote.ts";
+import type { Sshd } from "../../test/helpers/sshd.ts";
 import type { Contender } from "./case.ts";
-import type { SshServer } from "./sshd.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** How blocksync reaches its destination. */
@@ -30,7 +31,7 @@ export function throughLink(workspace: Workspace, delayMs: number, bytesPerSecon
   return { words: ["-e", link.map(quoteWord).join(" ")], prefix: "far:", env: remoteEnv(workspace) };
 }
 
-export function throughSsh(workspace: Workspace, ssh: SshServer): Route {
+export function throughSsh(workspace: Workspace, ssh: Sshd): Route {
   return { words: ["-x", `-F ${quoteWord(ssh.configFile)}`], prefix: `${ssh.host}:`, env: remoteEnv(workspace) };
 }
 

@@ -12,7 +12,7 @@ export interface Dropbear extends AsyncDisposable {
 }
 
 export async function startDropbear(bench: Bench, user: User): Promise<Dropbear> {
-  const port = await freePort();
+  const port = freePort();
   const key = `${bench.dir}/dropbear_key_${port}`;
   const made = Bun.spawnSync(["dropbearkey", "-t", "ed25519", "-f", key]);
   if (made.exitCode !== 0) throw new Error(made.stderr.toString());

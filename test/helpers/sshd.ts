@@ -1,10 +1,11 @@
 /** A throwaway sshd on loopback: own port, host key, user key and configuration, gone with its `using` scope. */
 import fs from "node:fs";
-import { createServer } from "node:net";
+import { join } from "node:path";
 import { until } from "./binary.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
 export interface Sshd extends AsyncDisposable {
+  readonly host: string;
   readonly port: number;
   readonly user: string;
   /** Words for blocksync that make its ssh use this server: -x "-F CONFIG". */
@@ -14,18 +15,15 @@ export interface Sshd extends AsyncDisposable {
   readonly pid: number;
 }
 
-/** A port of 127.0.0.1 that nobody listens on. */
-export async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port")),
-      );
-    });
-  });
+/** sshd is seldom on a user's PATH; undefined where there is none. */
+export const SSHD = Bun.which("sshd", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin:/usr/local/sbin` }) ?? undefined;
+
+/** A port of 127.0.0.1 that nobody listens on: nothing keeps it free, but the kernel offers it to nobody else soon. */
+export function freePort(): number {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const { port } = listener;
+  listener.stop(true);
+  return port;
 }
 
 function quiet(argv: string[]): void {
@@ -40,12 +38,20 @@ export interface SshdOptions {
   readonly keyOptions?: string;
   /** Goes before sshd, such as nsenter. */
   readonly argv0?: readonly string[];
+  /** For its files; it stays the caller's. */
+  readonly directory?: string;
 }
 
+function directoryOf(path: string): TempDir {
+  return { path, file: (name) => join(path, name), [Symbol.dispose]: () => undefined };
+}
+
+/** @throws {Error} with what sshd says where it does not start. */
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
-  const dir: TempDir = tempDir();
+  if (SSHD === undefined) throw new Error("there is no sshd here");
+  const dir = options.directory === undefined ? tempDir() : directoryOf(options.directory);
   // ssh splits file names in its configuration at spaces, so they are quoted below.
-  const port = await freePort();
+  const port = freePort();
   for (const key of ["host_key", "id"]) quiet(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", dir.file(key)]);
   const publicKey = fs.readFileSync(dir.file("id.pub"), "utf8");
   fs.writeFileSync(
@@ -87,17 +93,18 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       "",
     ].join("\n"),
   );
-  fs.mkdirSync("/run/sshd", { recursive: true });
+  // Only as root does it want one, and only root can make it.
+  if (process.getuid?.() === 0) fs.mkdirSync("/run/sshd", { recursive: true });
   const log = dir.file("log");
-  const daemon = Bun.spawn(
-    [...(options.argv0 ?? []), "/usr/sbin/sshd", "-D", "-f", dir.file("sshd_config"), "-E", log],
-    {
-      stdio: ["ignore", "ignore", "ignore"],
-    },
-  );
+  const argv = [...(options.argv0 ?? []), SSHD, "-D", "-f", dir.file("sshd_config"), "-E", log];
+  const daemon = Bun.spawn(argv, { stdio: ["ignore", "ignore", "ignore"] });
   const readLog = () => (fs.existsSync(log) ? fs.readFileSync(log, "utf8") : "");
-  await until("sshd listens", () => readLog().includes("Server listening"));
+  await until("sshd listens", () => {
+    if (daemon.exitCode !== null) throw new Error(`sshd ended: ${readLog().trimEnd().split("\n").at(-1)}`);
+    return readLog().includes("Server listening");
+  });
   return {
+    host: "127.0.0.1",
     port,
     user: Bun.spawnSync(["id", "-un"]).stdout.toString().trim(),
     configFile: dir.file("ssh_config"),

@@ -476,7 +476,7 @@ class Bench implements AsyncDisposable {
     for (const name of ["folder", "full", "mnt", "cache"]) fs.mkdirSync(dir.file(name));
     if (NEEDS.users === undefined) this.user = this.#stack.use(throwawayUser());
     if (NEEDS.loop === undefined) this.#attach();
-    this.#names.set("SILENT", String(await freePort()));
+    this.#names.set("SILENT", String(freePort()));
     if (NEEDS.sshd === undefined) await this.#startSshd();
     this.#names.set("DIR", dir.path);
   }

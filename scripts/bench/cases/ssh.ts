@@ -1,10 +1,11 @@
 /** Over ssh, to a server on this machine: both ends and the encryption of both share its cores. */
+
 import { quoteWord } from "../../../src/remote/host/quote.ts";
+import type { Sshd } from "../../../test/helpers/sshd.ts";
 import type { Case, Contender } from "../case.ts";
 import { blocksync, furtherPeer, RSYNC, shell, throughSsh } from "../contenders.ts";
 import { secondsAbove, sentAtMost, sparse, timesAsFastAs, timesAsLongAs, writesOnly } from "../goals.ts";
 import { choosePages, pageBytes } from "../images.ts";
-import type { SshServer } from "../sshd.ts";
 import type { Workspace } from "../workspace.ts";
 
 const CHANGED_PAGES = 5000;
@@ -13,9 +14,9 @@ const CHANGED_PAGES = 5000;
 export class SshCases {
   readonly #program: string;
   readonly #workspace: Workspace;
-  readonly #ssh: SshServer;
+  readonly #ssh: Sshd;
 
-  constructor(program: string, workspace: Workspace, ssh: SshServer) {
+  constructor(program: string, workspace: Workspace, ssh: Sshd) {
     this.#program = program;
     this.#workspace = workspace;
     this.#ssh = ssh;
