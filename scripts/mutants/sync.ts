@@ -179,9 +179,9 @@ export const SYNC: readonly Mutant[] = [
   },
   {
     bug: "differing ranges that touch across a block's border are told as two",
-    file: "sync/differences.ts",
-    from: "if (current !== undefined && current.offset + current.length === range.offset) {",
-    to: "if (current !== undefined && current.offset + current.length === range.offset - 1) {",
+    file: "sync/ranges.ts",
+    from: "const joins = last !== undefined && endOf(last) === range.offset && this.#areAlike(last, range);",
+    to: "const joins = last !== undefined && endOf(last) === range.offset - 1 && this.#areAlike(last, range);",
     tests: ["program/binary.test.ts: compare", "machine/change-map.test.ts"],
   },
   {

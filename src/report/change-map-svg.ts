@@ -3,6 +3,7 @@
 import { formatBytes } from "../format.ts";
 import { shownName } from "../name.ts";
 import type { Cell, Changes } from "../sync/changes.ts";
+import { endOf } from "../sync/ranges.ts";
 import type { ChangeMapNames } from "./change-map-json.ts";
 import { changesText, offsetLabel } from "./change-map-lines.ts";
 import { type Mark, markOf, SHADES } from "./change-map-mark.ts";
@@ -81,7 +82,7 @@ function shortened(name: string): string {
 }
 
 function cellTitle(cell: Cell): string {
-  return `${cell.offset} to ${cell.offset + cell.length - 1} (at ${formatBytes(cell.offset)}): ${changesText(cell)}`;
+  return `${cell.offset} to ${endOf(cell) - 1} (at ${formatBytes(cell.offset)}): ${changesText(cell)}`;
 }
 
 function* legend(y: number): Generator<string> {

@@ -1,6 +1,6 @@
 /** Block and leaf arithmetic. Offsets, lengths and sizes are bytes; an index counts blocks or leaves from 0. */
 
-import type { ByteRange } from "./ranges.ts";
+import { type ByteRange, endOf } from "./ranges.ts";
 
 /** The unit that is sent and written: 4 KiB, the page size and the physical sector of current disks. */
 export const LEAF_SIZE = 4096;
@@ -54,7 +54,12 @@ export class BlockLayout {
   /** The bytes of a range of at least one block. @throws {RangeError} as lengthOf(). */
   spanOf({ first, count }: BlockRange): ByteRange {
     const [offset, last] = [this.offsetOf(first), this.placeOf(first + count - 1)];
-    return { offset, length: last.offset + last.length - offset };
+    return { offset, length: endOf(last) - offset };
+  }
+
+  /** The blocks of a range that begins with one. */
+  blocksOf({ offset, length }: ByteRange): BlockRange {
+    return { first: offset / this.blockSize, count: Math.ceil(length / this.blockSize) };
   }
 
   /** Blocks of full length; the rest, at most one, is short. */
@@ -140,7 +145,7 @@ export function emptySectorSet(blockLength: number): SectorSet {
 
 /** Adds the sectors that a range of the block touches. */
 export function addSectors(set: SectorSet, range: ByteRange): void {
-  const end = range.offset + range.length;
+  const end = endOf(range);
   for (let sector = Math.floor(range.offset / SECTOR_SIZE); sector * SECTOR_SIZE < end; sector++) addLeaf(set, sector);
 }
 
@@ -153,7 +158,7 @@ export function otherSectors(set: SectorSet, blockLength: number): SectorSet {
 
 /** Whether any sector of a range is in the set. */
 export function hasSectors(set: SectorSet, range: ByteRange): boolean {
-  const end = range.offset + range.length;
+  const end = endOf(range);
   for (let sector = Math.floor(range.offset / SECTOR_SIZE); sector * SECTOR_SIZE < end; sector++) {
     if (hasLeaf(set, sector)) return true;
   }

@@ -4,7 +4,7 @@
  */
 import { type BlockLayout, equalBytes, LEAF_SIZE, type LeafSet, leafCount, leafRuns } from "./blocks.ts";
 import { LeafMap } from "./leaf-map.ts";
-import type { ByteRange } from "./ranges.ts";
+import { type ByteRange, joinedAlike, overlaid, rounded, shifted } from "./ranges.ts";
 
 /** "zero": differs, and is all zero in the source. */
 export type ChangeKind = "differ" | "zero" | "unreadable";
@@ -61,9 +61,10 @@ export class Changes {
   addLeaves(layout: BlockLayout, index: number, differ: LeafSet, zero: LeafSet): void {
     const start = layout.offsetOf(index);
     const add = (kind: "differ" | "zero", set: LeafSet) => {
-      for (const { offset, length } of leafRuns(set, layout.lengthOf(index))) {
-        this.#count(kind, start + offset, length);
-        this.#leaves?.add({ kind, offset: start + offset, length });
+      for (const run of leafRuns(set, layout.lengthOf(index))) {
+        const { offset, length } = shifted(run, start);
+        this.#count(kind, offset, length);
+        this.#leaves?.add({ kind, offset, length });
       }
     };
     add("differ", differ);
@@ -73,7 +74,7 @@ export class Changes {
   /** Adds a differing block of which no more is known. */
   addBlock(layout: BlockLayout, index: number): void {
     this.#blockwise = true;
-    this.add("differ", { offset: layout.offsetOf(index), length: layout.lengthOf(index) });
+    this.add("differ", layout.placeOf(index));
   }
 
   /** Whether blocks stand for the leaves in them that differ. */
@@ -158,51 +159,8 @@ function coarser(ranges: readonly ChangeRange[], unit: number, sizeBytes: number
   return [...joined(overlaid(others, bad, sizeBytes))];
 }
 
-/** What is in ascending order in whole units, the one before keeping what two of them touch. */
-function* rounded(ranges: readonly ChangeRange[], unit: number, sizeBytes: number): Generator<ChangeRange> {
-  let position = 0;
-  for (const { kind, offset, length } of ranges) {
-    const start = Math.max(position, Math.floor(offset / unit) * unit);
-    const end = Math.min(sizeBytes, Math.ceil((offset + length) / unit) * unit);
-    if (end <= start) continue;
-    yield { kind, offset: start, length: end - start };
-    position = end;
-  }
-}
-
-/** Both in one order, the part of a leaf that `bytes` tells about as these do; all within `sizeBytes`. */
-function* overlaid(
-  leaves: Iterable<ChangeRange>,
-  bytes: readonly ChangeRange[],
-  sizeBytes: number,
-): Generator<ChangeRange> {
-  let position = 0;
-  let next = 0;
-  for (const { kind, offset, length } of leaves) {
-    const end = Math.min(offset + length, sizeBytes);
-    position = Math.max(position, offset);
-    for (let over = bytes[next]; over !== undefined && over.offset < end; over = bytes[next]) {
-      if (position < over.offset) yield { kind, offset: position, length: over.offset - position };
-      yield over;
-      position = Math.max(position, over.offset + over.length);
-      next++;
-    }
-    if (position < end) yield { kind, offset: position, length: end - position };
-  }
-  yield* bytes.slice(next);
-}
-
-function* joined(ranges: Iterable<ChangeRange>): Generator<ChangeRange> {
-  let current: ChangeRange | undefined;
-  for (const range of ranges) {
-    if (current?.kind === range.kind && current.offset + current.length === range.offset) {
-      current = { ...current, length: current.length + range.length };
-      continue;
-    }
-    if (current !== undefined) yield current;
-    current = range;
-  }
-  if (current !== undefined) yield current;
+function joined(ranges: Iterable<ChangeRange>): Generator<ChangeRange> {
+  return joinedAlike(ranges, (one, other) => one.kind === other.kind);
 }
 
 function exceeds(ranges: Iterable<unknown>, most: number): boolean {

@@ -17,7 +17,7 @@ import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
-import { RangeSet, totalLength } from "./ranges.ts";
+import { RangeSet, shifted, totalLength } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 import type { Rescue } from "./rescue.ts";
 import type { LaneStatistics } from "./statistics.ts";
@@ -243,7 +243,7 @@ export class Copier {
     const block = this.#layout.placeOf(index);
     const { offset, length } = block;
     const missingOf = ({ sectors }: Salvage) =>
-      [...sectorRuns(otherSectors(sectors, length), length)].map((run) => ({ ...run, offset: offset + run.offset }));
+      [...sectorRuns(otherSectors(sectors, length), length)].map((run) => shifted(run, offset));
     let believes = rescue.believes;
     let salvage = await this.#readSectors(index, rescue.untried(block, believes), rescue.retries);
     if (believes && rescue.notHeld(block, missingOf(salvage)).length === 0) {
@@ -269,8 +269,7 @@ export class Copier {
     }
     this.#statistics.blocksDiffering++;
     // Which of them differed is not known here.
-    for (const run of sectorRuns(salvage.sectors, length))
-      this.#changes?.add("differ", { offset: offset + run.offset, length: run.length });
+    for (const run of sectorRuns(salvage.sectors, length)) this.#changes?.add("differ", shifted(run, offset));
   }
 
   /** What can be read of the source's block; nobody is asked when nothing is to be tried. */

@@ -15,7 +15,7 @@ import { compareOf } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { WIDE_LEAF_HASH_SIZE } from "./endpoint.ts";
 import type { Fingerprint } from "./fingerprint.ts";
-import type { ByteRange } from "./ranges.ts";
+import { type ByteRange, Joiner, shifted } from "./ranges.ts";
 import type { LaneStatistics } from "./statistics.ts";
 
 /** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
@@ -23,12 +23,6 @@ const BLOCKS_IN_FLIGHT = 256;
 
 /** What cannot be read has no result. */
 const TOLERANT = { source: false, destination: false };
-
-/** Bytes [offset, offset + length) that differ, in whole leaves. */
-export interface DifferingRange {
-  readonly offset: number;
-  readonly length: number;
-}
 
 export interface DifferencesOptions {
   readonly statistics: LaneStatistics;
@@ -38,23 +32,19 @@ export interface DifferencesOptions {
   readonly changes: Changes | undefined;
 }
 
-/** Yields the ranges in ascending order, neighbours joined. Both endpoints are prepared already. */
+/** Yields what differs, in whole leaves, in ascending order, neighbours joined. Both endpoints are prepared already. */
 export async function* differingRanges(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
   options: DifferencesOptions,
-): AsyncGenerator<DifferingRange> {
-  let current: { offset: number; length: number } | undefined;
+): AsyncGenerator<ByteRange> {
+  const joiner = new Joiner<ByteRange>();
   for await (const range of unjoined(a, b, layout, options)) {
-    if (current !== undefined && current.offset + current.length === range.offset) {
-      current.length += range.length;
-      continue;
-    }
-    if (current !== undefined) yield current;
-    current = { ...range };
+    const whole = joiner.push(range);
+    if (whole !== undefined) yield whole;
   }
-  if (current !== undefined) yield current;
+  if (joiner.last !== undefined) yield joiner.last;
 }
 
 async function* unjoined(
@@ -62,9 +52,9 @@ async function* unjoined(
   b: Endpoint,
   layout: BlockLayout,
   { statistics, fingerprints, changes }: DifferencesOptions,
-): AsyncGenerator<DifferingRange> {
+): AsyncGenerator<ByteRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
-  const queue: Promise<DifferingRange[]>[] = [];
+  const queue: Promise<ByteRange[]>[] = [];
   const unsettled = new Set<number>();
   let position = 0;
   const advance = () => {
@@ -110,10 +100,7 @@ async function rangesOfBlock(
 ): Promise<ByteRange[]> {
   const differing = await differingLeaves(a, b, layout, index, changes);
   const start = layout.offsetOf(index);
-  return [...leafRuns(differing, layout.lengthOf(index))].map(({ offset, length }) => ({
-    offset: start + offset,
-    length,
-  }));
+  return [...leafRuns(differing, layout.lengthOf(index))].map((run) => shifted(run, start));
 }
 
 /** The leaves that differ of a block whose hashes did, which are added to `changes`. */

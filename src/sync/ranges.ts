@@ -11,25 +11,126 @@ export interface ByteRange {
   readonly length: number;
 }
 
+/** The byte behind it. */
+export function endOf({ offset, length }: ByteRange): number {
+  return offset + length;
+}
+
+/** The same bytes where what was at 0 is at `by`. */
+export function shifted({ offset, length }: ByteRange, by: number): ByteRange {
+  return { offset: offset + by, length };
+}
+
+/** All of the units of `size` bytes that it touches, the last one up to `end` at most. */
+export function outward(range: ByteRange, size: number, end: number): ByteRange {
+  const start = Math.floor(range.offset / size) * size;
+  return { offset: start, length: Math.min(end, Math.ceil(endOf(range) / size) * size) - start };
+}
+
+/** The units of `size` bytes that lie in it as a whole, the last one ending at `end`; undefined where there is none. */
+export function inward(range: ByteRange, size: number, end: number): ByteRange | undefined {
+  const start = Math.ceil(range.offset / size) * size;
+  const stop = endOf(range) >= end ? end : Math.floor(endOf(range) / size) * size;
+  return stop > start ? { offset: start, length: stop - start } : undefined;
+}
+
+/** Cuts it into pieces of `size` bytes, the last of which may be shorter. */
+export function* pieces(range: ByteRange, size: number): Generator<ByteRange> {
+  const end = endOf(range);
+  for (let offset = range.offset; offset < end; offset += size) yield { offset, length: Math.min(size, end - offset) };
+}
+
 /** Appends a range to others that all end before it, joined with the last where they meet. */
 export function addRange(ranges: ByteRange[], { offset, length }: ByteRange): void {
   const last = ranges.at(-1);
-  if (last === undefined || last.offset + last.length !== offset) ranges.push({ offset, length });
+  if (last === undefined || endOf(last) !== offset) ranges.push({ offset, length });
   else ranges[ranges.length - 1] = { offset: last.offset, length: last.length + length };
+}
+
+/** Makes one of each run of neighbours that meet and are alike: push() gives back what can grow no more, and so does `last`. */
+export class Joiner<Range extends ByteRange> {
+  readonly #areAlike: (one: Range, other: Range) => boolean;
+  #last: Range | undefined;
+
+  constructor(areAlike: (one: Range, other: Range) => boolean = () => true) {
+    this.#areAlike = areAlike;
+  }
+
+  push(range: Range): Range | undefined {
+    const last = this.#last;
+    const joins = last !== undefined && endOf(last) === range.offset && this.#areAlike(last, range);
+    this.#last = joins ? { ...last, length: last.length + range.length } : range;
+    return joins ? undefined : last;
+  }
+
+  get last(): Range | undefined {
+    return this.#last;
+  }
+}
+
+/** The ranges with neighbours that meet and are alike in one. */
+export function* joinedAlike<Range extends ByteRange>(
+  ranges: Iterable<Range>,
+  areAlike: (one: Range, other: Range) => boolean,
+): Generator<Range> {
+  const joiner = new Joiner(areAlike);
+  for (const range of ranges) {
+    const whole = joiner.push(range);
+    if (whole !== undefined) yield whole;
+  }
+  if (joiner.last !== undefined) yield joiner.last;
+}
+
+/** What is in ascending order in whole units of `size` bytes up to `end`, the one before keeping a unit that two of them touch. */
+export function* rounded<Range extends ByteRange>(
+  ranges: Iterable<Range>,
+  size: number,
+  end: number,
+): Generator<Range> {
+  let position = 0;
+  for (const range of ranges) {
+    const whole = outward(range, size, end);
+    const [start, stop] = [Math.max(position, whole.offset), endOf(whole)];
+    if (stop <= start) continue;
+    yield { ...range, offset: start, length: stop - start };
+    position = stop;
+  }
+}
+
+/** Both in one order, `over` in the place of what it lies over; `ranges` up to `limit`. */
+export function* overlaid<Range extends ByteRange>(
+  ranges: Iterable<Range>,
+  over: readonly Range[],
+  limit: number,
+): Generator<Range> {
+  let position = 0;
+  let next = 0;
+  for (const range of ranges) {
+    const end = Math.min(endOf(range), limit);
+    position = Math.max(position, range.offset);
+    for (let upper = over[next]; upper !== undefined && upper.offset < end; upper = over[next]) {
+      if (position < upper.offset) yield { ...range, offset: position, length: upper.offset - position };
+      yield upper;
+      position = Math.max(position, endOf(upper));
+      next++;
+    }
+    if (position < end) yield { ...range, offset: position, length: end - position };
+  }
+  yield* over.slice(next);
 }
 
 /** What of `ranges` lies outside all of `others`. */
 export function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): ByteRange[] {
   const parts: ByteRange[] = [];
   let next = 0;
-  for (const { offset, length } of ranges) {
-    const end = offset + length;
-    let start = offset;
+  for (const range of ranges) {
+    const end = endOf(range);
+    let start = range.offset;
     for (let other = others[next]; start < end && other !== undefined && other.offset < end; other = others[next]) {
       if (other.offset > start) parts.push({ offset: start, length: other.offset - start });
-      start = Math.max(start, other.offset + other.length);
+      start = Math.max(start, endOf(other));
       // One that reaches beyond this range may cover a part of the next one too.
-      if (other.offset + other.length > end) break;
+      if (endOf(other) > end) break;
       next++;
     }
     if (start < end) parts.push({ offset: start, length: end - start });
@@ -91,7 +192,7 @@ export class RangeSet {
   add(range: ByteRange): void {
     if (range.length === 0) return;
     if (range.offset >= (this.#starts.at(-1) ?? 0)) {
-      this.#append(range.offset, range.offset + range.length);
+      this.#append(range.offset, endOf(range));
       return;
     }
     this.#waiting.push(range);
@@ -131,9 +232,9 @@ export class RangeSet {
   }
 
   /** What of the set lies in a range, in ascending order. */
-  partsIn({ offset, length }: ByteRange): ByteRange[] {
+  partsIn(range: ByteRange): ByteRange[] {
     this.#settle();
-    const end = offset + length;
+    const [offset, end] = [range.offset, endOf(range)];
     const parts: ByteRange[] = [];
     for (let i = this.#firstEndingAfter(offset); i < this.#starts.length && (this.#starts[i] ?? 0) < end; i++) {
       const start = Math.max(offset, this.#starts[i] ?? 0);

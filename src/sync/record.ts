@@ -4,7 +4,7 @@
  */
 import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
 import { Fingerprint, printOf, type Sha256 } from "./fingerprint.ts";
-import { type ByteRange, RangeSet } from "./ranges.ts";
+import { type ByteRange, RangeSet, shifted } from "./ranges.ts";
 
 /** Blocks that are remembered together; a part of a sparse image without data takes no memory. */
 const CHUNK = 4096;
@@ -85,8 +85,7 @@ export class BlockRecord {
     const place = this.#layout.placeOf(index);
     if (this.#salvaged.partsIn(place).length === 0) return undefined;
     const set = emptySectorSet(place.length);
-    for (const { offset, length } of this.#missing.partsIn(place))
-      addSectors(set, { offset: offset - place.offset, length });
+    for (const part of this.#missing.partsIn(place)) addSectors(set, shifted(part, -place.offset));
     return set;
   }
 

@@ -8,7 +8,7 @@
  */
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { addRange, type ByteRange } from "./ranges.ts";
+import { addRange, type ByteRange, endOf } from "./ranges.ts";
 
 /** "+" was read, "-" is bad, and "?", "*" and "/" are still to be tried in ddrescue's different ways. */
 export type Status = "+" | "-" | "?" | "*" | "/";
@@ -124,8 +124,9 @@ export function fitRescueMap(map: readonly RescueArea[], sizeBytes: number, sour
     if (stop > position) fitted.push({ offset: position, length: stop - position, status });
     position = Math.max(position, stop);
   };
-  for (const { offset, length, status } of map) {
-    const end = offset + length;
+  for (const area of map) {
+    const { offset, status } = area;
+    const end = endOf(area);
     if (end > sizeBytes && (status === "+" || offset > sizeBytes)) {
       throw new UsageError(
         `The rescue map is about ${end} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,

@@ -12,7 +12,18 @@
  *   may not live for long: what is "+" is not read again, but for a few samples, which come first.
  */
 import { addSectors, type BlockLayout, type BlockRange, emptySectorSet, type SectorSet } from "./blocks.ts";
-import { type ByteRange, RangeSet, totalLength, union, within, without } from "./ranges.ts";
+import {
+  type ByteRange,
+  endOf,
+  inward,
+  outward,
+  RangeSet,
+  shifted,
+  totalLength,
+  union,
+  within,
+  without,
+} from "./ranges.ts";
 import { areasWith, mergedAreas, type RescueArea } from "./rescue-map.ts";
 
 export interface RescueOptions {
@@ -61,7 +72,7 @@ export class Rescue {
   readonly #failed = new RangeSet();
 
   constructor({ map, heldBytes, retries }: RescueOptions) {
-    const sizeBytes = map.reduce((end, { offset, length }) => Math.max(end, offset + length), 0);
+    const sizeBytes = map.reduce((end, area) => Math.max(end, endOf(area)), 0);
     this.#all = [{ offset: 0, length: sizeBytes }];
     this.#map = map;
     const held = within(areasWith(map, "+"), [{ offset: 0, length: Math.min(heldBytes, sizeBytes) }]);
@@ -81,11 +92,7 @@ export class Rescue {
     const bad = wholeBlocks(areasWith(this.#map, "-", "*", "/"), layout);
     const later = this.#goesOn ? blocksWithin(this.#held.all(), layout) : [];
     const compare = without(without(bytes, bad), later);
-    const blocks = (ranges: readonly ByteRange[]) =>
-      ranges.map((range) => ({
-        first: range.offset / layout.blockSize,
-        count: Math.ceil(range.length / layout.blockSize),
-      }));
+    const blocks = (ranges: readonly ByteRange[]) => ranges.map((range) => layout.blocksOf(range));
     return {
       compare: blocks(compare),
       salvage: blocks(within(bytes, bad)),
@@ -99,11 +106,10 @@ export class Rescue {
   }
 
   /** Sectors of the block that are not to be tried: those that are known to be bad, and those that are `believed`. */
-  untried({ offset, length }: ByteRange, believed: boolean): SectorSet {
-    const set = emptySectorSet(length);
-    const block = { offset, length };
+  untried(block: ByteRange, believed: boolean): SectorSet {
+    const set = emptySectorSet(block.length);
     const parts = [...this.#hopeless.partsIn(block), ...(believed ? this.#held.partsIn(block) : [])];
-    for (const part of parts) addSectors(set, { offset: part.offset - offset, length: part.length });
+    for (const part of parts) addSectors(set, shifted(part, -block.offset));
     return set;
   }
 
@@ -174,21 +180,13 @@ export class Rescue {
 /** The blocks that the ranges touch, in bytes. */
 function wholeBlocks(ranges: readonly ByteRange[], { blockSize, sizeBytes }: BlockLayout): ByteRange[] {
   const blocks = new RangeSet();
-  for (const { offset, length } of ranges) {
-    const start = Math.floor(offset / blockSize) * blockSize;
-    const end = Math.min(sizeBytes, Math.ceil((offset + length) / blockSize) * blockSize);
-    blocks.add({ offset: start, length: end - start });
-  }
+  for (const range of ranges) blocks.add(outward(range, blockSize, sizeBytes));
   return blocks.all();
 }
 
 /** The blocks that lie in the ranges as a whole, in bytes. */
 function blocksWithin(ranges: readonly ByteRange[], { blockSize, sizeBytes }: BlockLayout): ByteRange[] {
-  return ranges.flatMap(({ offset, length }) => {
-    const start = Math.ceil(offset / blockSize) * blockSize;
-    const end = offset + length >= sizeBytes ? sizeBytes : Math.floor((offset + length) / blockSize) * blockSize;
-    return end > start ? [{ offset: start, length: end - start }] : [];
-  });
+  return ranges.map((range) => inward(range, blockSize, sizeBytes)).filter((range) => range !== undefined);
 }
 
 /** A few runs of up to `length` of the blocks, spread evenly, and the others; all of them when that is not many more. */

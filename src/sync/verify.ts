@@ -6,7 +6,7 @@ import { scanAhead } from "./ahead.ts";
 import { type BlockLayout, type BlockRange, equalBytes, otherSectors, type SectorSet } from "./blocks.ts";
 import { hashAt, pairRuns, type RunPair } from "./compare.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { addRange, type ByteRange, totalLength, without } from "./ranges.ts";
+import { addRange, type ByteRange, endOf, totalLength, without } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 
 export interface Findings {
@@ -31,7 +31,7 @@ export class Places {
   add(place: ByteRange): void {
     this.bytes += place.length;
     const joins = this.#end === place.offset;
-    this.#end = place.offset + place.length;
+    this.#end = endOf(place);
     if (!joins) this.count++;
     if (this.count <= KEPT) addRange(this.kept, place);
   }
@@ -59,7 +59,7 @@ export async function verifyRange(
   const { wrong, changed } = await compareAgain(source, destination, layout, range, record, onBlocks);
   const [still, unstable] = [new Places(), new Places()];
   for (const place of wrong.kept) {
-    const blocks = { first: place.offset / layout.blockSize, count: Math.ceil(place.length / layout.blockSize) };
+    const blocks = layout.blocksOf(place);
     const again = (await compareAgain(source, destination, layout, blocks, record, () => undefined)).wrong;
     still.addAll([again]);
     // Of more than are kept it is not known where they are not.

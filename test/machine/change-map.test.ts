@@ -385,7 +385,7 @@ describe("--map refuses", () => {
       using _ = mounted("tmpfs", dir.file("mnt"), "-t", "tmpfs", "-o", "size=4k");
       fs.writeFileSync(dir.file("mnt/fill"), bytes(1, LEAF));
       for (const words of [["--map"], ["--on-read-error", "skip", "--mapfile"]]) {
-        const called = words.length === 1 ? "change map" : "map";
+        const called = words.length === 1 ? "change map" : "rescue map";
         const full = await run([...words, dir.file("mnt/m.json"), "-q", source, dir.file("d")]);
         expect(full.exitCode).toBe(4);
         expect(full.stderr).toBe(

@@ -10,18 +10,12 @@ import {
   sectorRuns,
 } from "../../sync/blocks.ts";
 import type { Salvage } from "../../sync/endpoint.ts";
-import type { ByteRange } from "../../sync/ranges.ts";
+import { type ByteRange, endOf, pieces } from "../../sync/ranges.ts";
 import type { Device } from "../medium/device.ts";
 import type { BufferPool } from "./pool.ts";
 
 /** Valid until release(), which is called once. */
 export type LentSalvage = Salvage & { readonly release: () => void };
-
-function* pieces({ offset, length }: ByteRange, size: number): Generator<ByteRange> {
-  for (let start = offset; start < offset + length; start += size) {
-    yield { offset: start, length: Math.min(size, offset + length - start) };
-  }
-}
 
 /**
  * Reads a block at `place` by leaves, and leaves that fail by sectors, each of those `retries` times more; the sectors lie in a
@@ -63,7 +57,7 @@ async function readSectors(
     for (let attempt = 0; attempt < attempts; attempt++) {
       check();
       try {
-        await device.read(block.subarray(piece.offset, piece.offset + piece.length), offset + piece.offset);
+        await device.read(block.subarray(piece.offset, endOf(piece)), offset + piece.offset);
         addSectors(sectors, piece);
         return true;
       } catch (error) {
@@ -83,7 +77,7 @@ async function readSectors(
   }
   let used = 0;
   for (const run of sectorRuns(sectors, length)) {
-    block.copyWithin(used, run.offset, run.offset + run.length);
+    block.copyWithin(used, run.offset, endOf(run));
     used += run.length;
   }
   return { sectors, bytes: block.subarray(0, used) };
@@ -103,7 +97,7 @@ async function differing(device: Patchable, wanted: Buffer, offset: number, room
   }
   const set = emptySectorSet(wanted.length);
   for (const sector of pieces({ offset: 0, length: wanted.length }, SECTOR_SIZE)) {
-    const end = sector.offset + sector.length;
+    const end = endOf(sector);
     if (!wanted.subarray(sector.offset, end).equals(found.subarray(sector.offset, end))) addSectors(set, sector);
   }
   return [...sectorRuns(set, wanted.length)];
@@ -137,7 +131,7 @@ async function patchSectors(device: Patchable, room: Buffer, place: ByteRange, s
     const start = place.offset + run.offset;
     const parts = await differing(device, wanted, start, room);
     for (const part of parts) {
-      await device.write(wanted.subarray(part.offset, part.offset + part.length), start + part.offset);
+      await device.write(wanted.subarray(part.offset, endOf(part)), start + part.offset);
       written += part.length;
     }
     if (parts.length > 0 && (await differing(device, wanted, start, room)).length > 0) {
