@@ -48,6 +48,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "/usr/aarch64-linux-gnu/lib/libgcc_s.so.1": "libgcc-s1-arm64-cross",
   fincore: "util-linux-extra",
   jq: "jq",
+  xz: "xz-utils",
   "ansible-playbook": "ansible-core",
   "systemd-analyze": "systemd",
   shellcheck: "shellcheck",

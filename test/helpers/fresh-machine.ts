@@ -3,6 +3,7 @@
  * with it. It has a terminal, and a host called "backup" that ssh reaches by its configuration: itself. Root only.
  */
 import fs from "node:fs";
+import { detachBelow } from "./loop.ts";
 import { startSshd } from "./sshd.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 import { startTmux, type Tmux } from "./tmux.ts";
@@ -27,15 +28,6 @@ for place in ${PLACES.join(" ")}; do
 done
 rm -rf /root/.cache/blocksync; mkdir -p /root/.ssh /srv/images; chmod 700 /root/.ssh
 echo ready; cat >/dev/null`;
-
-/** Detaches the loop devices over files of a directory: what a session that broke off has left. */
-function detachBelow(directory: string): void {
-  const listed = Bun.spawnSync(["losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE"]);
-  for (const line of listed.stdout.toString().replaceAll("\\x20", " ").split("\n")) {
-    const [name = ""] = line.split(" ");
-    if (line.slice(name.length + 1).startsWith(`${directory}/`)) Bun.spawnSync(["losetup", "--detach", name]);
-  }
-}
 
 export async function startFreshMachine(columns = 100, rows = 50): Promise<FreshMachine> {
   await using stack = new AsyncDisposableStack();

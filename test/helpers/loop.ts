@@ -18,6 +18,15 @@ export function attachLoop(file: string, ...words: string[]): Loop {
   return { path, [Symbol.dispose]: () => void losetup("-d", path) };
 }
 
+/** Detaches the loop devices over files of a directory: what a shell that ended early has left. */
+export function detachBelow(directory: string): void {
+  const listed = losetup("--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE").replaceAll("\\x20", " ");
+  for (const line of listed.split("\n")) {
+    const [name = ""] = line.split(" ");
+    if (line.slice(name.length + 1).startsWith(`${directory}/`)) losetup("--detach", name);
+  }
+}
+
 const LOOP_CHANGE_FD = 0x4c06; // linux/loop.h
 
 /** Has a read-only loop device lie over another file of the same length, as a drive gets another medium. */
