@@ -249,6 +249,11 @@ describe("the pull service", () => {
       [...Object.values(ExitCode), 70].toSorted((a, b) => a - b),
     );
     expect(codes("SuccessExitStatus")).toEqual([ExitCode.terminated]);
+    // It has failed, and is mailed, once the limit of starts is reached (systemd.unit(5), OnFailure=).
+    const [tries, hours, minutes] = ["StartLimitBurst", "StartLimitIntervalSec", "RestartSec"].map((name) =>
+      Number.parseInt(setting(service, name), 10),
+    );
+    expect((tries ?? 0) * (minutes ?? 60)).toBeLessThan((hours ?? 0) * 60);
     expect(setting(service, "ExecStart")).toBe("/usr/local/bin/blocksync-pull %i");
   });
 

@@ -117,7 +117,7 @@ test("every command's options are there, those of clean by their names", () => {
 });
 
 test("nothing in the man page looks like an option that does not exist", () => {
-  // Those of rsync, dd and bdsync are told to who comes from them; LVM's are in an example.
+  // MIGRATION shows those of rsync, dd and bdsync to their users; LVM's and jq's are in examples.
   const migration = sectionOf("MIGRATION");
   const foreign = new Set(["--snapshot", "--size", "--name", "--yes", "-r"]);
   const known = new Set<string>();
