@@ -8,6 +8,7 @@ import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { answerTo } from "./foreign.ts";
+import { UNEXPANDED } from "./slips.ts";
 import { suggestion } from "./suggest.ts";
 import { commandOptions } from "./table.ts";
 
@@ -110,6 +111,12 @@ export function checkArguments(words: readonly string[], table: ArgsDef, least =
     const value = attached ?? queue.shift();
     if (value === undefined) throw failure(`The option ${word} needs a value`, purpose(found));
     if (value === "") throw failure(`The value of the option ${word} is empty`, UNSET);
+    // ssh expands what it is given itself.
+    if (option.valueHint?.includes("FILE") === true && name !== "id" && UNEXPANDED.test(value))
+      throw failure(
+        `The shell did not expand ${quote(value)}`,
+        `write ${word} ${value}, with a blank and without quotes`,
+      );
     if (attached === undefined && LIKE_LOCATION.test(value)) taken = { word, found, value };
     options.set(name, `--${name}=${value}`);
   };
@@ -132,6 +139,10 @@ export function checkArguments(words: readonly string[], table: ArgsDef, least =
     for (let i = 1; i < word.length; i++) {
       const letter = word[i] ?? "";
       const found = findOption(table, letter);
+      if (letter === "=" && i > 1) {
+        const flag = word.slice(0, i);
+        throw failure(`The option ${flag} takes no value`, `write ${flag} alone`);
+      }
       if (found === undefined) {
         unknown.push(`-${letter}`);
       } else if (found.option.type === "string") {

@@ -1,10 +1,9 @@
 /** From the words of the command line to a command and its exit code. citty runs what arguments.ts has checked. */
-import fs from "node:fs";
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { asFailure, ExitCode, systemCode, UsageError } from "../errors.ts";
 import { checkFolder, wordsGiven } from "../given.ts";
 import { startIoThreads } from "../local/kernel/libc.ts";
-import { bytesOf, quote } from "../name.ts";
+import { quote } from "../name.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
 import { sayFailure } from "../run/run.ts";
@@ -13,6 +12,7 @@ import { BUILD, VERSION } from "../version.ts";
 import { checkArguments } from "./arguments.ts";
 import { cleanCommand } from "./clean-command.ts";
 import { compareCommand } from "./compare-command.ts";
+import { exists } from "./exists.ts";
 import { answerTo } from "./foreign.ts";
 import { commandHelp, helpText, isCommandName } from "./help.ts";
 import type { Values } from "./options.ts";
@@ -69,10 +69,6 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
     report.summary({ exitCode: failure.exitCode, ...nothing });
     return failure.exitCode;
   }
-}
-
-function exists(path: string): boolean {
-  return fs.existsSync(bytesOf(path));
 }
 
 /**

@@ -3,8 +3,10 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { runCompare } from "../run/compare.ts";
+import { exists } from "./exists.ts";
 import { noticesOfPause, parseLocation } from "./location.ts";
 import { commonOptions, type Values } from "./options.ts";
+import { checkSlips } from "./slips.ts";
 
 /** Returns the exit code. @throws {UsageError} */
 export async function compareCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
@@ -15,8 +17,9 @@ export async function compareCommand(values: Values, words: readonly string[], s
   }
   if (surplus !== undefined)
     throw new UsageError(`Too many arguments: ${quote(surplus)}`, {
-      hint: "blocksync compare A B; quote a name that contains blanks",
+      hint: "blocksync compare A B; a file on a host is HOST:PATH; quote a name that contains blanks",
     });
+  for (const word of words) checkSlips(word, exists);
   const a = parseLocation(first);
   const b = parseLocation(second, a.path);
   const notices = [...options.notices, ...noticesOfPause(options.pauseMs, [a, b])];

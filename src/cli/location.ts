@@ -5,7 +5,7 @@ import { quote } from "../name.ts";
 import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
 import type { Location } from "../run/location.ts";
 import { UNSET } from "./arguments.ts";
-import { answerTo } from "./foreign.ts";
+import { ADDRESS, checkFarPath, checkKind, checkSlips, type Exists, refuseOperands } from "./slips.ts";
 
 function located(remote: RemoteHost | undefined, path: string): Location {
   if (remote === undefined) return { remote, path, label: path };
@@ -77,40 +77,10 @@ export function parseLocation(text: string, defaultPath?: string): Location {
     }
     return located(undefined, text);
   }
-  const [, host = "", path] = match;
+  const [, host = "", path = ""] = match;
   if (host === "") throw unreadable(text);
+  checkFarPath(text, host, path);
   return located(parseHost(host), pathOr(path, defaultPath, text));
-}
-
-/** What a name looks like that is read as a host elsewhere, or as a path, and meant as neither. */
-const KINDS: readonly (readonly [pattern: RegExp, hint: (match: RegExpExecArray) => string])[] = [
-  [/^file:\/\/(?:localhost)?(\/.*)$/is, ([, path = ""]) => `write ${quote(path)}`],
-  [/^(?:sftp|scp|rsync):\/\/(.+)$/is, ([, rest = ""]) => `blocksync goes over ssh: ${quote(`ssh://${rest}`)}`],
-  [/^(?:https?|ftps?):\/\//i, () => "download it first (curl -O), then use the file"],
-  [/^[a-z][a-z0-9+.-]*:\/\//i, () => "blocksync reads paths, HOST:PATH and ssh://HOST/PATH"],
-  [
-    /^([^/:[]+)::(.*)$/s,
-    ([, host = "", path = ""]) => `there is no rsync daemon here: write ${quote(`${host}:/${path}`)}`,
-  ],
-  [/^[a-z]:\\/i, () => "this is a Windows path; in WSL C:\\disk.img is /mnt/c/disk.img"],
-  [/^\\\\/, () => "this is a Windows path; lsblk lists the disks of this machine"],
-];
-
-/** An IPv6 address, which has colons of its own, without brackets; a path behind it begins with a slash. */
-const BARE_ADDRESS = /^(?=[^/]*::|(?:[^:/]*:){4})((?:[^@/]*@)?)([0-9a-f:]*:[0-9a-f]*(?:%\w+)?)(?::(\/.*))?$/is;
-
-/** @throws {UsageError} for a location of a kind that blocksync does not know. */
-function checkKind(text: string): void {
-  const [address, user, host, path = "PATH"] = BARE_ADDRESS.exec(text) ?? [];
-  if (address !== undefined) {
-    throw new UsageError(`Cannot read ${quote(text)} as HOST:PATH`, {
-      hint: `put an IPv6 address into brackets: ${quote(`${user}[${host}]:${path}`)}`,
-    });
-  }
-  for (const [pattern, hint] of KINDS) {
-    const match = pattern.exec(text);
-    if (match !== null) throw new UsageError(`Cannot read ${quote(text)} as PATH or HOST:PATH`, { hint: hint(match) });
-  }
 }
 
 function unreadable(text: string): UsageError {
@@ -125,12 +95,15 @@ export function parseHostWord(text: string): RemoteHost {
   const remote = url === undefined ? undefined : parseUrl(url, "/").remote;
   if (remote !== undefined) return remote;
   const name = /^((?:[^@/:]*@)?(?:\[[^\]/]+\]|[^:/[\]@]+)):?$/.exec(text)?.[1];
-  if (name === undefined) throw new UsageError(`Cannot read ${quote(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`);
+  if (name === undefined)
+    throw new UsageError(`Cannot read ${quote(text)} as [USER@]HOST or ssh://[USER@]HOST[:PORT]`, {
+      hint: "name hosts alone, without a path",
+    });
   return parseHost(name);
 }
 
 export interface LocationOptions {
-  readonly exists: (path: string) => boolean;
+  readonly exists: Exists;
   /** Options were given that are about a host. */
   readonly forHost: boolean;
 }
@@ -140,35 +113,11 @@ const QUOTES = "quote a name that contains blanks";
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
 function looksLikeHost(text: string, source: Location, { exists, forHost }: LocationOptions): boolean {
   if (/[:/]/.test(text)) return false;
-  if (text.includes("@") || text === "localhost" || /^\d+\.\d+\.\d+\.\d+$/.test(text)) return true;
+  if (text.includes("@") || text === "localhost" || ADDRESS.test(text)) return true;
   const saysHost = forHost && source.remote === undefined;
   // blocksync.py's "/dev/sda backuphost": without this it would fill a local file of that name.
   const looksOld = source.path.startsWith("/dev/") && !text.includes(".");
   return (saysHost || looksOld) && !exists(text);
-}
-
-/** dd's operands (dd(1)), which would be names, and the second one a new file. @throws {UsageError} */
-function refuseOperands(words: readonly string[], { exists }: LocationOptions): void {
-  const values = new Map<string, string>();
-  for (const word of words) {
-    const [, name = "", value = ""] = /^([a-z]+)=(.*)$/s.exec(word) ?? [];
-    if ((name === "if" || name === "of" || answerTo("operand", name) !== undefined) && !exists(word))
-      values.set(name, value);
-  }
-  const [first] = values.keys();
-  if (first === undefined) return;
-  const names = words.filter((word) => !values.has(word.split("=")[0] ?? ""));
-  const [source, destination] = [values.get("if") ?? names.shift(), values.get("of") ?? names.shift()].map((path) =>
-    path === undefined || /^[\w./:@%+,-]+$/.test(path) ? path : quote(path),
-  );
-  const answers = [...values.keys()].map((name) => answerTo("operand", name)).filter((text) => text !== undefined);
-  throw new UsageError(`${quote(`${first}=${values.get(first)}`)} is dd's syntax`, {
-    hint: [
-      `write blocksync ${source ?? "SOURCE"} ${destination ?? "DESTINATION"}`,
-      ...new Set(answers),
-      `for a file of that name write ${quote(`./${first}=${values.get(first)}`)}`,
-    ].join("\n"),
-  });
 }
 
 /** ssh's port, 22 or any that a user may choose for it; so long a pause nobody wants. */
@@ -203,12 +152,13 @@ export function parseLocations(
   options: LocationOptions,
 ): { source: Location; destination: Location } {
   const [first, second, third, ...surplus] = words;
-  refuseOperands(words, options);
+  refuseOperands(words, options.exists);
   if (first === undefined || second === undefined) {
     throw new UsageError(first === undefined ? "SOURCE and DESTINATION are missing" : "DESTINATION is missing", {
       hint: "usage: blocksync SOURCE DESTINATION; blocksync help shows everything",
     });
   }
+  for (const word of third === undefined ? [first, second] : [first]) checkSlips(word, options.exists);
   if (surplus.length > 0)
     throw new UsageError(`Too many arguments: ${quote(surplus[0] ?? "")}`, {
       hint: `give SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
@@ -216,6 +166,7 @@ export function parseLocations(
   const source = parseLocation(first);
   if (third === undefined) {
     if (looksLikeHost(second, source, options)) {
+      parseHost(second);
       throw new UsageError(`${quote(second)} could be a host or a file`, {
         hint:
           second === "localhost"
@@ -232,5 +183,6 @@ export function parseLocations(
     });
   const host = second.replace(/:$/, "");
   if (host === "localhost") return { source, destination: located(undefined, third) };
+  checkFarPath(`${host}:${third}`, host, third);
   return { source, destination: located(parseHost(host), third) };
 }

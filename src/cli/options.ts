@@ -71,15 +71,24 @@ function words(values: Values, name: string): string[] | undefined {
   }
 }
 
+/** Options of ssh that take a value (ssh(1)), without it. */
+const VALUED = /^-[BbcDEeFIiJLlmOoPpQRSWw]$/;
+
 function shellOptions(values: Values): ShellOptions {
   const rsh = words(values, "rsh");
   if (rsh?.length === 0) throw new UsageError("The value of the option --rsh is empty");
+  const extraParameters = words(values, "extra-params") ?? [];
+  const last = extraParameters.at(-1) ?? "";
+  if (VALUED.test(last))
+    throw new UsageError(`ssh's ${last} in --extra-params lacks its value`, {
+      hint: `quote them together: -x '${last} VALUE'`,
+    });
   const isDefault = rsh?.length === 1 && rsh[0] === "ssh";
   return {
     rsh: isDefault ? undefined : rsh,
     identityFile: wordFor(text(values, "id"), "--id"),
     cipher: wordFor(text(values, "cipher"), "--cipher"),
-    extraParameters: words(values, "extra-params") ?? [],
+    extraParameters,
     password: text(values, "pass") !== undefined,
   };
 }
@@ -128,7 +137,12 @@ export function commonOptions(values: Values): CommonOptions {
   }
   const additional = text(values, "additional-hash");
   const fadvise = parseInteger(required(values, "fadvise"), "--fadvise", 0, 3);
-  const progress = parseChoice(required(values, "progress"), "--progress", PROGRESS);
+  const progress = parseChoice(
+    required(values, "progress"),
+    "--progress",
+    PROGRESS,
+    "a terminal shows a bar without --progress",
+  );
   const host = hostOptions(values);
   const script = shellWord(text(values, "script"), "--script");
   const interpreter = text(values, "interpreter");
@@ -186,9 +200,11 @@ function rate(value: string | undefined): number | undefined {
   return bytesPerSecond;
 }
 
+const NO_OTHER = "no other refusal can be overridden";
+
 /** The names of --allow. @throws {UsageError} */
 export function allowed(value: string | undefined): Overridable[] {
-  return value?.split(",").map((name) => parseChoice(name.trim(), "--allow", OVERRIDABLE)) ?? [];
+  return value?.split(",").map((name) => parseChoice(name.trim(), "--allow", OVERRIDABLE, NO_OTHER)) ?? [];
 }
 
 const MAX_LANES = 64;

@@ -13,7 +13,7 @@ export function parseSize(text: string, option: string): number {
   const value = Number(match?.[1]) * (factor ?? Number.NaN);
   if (!Number.isSafeInteger(value))
     throw new UsageError(`${option} ${quote(text)} is not a size such as 4096, 64K or 1M`, {
-      hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
+      hint: "units are K, M, G and T, powers of 1024 bytes; a number alone means bytes",
     });
   return value;
 }
@@ -27,13 +27,18 @@ export function parseInteger(text: string, option: string, least: number, most: 
   return value;
 }
 
-/** Reads one of the names. @throws {UsageError} */
-export function parseChoice<Name extends string>(text: string, option: string, names: readonly Name[]): Name {
+/** Reads one of the names; `otherwise` is the hint where none of them may have been meant. @throws {UsageError} */
+export function parseChoice<Name extends string>(
+  text: string,
+  option: string,
+  names: readonly Name[],
+  otherwise?: string,
+): Name {
   const found = names.find((name) => name === text);
   if (found === undefined) {
     const meant = nearest(text.toLowerCase(), names);
     throw new UsageError(`${option} ${quote(text)} is not one of ${names.join(", ")}`, {
-      hint: meant === undefined ? undefined : `did you mean ${meant}?`,
+      hint: meant === undefined ? otherwise : `did you mean ${meant}?`,
     });
   }
   return found;

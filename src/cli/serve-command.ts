@@ -36,6 +36,10 @@ function permissionOf(values: Values, home: string | undefined): Permission | un
  */
 export async function serveCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments, not ${quote(words[0])}`);
+  if (process.stdin.isTTY)
+    throw new UsageError("serve talks to another blocksync, not to a terminal", {
+      hint: "nobody has to start it: blocksync SOURCE HOST:PATH does so on HOST, over ssh",
+    });
   const home = variableGiven("HOME");
   const permission = permissionOf(values, home);
   // The bootstrap script starts us from the program's own folder; relative paths begin where the login did. As a forced

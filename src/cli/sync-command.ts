@@ -1,14 +1,9 @@
 /** blocksync [sync] */
 
-import fs from "node:fs";
-import { bytesOf } from "../name.ts";
 import { runSync } from "../run/sync.ts";
+import { exists } from "./exists.ts";
 import { noticesOfName, noticesOfPause, parseLocations } from "./location.ts";
 import { syncCommandOptions, type Values } from "./options.ts";
-
-function exists(path: string): boolean {
-  return fs.existsSync(bytesOf(path));
-}
 
 /** Returns the exit code. @throws {UsageError} */
 export async function syncCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {

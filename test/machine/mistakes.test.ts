@@ -68,14 +68,14 @@ const USAGE: readonly Mistake[] = [
     words: ["-b", "1X", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: '--block-size "1X" is not a size such as 4096, 64K or 1M',
-    hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
+    hint: "units are K, M, G and T, powers of 1024 bytes; a number alone means bytes",
   },
   {
     name: "a unit twice",
     words: ["--expect-size", "10MM", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: '--expect-size "10MM" is not a size such as 4096, 64K or 1M',
-    hint: "units are K, M, G and T (powers of 1024); a number alone means bytes",
+    hint: "units are K, M, G and T, powers of 1024 bytes; a number alone means bytes",
   },
   {
     name: "a block size without its unit",
@@ -161,6 +161,27 @@ const USAGE: readonly Mistake[] = [
     hint: 'write "DIR/s"',
   },
   {
+    name: "a path that the shell was to expand",
+    words: ["DIR/s", "~/d"],
+    exitCode: 2,
+    says: 'The shell did not expand "~/d"',
+    hint: 'leave "~" outside the quotes; for a file of that name write "./~/d"',
+  },
+  {
+    name: "a host and its path without the colon",
+    words: ["compare", "DIR/s", "root@box/dev/sdb"],
+    exitCode: 2,
+    says: 'There is no directory "root@box" for "root@box/dev/sdb"',
+    hint: 'did you mean "root@box:/dev/sdb"?',
+  },
+  {
+    name: "a refusal that nobody can override",
+    words: ["--allow", "swap", "DIR/s", "DIR/d"],
+    exitCode: 2,
+    says: '--allow "swap" is not one of mounted, held, in-use, locked, unseen',
+    hint: "no other refusal can be overridden",
+  },
+  {
     name: "a command of another tool",
     words: ["diff", "DIR/s", "DIR/d"],
     exitCode: 2,
@@ -219,7 +240,7 @@ const USAGE: readonly Mistake[] = [
 ];
 
 const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
-const NO_DISK = "the destination is a regular file or a block device; for a file in a directory name that file";
+const NO_DISK = "the destination must be a regular file or a block device; for a directory, name a file in it";
 const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
 
 const EITHER_END: readonly Mistake[] = [

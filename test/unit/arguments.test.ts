@@ -41,7 +41,8 @@ test("checkArguments() refuses unknown options in every form, the ones of Object
   expect(refusal(["-nz"])).toBe('Unknown option "-z"');
   expect(refusal(["-ny", "-y"])).toBe('Unknown option "-y"');
   expect(refusal(["-ß"])).toBe('Unknown option "-ß"');
-  expect(refusal(["-n=true"])).toBe('Unknown option "-="');
+  expect(refusal(["-n=true"])).toBe("The option -n takes no value");
+  expect(refusal(["-="])).toBe('Unknown option "-="');
 });
 
 test("checkArguments() hints at --help for an unknown option", () => {
@@ -143,6 +144,13 @@ test("checkArguments() refuses empty values", () => {
   expect(refusal(["--output", ""])).toBe("The value of the option --output is empty");
   expect(refusal(["-o", ""])).toBe("The value of the option -o is empty");
   expect(refusal(["--blocksize="])).toBe("The value of the option --blocksize is empty");
+});
+
+test("checkArguments() refuses a file name that the shell did not expand, as none does behind =", () => {
+  for (const word of ["--output=~/log", "--mapfile=$HOME/m", "--map=~/m.svg"])
+    expect(refusal([word])).toBe(`The shell did not expand ${JSON.stringify(word.split("=")[1])}`);
+  expect(refusal(["-o", "~/log"])).toBe('The shell did not expand "~/log"');
+  expect(checked("--id=~/key", "--output=./~")).toEqual(["--id=~/key", "--output=./~", "--"]);
 });
 
 test("checkArguments() refuses a missing value", () => {

@@ -255,7 +255,7 @@ test("parseLocations() takes localhost with a PATH as this machine", () => {
 });
 
 test("parseLocations() refuses a destination that could be a host as well as a file", () => {
-  for (const text of ["root@box", "@", "a@b.c", "192.0.2.1"]) {
+  for (const text of ["root@box", "a@b.c", "192.0.2.1"]) {
     expect(refusal(() => pair("/srv/disk.img", text))).toEqual({
       message: `"${text}" could be a host or a file`,
       hint: `write "${text}:/srv/disk.img" for the host, "./${text}" for a file`,
@@ -423,4 +423,61 @@ test("noticesOfPause() speaks up where a pause looks like a port", () => {
   expect(seen(22, "box:x", "y")).toEqual(["-p 22 rests 22 ms after each block; for port 22 write ssh://HOST:22/PATH"]);
   for (const pauseMs of [0, 10, 50, 1000, 65_536]) expect(seen(pauseMs, "a", "box:/x")).toEqual([]);
   expect([seen(2222, "a", "b"), seen(2222, "a", "ssh://box:7/b")]).toEqual([[], []]);
+});
+
+test("parseLocations() refuses what a shell would have expanded, unless a file has that name", () => {
+  for (const word of ["~/x.img", "~", "~me/x", "$HOME/x.img", "$\u007bDISK}", "$1"]) {
+    const expected = {
+      message: `The shell did not expand "${word}"`,
+      hint: `leave "${word[0]}" outside the quotes; for a file of that name write "./${word}"`,
+    };
+    expect(refusal(() => pair(word, "b"))).toEqual(expected);
+    expect(refusal(() => pair("a", word))).toEqual(expected);
+    const exists = (path: string) => path === word;
+    expect(said(() => parseLocations([word, "b"], { exists, forHost: false }))).toBe("nothing thrown");
+    for (const name of [`./${word}`, `dir/${word}`, `/srv/${word}`])
+      expect(said(() => pair("a", name))).toBe("nothing thrown");
+  }
+  for (const name of ["$", "$(x)", "a~", "a$b"]) expect(said(() => pair("a", name))).toBe("nothing thrown");
+});
+
+test("parseLocation() refuses what nobody expands on the far side, where only ~/ is", () => {
+  for (const path of ["~me/x", "$HOME/x.img"]) {
+    const expected = {
+      message: `Cannot expand "${path}" on the far side`,
+      hint: `only ~/ is; write the path in full, or for a file of that name "box:./${path}"`,
+    };
+    expect(refusal(() => parseLocation(`box:${path}`))).toEqual(expected);
+    expect(refusal(() => pair("a", "box", path))).toEqual(expected);
+    expect(said(() => parseLocation(`box:./${path}`))).toBe("nothing thrown");
+  }
+  for (const path of ["~", "~/x", "x~", "$"]) expect(said(() => parseLocation(`box:${path}`))).toBe("nothing thrown");
+});
+
+test("parseLocation() refuses a port in the path's place", () => {
+  expect(refusal(() => parseLocation("root@box:2222:/dev/sdb"))).toEqual({
+    message: 'Cannot read "root@box:2222:/dev/sdb" as HOST:PATH',
+    hint: 'for port 2222 write "ssh://root@box:2222/dev/sdb"',
+  });
+  for (const text of ["box:22:x", "box:./22:/x", "box:2222/x"])
+    expect(said(() => parseLocation(text))).toBe("nothing thrown");
+});
+
+test("parseLocations() asks for the slash of /dev and the colon of a host that were left out", () => {
+  const cases: readonly (readonly [word: string, first: string, meant: string])[] = [
+    ["dev/sdb", "dev", "/dev/sdb"],
+    ["root@box/srv/x", "root@box", "root@box:/srv/x"],
+    ["192.0.2.1/srv/x", "192.0.2.1", "192.0.2.1:/srv/x"],
+    ["box/dev/sdb", "box", "box:/dev/sdb"],
+  ];
+  for (const [word, first, meant] of cases) {
+    const expected = { message: `There is no directory "${first}" for "${word}"`, hint: `did you mean "${meant}"?` };
+    expect(refusal(() => pair("a", word))).toEqual(expected);
+    expect(refusal(() => pair(word, "b"))).toEqual(expected);
+    const exists = (path: string) => path === first;
+    expect(said(() => parseLocations(["a", word], { exists, forHost: false }))).toBe("nothing thrown");
+    expect(said(() => pair("a", "box", word))).toBe("nothing thrown");
+  }
+  for (const word of ["dir/x", "/dev/sdb", "./dev/sdb", "box:dev/sdb", "a/b@c/d"])
+    expect(said(() => pair("a", word))).toBe("nothing thrown");
 });

@@ -238,6 +238,10 @@ test("commonOptions() hands key, cipher and further words to ssh", () => {
     extraParameters: ["-p", "2222", "-o", "ProxyCommand=a b"],
     password: false,
   });
+  expect(refusal("-x", "-4 -p")).toEqual({
+    message: "ssh's -p in --extra-params lacks its value",
+    hint: "quote them together: -x '-p VALUE'",
+  });
   expect(said("-x", '"')).toBe('Cannot read the words of --extra-params: The quote " is not closed');
 });
 

@@ -21,7 +21,7 @@ export function guardDestination(path: string, label: string): fs.BigIntStats | 
   }
   const kind = kindOf(stat);
   if (typeof kind === "object") {
-    const hint = "the destination is a regular file or a block device; for a file in a directory name that file";
+    const hint = "the destination must be a regular file or a block device; for a directory, name a file in it";
     throw refusedDestination(label, "not-a-disk", `it is ${kind.unusable}`, hint);
   }
   return stat;
