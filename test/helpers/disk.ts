@@ -8,8 +8,19 @@ export function command(...argv: string[]): string {
   return result.stdout.toString().trim();
 }
 
+/** Undoes something with a command, again and again while somebody who looks at all of the machine holds it for a moment. */
 function undone(...argv: string[]): Disposable {
-  return { [Symbol.dispose]: () => void command(...argv) };
+  return {
+    [Symbol.dispose]() {
+      for (let attempt = 0; ; attempt++) {
+        const { exitCode, stderr } = Bun.spawnSync(argv);
+        if (exitCode === 0) return;
+        const said = stderr.toString();
+        if (attempt === 100 || !/busy/i.test(said)) throw new Error(`${argv.join(" ")}: ${said}`);
+        Bun.sleepSync(50);
+      }
+    },
+  };
 }
 
 /** Writes into a disk's first sector a partition table of type Linux; first sectors and lengths in sectors of 512 bytes. */

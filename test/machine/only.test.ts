@@ -329,12 +329,12 @@ describe("serve --only", () => {
   });
 
   test.each([
-    [["--read-only"], "--read-only of serve belongs to --only PATH"],
+    [["--read-only"], "--read-only needs --only PATH"],
     [["--only"], "The option --only needs a value"],
-    [["--allow", "mounted"], "--allow of serve belongs to --only PATH"],
+    [["--allow", "mounted"], "--allow needs --only PATH"],
     [["--only", "a", "--allow", "everything"], "--allow"],
     [["--only="], "The value of the option --only is empty"],
-    [["--only", "a", "b"], 'serve takes no arguments: "b"'],
+    [["--only", "a", "b"], 'serve takes no arguments, not "b"'],
   ])("%p is a usage error", async (words, message) => {
     const result = await run(["serve", ...words]);
     expect(result.stderr).toContain(message);
