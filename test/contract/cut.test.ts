@@ -90,7 +90,7 @@ async function session(served: Role, at: Break | undefined) {
   channel.fail(new UnreachableError("closed"));
   await running;
   for (const watch of watches) watch.stop();
-  return { ...ends, up: wires.up.count(), down: wires.down.count(), data: fs.readFileSync(dir.file("d")) };
+  return { ...ends, broken, up: wires.up.count(), down: wires.down.count(), data: fs.readFileSync(dir.file("d")) };
 }
 
 function expectOldOrNew(data: Buffer): void {
@@ -112,16 +112,20 @@ for (const role of ["source", "destination"] as const) {
         for (let position = 0; position < whole[direction]; position++) breaks.push({ direction, action, position });
       }
       expect(breaks.length).toBeGreaterThan(600);
+      let breaksDone = 0;
       const one = async () => {
         for (let at = breaks.pop(); at !== undefined; at = breaks.pop()) {
-          const { near, far, data } = await session(role, at);
+          const { near, far, broken, data } = await session(role, at);
           expect([at, near instanceof UnreachableError]).toEqual([at, true]);
           expect([at, far === "orderly" || far instanceof UnreachableError]).toEqual([at, true]);
-          if (action === "stall") expect([at, far instanceof UnreachableError]).toEqual([at, true]);
+          // On a busy machine an end may give up for silence before the break, and the other then ends in order.
+          if (action === "stall" && broken) expect([at, far instanceof UnreachableError]).toEqual([at, true]);
+          breaksDone += Number(broken);
           expectOldOrNew(data);
         }
       };
       await Promise.all(Array.from({ length: action === "stall" ? 100 : 4 }, one));
+      expect(breaksDone).toBeGreaterThan(0);
     }, 60_000);
   }
 }

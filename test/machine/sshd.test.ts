@@ -19,6 +19,15 @@ function far(words: readonly string[], env: Record<string, string> = {}) {
   return run([...words, ...sshd.words], { env: { BLOCKSYNC_REMOTE_DIR: cache.path, ...env } });
 }
 
+/** Whether it is a process of that program; false when it has ended. */
+function runs(pid: number, program: string): boolean {
+  try {
+    return fs.readlinkSync(`/proc/${pid}/exe`) === program;
+  } catch {
+    return false;
+  }
+}
+
 beforeAll(async () => {
   if (NEEDS.sshd === undefined) sshd = await startSshd();
   cache = tempDir();
@@ -298,7 +307,9 @@ describe("over ssh", () => {
       const stderr = await child.stderr.text();
       expect(await child.exited).toBe({ SIGINT: 130, "kill ssh": 5, SIGKILL: 137 }[end]);
       if (end === "kill ssh") expect(stderr).toContain("ssh ended with signal SIGKILL");
-      await until("no far side is left", () => processesWith(`./blocksync-${digest}`).length === 0);
+      // Others on this machine may have far sides of their own.
+      const copy = fs.realpathSync(`${cache.path}/blocksync-${digest}`);
+      await until("no far side is left", () => !processesWith(`./blocksync-${digest}`).some((pid) => runs(pid, copy)));
       await until("no ssh is left", () => ssh.every((pid) => !fs.existsSync(`/proc/${pid}/exe`)));
     }
     expect(fs.readdirSync(cache.path).filter((name) => name.startsWith("."))).toEqual([]);
