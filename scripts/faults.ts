@@ -7,7 +7,7 @@ import fs from "node:fs";
 import { quoteWord } from "../src/remote/host/quote.ts";
 import { BINARY } from "../test/helpers/binary.ts";
 import { bytes, changeLeaves } from "../test/helpers/bytes.ts";
-import { mounted } from "../test/helpers/disk.ts";
+import { command, mounted } from "../test/helpers/disk.ts";
 import { attachLoop } from "../test/helpers/loop.ts";
 import { badDisk, failingDisk, lyingDisk } from "../test/helpers/nbd.ts";
 import { type TempDir, tempDir } from "../test/helpers/temp.ts";
@@ -57,14 +57,32 @@ function outcome(ending: Ending, wanted: Buffer, before: Buffer, after: Buffer):
   return { ...ending, wrongBefore, wrongAfter, worse };
 }
 
-function quiet(...argv: string[]): void {
-  const result = Bun.spawnSync(argv);
-  if (result.exitCode !== 0) throw new Error(`${argv.join(" ")}: ${result.stderr.toString()}`);
-}
-
 /** Gives what the kernel still holds for the device to the device; a disk that fails may refuse. */
 function writeBack(device: string): void {
   Bun.spawnSync(["blockdev", "--flushbufs", device]);
+}
+
+/** A file system on a loop device over a file; the tool is to write to that device, or with `beside` to another one over the file. */
+function onMounted(name: string, { beside }: { readonly beside: boolean }): Fault {
+  return {
+    name,
+    async play(dir, run) {
+      fs.writeFileSync(dir.file("source"), SOURCE);
+      fs.writeFileSync(dir.file("disk"), Buffer.alloc(LENGTH));
+      using disk = attachLoop(dir.file("disk"));
+      command("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", disk.path);
+      // Read-only, so that the file system itself writes nothing that could be taken for the tool's doing.
+      using _mounted = mounted(disk.path, dir.file("mounted"), "-o", "ro");
+      using other = beside ? attachLoop(dir.file("disk")) : undefined;
+      const { path } = other ?? disk;
+      const before = fs.readFileSync(path);
+      const ending = await run({
+        rsync: ["-I", "--inplace", "--write-devices", dir.file("source"), path],
+        blocksync: ["-f", dir.file("source"), path],
+      });
+      return outcome(ending, before, before, fs.readFileSync(path));
+    },
+  };
 }
 
 const FAULTS: readonly Fault[] = [
@@ -110,35 +128,19 @@ const FAULTS: readonly Fault[] = [
       return outcome(ending, SOURCE, CHANGED, fs.readFileSync(dir.file("disk")));
     },
   },
-  {
-    name: "a mounted destination (right is what the file system has there)",
-    async play(dir, run) {
-      fs.writeFileSync(dir.file("source"), SOURCE);
-      fs.writeFileSync(dir.file("disk"), Buffer.alloc(LENGTH));
-      using disk = attachLoop(dir.file("disk"));
-      quiet("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", disk.path);
-      // Read-only, so that the file system itself writes nothing that could be taken for the tool's doing.
-      using _mounted = mounted(disk.path, dir.file("mounted"), "-o", "ro");
-      const before = fs.readFileSync(disk.path);
-      const ending = await run({
-        rsync: ["-I", "--inplace", "--write-devices", dir.file("source"), disk.path],
-        blocksync: ["-f", dir.file("source"), disk.path],
-      });
-      return outcome(ending, before, before, fs.readFileSync(disk.path));
-    },
-  },
+  onMounted("a mounted destination (right is what the file system has there)", { beside: false }),
   {
     name: "a full disk below the destination's file system, at the second run",
     async play(dir, run) {
       fs.writeFileSync(dir.file("source"), SOURCE);
       for (const name of ["full", "mounted"]) fs.mkdirSync(dir.file(name));
-      quiet("mount", "-t", "tmpfs", "-o", `size=${LENGTH / 2}`, "tmpfs", dir.file("full"));
+      command("mount", "-t", "tmpfs", "-o", `size=${LENGTH / 2}`, "tmpfs", dir.file("full"));
       // A loop device lets go of its file a little later.
-      using _full = { [Symbol.dispose]: () => quiet("umount", "--lazy", dir.file("full")) };
+      using _full = { [Symbol.dispose]: () => command("umount", "--lazy", dir.file("full")) };
       fs.writeFileSync(dir.file("full/disk"), "");
       fs.truncateSync(dir.file("full/disk"), 4 * LENGTH);
       using disk = attachLoop(dir.file("full/disk"));
-      quiet("mkfs.ext4", "-q", "-O", "^has_journal", disk.path);
+      command("mkfs.ext4", "-q", "-O", "^has_journal", disk.path);
       using _mounted = mounted(disk.path, dir.file("mounted"));
       const destination = dir.file("mounted/destination");
       fs.writeFileSync(destination, "");
@@ -151,7 +153,7 @@ const FAULTS: readonly Fault[] = [
       const ending = await run(commands);
       Bun.spawnSync(["sync", "--file-system", destination]);
       // What is on the disk is asked for, not what the kernel remembers of it.
-      quiet("dd", `if=${destination}`, "iflag=nocache", "count=0", "status=none");
+      command("dd", `if=${destination}`, "iflag=nocache", "count=0", "status=none");
       return outcome(ending, SOURCE, Buffer.alloc(LENGTH), readable(destination));
     },
   },
@@ -177,23 +179,7 @@ const FAULTS: readonly Fault[] = [
       }
     },
   },
-  {
-    name: "a loop device whose file another one has mounted (right is what is there)",
-    async play(dir, run) {
-      fs.writeFileSync(dir.file("source"), SOURCE);
-      fs.writeFileSync(dir.file("disk"), Buffer.alloc(LENGTH));
-      using disk = attachLoop(dir.file("disk"));
-      quiet("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", disk.path);
-      using _mounted = mounted(disk.path, dir.file("mounted"), "-o", "ro");
-      using sibling = attachLoop(dir.file("disk"));
-      const before = fs.readFileSync(sibling.path);
-      const ending = await run({
-        rsync: ["-I", "--inplace", "--write-devices", dir.file("source"), sibling.path],
-        blocksync: ["-f", dir.file("source"), sibling.path],
-      });
-      return outcome(ending, before, before, fs.readFileSync(sibling.path));
-    },
-  },
+  onMounted("a loop device whose file another one has mounted (right is what is there)", { beside: true }),
   {
     name: "a destination whose name is not UTF-8, beside one that differs in that byte only",
     async play(dir, run) {

@@ -41,161 +41,108 @@ function secondsOf(result: CaseResult, name?: string): number | undefined {
   return medianOf(name === undefined ? ours(result) : resultOf(result, name));
 }
 
+type Show = Goal["show"];
+type Measure = Goal["measure"];
+
+function goal(
+  bound: Goal["bound"],
+  limit: number,
+  text: string,
+  measure: Measure,
+  show: Show,
+  ...against: string[]
+): Goal {
+  return { text, bound, limit, against, measure, show };
+}
+
 /** The other takes at least `limit` times as long. */
 export function timesAsFastAs(name: string, limit: number): Goal {
-  return {
-    text: `at least ${limit} × as fast as ${name}`,
-    bound: "at least",
-    limit,
-    against: [name],
-    measure: (result) => quotient(secondsOf(result, name), secondsOf(result)),
-    show: twoDigits,
-  };
+  const measure: Measure = (result) => quotient(secondsOf(result, name), secondsOf(result));
+  return goal("at least", limit, `at least ${limit} × as fast as ${name}`, measure, twoDigits, name);
 }
 
 /** blocksync takes at most `limit` times as long as the other. */
 export function timesAsLongAs(name: string, limit: number): Goal {
-  return {
-    text: `at most ${limit} × the time of ${name}`,
-    bound: "at most",
-    limit,
-    against: [name],
-    measure: (result) => quotient(secondsOf(result), secondsOf(result, name)),
-    show: twoDigits,
-  };
+  const measure: Measure = (result) => quotient(secondsOf(result), secondsOf(result, name));
+  return goal("at most", limit, `at most ${limit} × the time of ${name}`, measure, twoDigits, name);
 }
 
 /** For a peer that does the part that cannot be spared. */
 export function secondsAbove(name: string, limit: number): Goal {
-  return {
-    text: `at most ${limit} s above ${name}`,
-    bound: "at most",
-    limit,
-    against: [name],
-    measure: (result) => difference(secondsOf(result), secondsOf(result, name)),
-    show: (value) => `${value.toFixed(3)} s`,
-  };
+  const measure: Measure = (result) => difference(secondsOf(result), secondsOf(result, name));
+  const show: Show = (value) => `${value.toFixed(3)} s`;
+  return goal("at most", limit, `at most ${limit} s above ${name}`, measure, show, name);
 }
 
 /** How often the far side was waited for: what the delay of a connection added, in round trips. */
 export function roundTrips(withoutDelay: string, roundTripSeconds: number, limit: number): Goal {
-  return {
-    text: `at most ${limit} round trips above the time of ${withoutDelay}`,
-    bound: "at most",
-    limit,
-    against: [withoutDelay],
-    measure: (result) => quotient(difference(secondsOf(result), secondsOf(result, withoutDelay)), roundTripSeconds),
-    show: (value) => `${value.toFixed(2)} round trips`,
-  };
+  const added: Measure = (result) => difference(secondsOf(result), secondsOf(result, withoutDelay));
+  const measure: Measure = (result) => quotient(added(result), roundTripSeconds);
+  const show: Show = (value) => `${value.toFixed(2)} round trips`;
+  const text = `at most ${limit} round trips above the time of ${withoutDelay}`;
+  return goal("at most", limit, text, measure, show, withoutDelay);
 }
 
 /** The time a link needs for the changed bytes alone, as a share of the time that was taken. */
 export function shareOfLink(changedBytes: number, bytesPerSecond: number, limit: number): Goal {
-  return {
-    text: `at least ${limit} of the link's rate for the changed bytes`,
-    bound: "at least",
-    limit,
-    against: [],
-    measure: (result) => quotient(changedBytes / bytesPerSecond, secondsOf(result)),
-    show: twoDigits,
-  };
+  const measure: Measure = (result) => quotient(changedBytes / bytesPerSecond, secondsOf(result));
+  return goal("at least", limit, `at least ${limit} of the link's rate for the changed bytes`, measure, twoDigits);
 }
 
 /** Another contender, which is blocksync too, does the same work faster than the first. */
 export function speedup(name: string, limit: number): Goal {
-  return {
-    text: `${name} at least ${limit} × as fast as the first`,
-    bound: "at least",
-    limit,
-    against: [name],
-    measure: (result) => quotient(secondsOf(result), secondsOf(result, name)),
-    show: twoDigits,
-  };
+  const measure: Measure = (result) => quotient(secondsOf(result), secondsOf(result, name));
+  return goal("at least", limit, `${name} at least ${limit} × as fast as the first`, measure, twoDigits, name);
 }
+
+type Pairs = readonly (readonly [from: string, to: string])[];
 
 /** The largest of the growths from one contender to another, each of them blocksync at another size. */
-function growth(
-  text: string,
-  limit: number,
-  pairs: readonly (readonly [from: string, to: string])[],
-  value: (result: CaseResult, name: string) => number | undefined,
-): Goal {
-  return {
-    text: `${text} at most ${limit} ×`,
-    bound: "at most",
-    limit,
-    against: pairs.flat(),
-    measure: (result) => {
-      const growths = pairs.map(([from, to]) => quotient(value(result, to), value(result, from)));
-      return growths.reduce((most, one) => (most === undefined || one === undefined ? undefined : Math.max(most, one)));
-    },
-    show: (value) => `${twoDigits(value)} ×`,
+function growth(text: string, limit: number, pairs: Pairs, value: typeof secondsOf): Goal {
+  const measure: Measure = (result) => {
+    const growths = pairs.map(([from, to]) => quotient(value(result, to), value(result, from)));
+    return growths.reduce((most, one) => (most === undefined || one === undefined ? undefined : Math.max(most, one)));
   };
+  const show: Show = (value) => `${twoDigits(value)} ×`;
+  return goal("at most", limit, `${text} at most ${limit} ×`, measure, show, ...pairs.flat());
 }
 
-export function growthOfTime(
-  text: string,
-  limit: number,
-  pairs: readonly (readonly [from: string, to: string])[],
-): Goal {
+export function growthOfTime(text: string, limit: number, pairs: Pairs): Goal {
   return growth(text, limit, pairs, secondsOf);
 }
 
-export function growthOfMemory(
-  text: string,
-  limit: number,
-  pairs: readonly (readonly [from: string, to: string])[],
-): Goal {
-  return growth(text, limit, pairs, (result, name) => {
-    const one = resultOf(result, name);
-    return one === undefined ? undefined : largestPeak([one]);
-  });
+export function growthOfMemory(text: string, limit: number, pairs: Pairs): Goal {
+  return growth(text, limit, pairs, ({ results }, name) =>
+    largestPeak(results.filter(({ contender }) => contender.name === name)),
+  );
 }
 
 export function sentAtMost(text: string, limit: number): Goal {
-  return {
-    text: `sends at most ${text}, ${bytesText(limit)}`,
-    bound: "at most",
-    limit,
-    against: [],
-    measure: (result) => ours(result)?.summary?.bytesSent,
-    show: bytesText,
-  };
+  const measure: Measure = (result) => ours(result)?.summary?.bytesSent;
+  return goal("at most", limit, `sends at most ${text}, ${bytesText(limit)}`, measure, bytesText);
 }
 
 /** Fewer cannot be: the destination is compared with the source. */
 export function writesOnly(changedBytes: number): Goal {
-  return {
-    text: `writes the changed bytes only, ${bytesText(changedBytes)}`,
-    bound: "at most",
-    limit: changedBytes,
-    against: [],
-    measure: (result) => ours(result)?.summary?.bytesWritten,
-    show: bytesText,
-  };
+  const measure: Measure = (result) => ours(result)?.summary?.bytesWritten;
+  const text = `writes the changed bytes only, ${bytesText(changedBytes)}`;
+  return goal("at most", changedBytes, text, measure, bytesText);
 }
 
 /** The holes of the destination stay holes. */
 export function sparse(sizeBytes: number, limit: number): Goal {
-  return {
-    text: `at most ${limit} of the destination on the disk`,
-    bound: "at most",
-    limit,
-    against: [],
-    measure: (result) => quotient(ours(result)?.allocatedBytes, sizeBytes),
-    show: twoDigits,
-  };
+  const measure: Measure = (result) => quotient(ours(result)?.allocatedBytes, sizeBytes);
+  return goal("at most", limit, `at most ${limit} of the destination on the disk`, measure, twoDigits);
 }
 
 /** Of every case, and for every blocksync in it. */
-const MEMORY: Goal = {
-  text: `at most ${MEMORY_GOAL_BYTES / 1e6} MB of memory on either side`,
-  bound: "at most",
-  limit: MEMORY_GOAL_BYTES,
-  against: [],
-  measure: ({ results }) => largestPeak(results),
-  show: megabytes,
-};
+const MEMORY = goal(
+  "at most",
+  MEMORY_GOAL_BYTES,
+  `at most ${MEMORY_GOAL_BYTES / 1e6} MB of memory on either side`,
+  ({ results }) => largestPeak(results),
+  megabytes,
+);
 
 function judge(goal: Goal, result: CaseResult): Verdict {
   const missing = goal.against.find((name) => resultOf(result, name) === undefined);

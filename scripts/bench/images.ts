@@ -1,22 +1,12 @@
 /** Makes the sample data. Piece by piece, so that the page cache has the memory and not this process. */
 import { type FileHandle, open } from "node:fs/promises";
+import { random } from "../../test/helpers/bytes.ts";
 
 const MIB = 1 << 20;
 const PAGE = 4096;
 
 /** getRandomValues() takes no more at once. */
 const RANDOM_PIECE = 65_536;
-
-/** A small generator with a seed (mulberry32), for data that must be the same in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return (mixed ^ (mixed >>> 14)) >>> 0;
-  };
-}
 
 /** Writes an image of whole MiB, filled by `fill` one after the other. */
 async function writeImage(
@@ -46,19 +36,19 @@ export function makeRandomImage(path: string, sizeMib: number, signal: AbortSign
 }
 
 /** Invented words of 2 to 11 letters, each with the space after it. */
-function vocabulary(random: () => number): Uint8Array[] {
+function vocabulary(next: () => number): Uint8Array[] {
   const encoder = new TextEncoder();
   const letters = "eeeettaaooiinnsshhrrddlucmwfgypbvk";
   return Array.from({ length: 4096 }, () => {
-    const length = 2 + (random() % 10);
-    return encoder.encode(`${Array.from({ length }, () => letters[random() % letters.length]).join("")} `);
+    const length = 2 + (next() % 10);
+    return encoder.encode(`${Array.from({ length }, () => letters[next() % letters.length]).join("")} `);
   });
 }
 
 /** Fills with words, the first of the vocabulary more often than the last, as in a language. */
-function fillWithText(piece: Uint8Array, words: readonly Uint8Array[], random: () => number): void {
+function fillWithText(piece: Uint8Array, words: readonly Uint8Array[], next: () => number): void {
   for (let at = 0; at < piece.length; ) {
-    const fraction = random() / 2 ** 32;
+    const fraction = next() / 2 ** 32;
     const word = words[Math.floor(fraction * fraction * words.length)];
     if (word === undefined) return;
     for (const byte of word) piece[at++] = byte;
@@ -70,20 +60,20 @@ function fillWithText(piece: Uint8Array, words: readonly Uint8Array[], random: (
  * sparse source would spare both contenders the reading.
  */
 export function makeCompressibleImage(path: string, sizeMib: number, signal: AbortSignal): Promise<void> {
-  const random = seeded(1);
-  const words = vocabulary(random);
+  const next = random(1);
+  const words = vocabulary(next);
   return writeImage(path, sizeMib, signal, (piece, index) => {
     if (Math.floor(index / 4) % 2 === 0) piece.fill(0);
-    else fillWithText(piece, words, random);
+    else fillWithText(piece, words, next);
   });
 }
 
 /** Which pages are changed: the same in every run, at most half of them, in ascending order. */
 export function choosePages(sizeMib: number, count: number): number[] {
-  const random = seeded(2);
+  const next = random(2);
   const pages = (sizeMib * MIB) / PAGE;
   const chosen = new Set<number>();
-  while (chosen.size < Math.min(count, pages / 2)) chosen.add(random() % pages);
+  while (chosen.size < Math.min(count, pages / 2)) chosen.add(next() % pages);
   return [...chosen].sort((first, second) => first - second);
 }
 
@@ -93,10 +83,10 @@ export function pageBytes(pages: readonly number[]): number {
 
 /** Pages of data that is the same in every run, and that no random image has. */
 function pageMaker(): () => Uint8Array {
-  const random = seeded(3);
+  const next = random(3);
   const words = new Uint32Array(PAGE / 4);
   return () => {
-    for (let i = 0; i < words.length; i++) words[i] = random();
+    for (let i = 0; i < words.length; i++) words[i] = next();
     return new Uint8Array(words.buffer);
   };
 }

@@ -65,23 +65,24 @@ export class Workspace implements Disposable {
     return path;
   }
 
-  /** Makes the images once, when a case first needs them. */
-  async needRandomImage(): Promise<void> {
-    if (this.#made.has(this.randomImage)) return;
-    await makeRandomImage(this.randomImage, this.sizeMib, this.#signal);
-    this.#made.add(this.randomImage);
+  /** Makes a file once, when a case first needs it. */
+  async #need(path: string, make: () => Promise<void>): Promise<void> {
+    if (this.#made.has(path)) return;
+    await make();
+    this.#made.add(path);
   }
 
-  async needSmallImage(): Promise<void> {
-    if (this.#made.has(this.smallImage)) return;
-    await makeRandomImage(this.smallImage, this.smallMib, this.#signal);
-    this.#made.add(this.smallImage);
+  needRandomImage(): Promise<void> {
+    return this.#need(this.randomImage, () => makeRandomImage(this.randomImage, this.sizeMib, this.#signal));
   }
 
-  async needCompressibleImage(): Promise<void> {
-    if (this.#made.has(this.compressibleImage)) return;
-    await makeCompressibleImage(this.compressibleImage, this.sizeMib, this.#signal);
-    this.#made.add(this.compressibleImage);
+  needSmallImage(): Promise<void> {
+    return this.#need(this.smallImage, () => makeRandomImage(this.smallImage, this.smallMib, this.#signal));
+  }
+
+  needCompressibleImage(): Promise<void> {
+    const path = this.compressibleImage;
+    return this.#need(path, () => makeCompressibleImage(path, this.sizeMib, this.#signal));
   }
 
   /** A sparse file of this size, of which `name` tells several apart; they take next to no room. */
@@ -89,11 +90,9 @@ export class Workspace implements Disposable {
     return join(this.path, `sparse-${name}-${sizeBytes}.img`);
   }
 
-  async needSparseImage(name: string, sizeBytes: number): Promise<void> {
+  needSparseImage(name: string, sizeBytes: number): Promise<void> {
     const path = this.sparseImage(name, sizeBytes);
-    if (this.#made.has(path)) return;
-    await makeSparseImage(path, sizeBytes, this.#signal);
-    this.#made.add(path);
+    return this.#need(path, () => makeSparseImage(path, sizeBytes, this.#signal));
   }
 
   async needEqualPair(): Promise<void> {

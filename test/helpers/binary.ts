@@ -63,14 +63,14 @@ export function summaryOf(result: Result): Summary {
   return parsed;
 }
 
-/** Process ids whose command line contains `text`; zombies have none. */
-export function processesWith(text: string): number[] {
+/** Ids of other processes in whose command line, or environment, `text` stands; zombies have neither. */
+export function processesWith(text: string, where: "cmdline" | "environ" = "cmdline"): number[] {
   return fs
     .readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
       try {
-        return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+        return fs.readFileSync(`/proc/${pid}/${where}`).includes(text);
       } catch {
         return false;
       }

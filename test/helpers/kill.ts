@@ -5,7 +5,7 @@
  */
 import fs from "node:fs";
 import { quoteWord } from "../../src/remote/host/quote.ts";
-import { BINARY, fakeSsh, run, start, until } from "./binary.ts";
+import { BINARY, fakeSsh, processesWith, run, start, until } from "./binary.ts";
 import { bytes, changeLeaves, random } from "./bytes.ts";
 import { attachLoop } from "./loop.ts";
 import { type Sshd, startSshd } from "./sshd.ts";
@@ -65,27 +65,9 @@ export function describeRound({ road, kind, victim, moment, seed }: Round): stri
   return `${road} to a ${kind}, ${victim} killed at ${moment} (seed ${seed})`;
 }
 
-/** Ids of the processes that have this mark in their environment; zombies have none. */
+/** Ids of the processes of a run that was given this mark. */
 export function marked(mark: string): number[] {
-  return fs
-    .readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return fs.readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${MARK}=${mark}\0`);
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
-}
-
-function isServe(pid: number): boolean {
-  try {
-    return fs.readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith(`${BINARY}\0serve`);
-  } catch {
-    return false;
-  }
+  return processesWith(`${MARK}=${mark}\0`, "environ");
 }
 
 /** The server and the time that whole runs take are shared by the rounds of a series. */
@@ -137,7 +119,8 @@ export class Killer implements AsyncDisposable {
       let victim: number | undefined = child.pid;
       if (round.victim === "far side") {
         await until("the far side runs, or nothing does", () => {
-          victim = marked(mark).find(isServe);
+          const serving = processesWith(`${BINARY}\0serve`);
+          victim = marked(mark).find((pid) => serving.includes(pid));
           return victim !== undefined || child.exitCode !== null;
         });
       }

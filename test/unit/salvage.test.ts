@@ -23,31 +23,13 @@ const SALVAGE = { sectors: Uint8Array.of(0b0110), bytes: bytes(431, 1024) };
 
 test("patchBlock() writes the sectors that differ and no others", async () => {
   const memory = Buffer.alloc(8192, 1);
-  expect(
-    await patchBlock(
-      deviceOf(memory, () => undefined),
-      POOL,
-      { offset: 4096, length: 2048 },
-      SALVAGE,
-    ),
-  ).toBe(1024);
+  const device = deviceOf(memory, () => undefined);
+  const block = { offset: 4096, length: 2048 };
+  expect(await patchBlock(device, POOL, block, SALVAGE)).toBe(1024);
   expect(memory.equals(Buffer.concat([Buffer.alloc(4608, 1), SALVAGE.bytes, Buffer.alloc(2560, 1)]))).toBe(true);
-  expect(
-    await patchBlock(
-      deviceOf(memory, () => undefined),
-      POOL,
-      { offset: 4096, length: 2048 },
-      SALVAGE,
-    ),
-  ).toBe(0);
-  expect(
-    await patchBlock(
-      deviceOf(memory, () => undefined),
-      POOL,
-      { offset: 0, length: 512 },
-      { sectors: emptySectorSet(512), bytes: Buffer.alloc(0) },
-    ),
-  ).toBe(0);
+  expect(await patchBlock(device, POOL, block, SALVAGE)).toBe(0);
+  const nothing = { sectors: emptySectorSet(512), bytes: Buffer.alloc(0) };
+  expect(await patchBlock(device, POOL, { offset: 0, length: 512 }, nothing)).toBe(0);
 });
 
 test("patchBlock() reads back what it wrote, and fails when that is something else", async () => {
