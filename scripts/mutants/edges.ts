@@ -25,7 +25,7 @@ export const EDGES: readonly Mutant[] = [
   },
   {
     bug: "a device that is larger than the other side of compare is a difference, whichever it is",
-    file: "run/compare.ts",
+    file: "sync/pair.ts",
     from: 'if (b.kind === "device" && b.sizeBytes > a.sizeBytes) return 0;',
     to: "if (b.sizeBytes > a.sizeBytes) return 0;",
     tests: ["program/binary.test.ts: compare of one that is"],

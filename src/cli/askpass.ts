@@ -1,5 +1,5 @@
 /** ssh starts this program again to ask for the password that --pass names; see host.ts. */
-import fs from "node:fs";
+import { lineage, readLine } from "../local/system/picture.ts";
 import { quote } from "../name.ts";
 import { ASKPASS_FOR_VARIABLE, ASKPASS_VARIABLE } from "../run/host.ts";
 
@@ -17,20 +17,14 @@ const PASSPHRASE = /^Enter passphrase for /;
 /** Whether to trust a host, or to use a key: nothing that a password answers. */
 const CONFIRMATION = /\((?:yes\/no|y\/n)/i;
 
-/** More processes are never between ssh and the blocksync that started it. */
-const MAX_ANCESTORS = 64;
-
 /** The names (proc_pid_comm(5)) of what started this process, its parent first, up to but without process `last`. */
 function ancestors(last: number): string[] {
   const names: string[] = [];
-  let pid = process.ppid;
-  try {
-    while (pid > 1 && pid !== last && names.length < MAX_ANCESTORS) {
-      names.push(fs.readFileSync(`/proc/${pid}/comm`, "utf8").trim());
-      pid = Number(/^PPid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "latin1"))?.[1] ?? 0);
-    }
-  } catch {
-    // One that has ended, so none that waits for another's connection.
+  for (const pid of lineage(process.ppid)) {
+    const name = pid === 1 || pid === last ? undefined : readLine(`/proc/${pid}/comm`);
+    // One that has ended is none that waits for another's connection.
+    if (name === undefined) break;
+    names.push(name);
   }
   return names;
 }

@@ -5,9 +5,8 @@ import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { BlockLayout } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
-import type { Description } from "../sync/endpoint.ts";
 import { Fingerprint } from "../sync/fingerprint.ts";
-import { checkHashes, noticeOfItself } from "../sync/pair.ts";
+import { checkHashes, noticeOfItself, tailBeyond } from "../sync/pair.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { countReads } from "../sync/sync.ts";
 import { ChangeMap } from "./change-map.ts";
@@ -87,10 +86,4 @@ export async function runCompare(
       return differs ? ExitCode.differs : ExitCode.ok;
     },
   );
-}
-
-/** Bytes that only one side has. A device that is larger than what it was written from is no difference. */
-function tailBeyond(a: Description, b: Description): number {
-  if (b.kind === "device" && b.sizeBytes > a.sizeBytes) return 0;
-  return Math.abs(a.sizeBytes - b.sizeBytes);
 }

@@ -5,8 +5,8 @@ import { refused, refusedDestination } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
-import { type Content, type Facts, foreignContents, type Signature } from "../sync/facts.ts";
-import { isAnother } from "../sync/pair.ts";
+import type { Content, Facts, Signature } from "../sync/facts.ts";
+import { foreignContents, isAnother } from "../sync/pair.ts";
 
 /** Whether there is a terminal to ask on, where the question is seen and the answer read. */
 export function canAsk(): boolean {

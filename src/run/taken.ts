@@ -7,6 +7,7 @@ import { IoError, reason, remedy, systemCode, UsageError } from "../errors.ts";
 import { comesAmongDevices } from "../local/guard/guard.ts";
 import { writesInto } from "../local/guard/overlap.ts";
 import { copyDescriptor } from "../local/kernel/libc.ts";
+import { look } from "../local/system/picture.ts";
 import { bytesOf, quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
 import type { Location } from "./location.ts";
@@ -92,7 +93,8 @@ const NULL_DEVICE = 0x103n;
 export function checkMessages(path: string, taken: readonly Taken[]): void {
   const called = `file of --output ${quote(path)}`;
   checkFree(path, called, taken);
-  const stat = statOf(path);
+  // Where nothing can be known, opening it will fail as well.
+  const stat = look(path);
   const device =
     stat?.isBlockDevice() === true ? "block" : stat?.isCharacterDevice() === true ? "character" : undefined;
   if (stat === undefined || device === undefined) return;
@@ -100,15 +102,6 @@ export function checkMessages(path: string, taken: readonly Taken[]): void {
   throw new UsageError(`The ${called} is a ${device} device, which messages would be written over`, {
     hint: "name a file in another directory",
   });
-}
-
-/** undefined where nothing is, or nothing can be known: opening it will fail as well. */
-function statOf(path: string): fs.BigIntStats | undefined {
-  try {
-    return fs.statSync(bytesOf(path), { bigint: true });
-  } catch {
-    return undefined;
-  }
 }
 
 const STREAMS = ["Standard input", "Standard output", "Standard error"] as const;

@@ -60,17 +60,3 @@ export const MAX_SIGNATURES = 4;
 export const MAX_FACT_LENGTH = 64;
 /** The same of Facts.writer, which has a path in it. */
 export const MAX_WRITER_LENGTH = 256;
-
-/**
- * What the destination carries that the source does not: another one's file system or partition table, or what could not
- * be read. The same type with the same identity is a copy of the source's from an earlier run.
- */
-export function foreignContents(source: Facts | undefined, destination: Facts | undefined): readonly Content[] {
-  const [own, ...parts] = destination?.contents ?? [];
-  if (own === undefined) return [];
-  const sources = source?.contents[0]?.signatures ?? [];
-  const isKnown = ({ type, label, uuid }: Signature) =>
-    label + uuid !== "" && sources.some((one) => one.type === type && one.label === label && one.uuid === uuid);
-  if (own.signatures !== undefined && own.signatures.length > 0 && own.signatures.every(isKnown)) return [];
-  return [own, ...parts].filter(({ signatures }) => signatures === undefined || signatures.length > 0);
-}

@@ -2,9 +2,10 @@
 
 import { RefusedError, refusedDestination, tooSmall, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { equalBytes } from "./blocks.ts";
 import type { Description } from "./endpoint.ts";
 import { type Extent, shareBytes, wholeOf } from "./extents.ts";
-import type { Signature } from "./facts.ts";
+import type { Content, Facts, Signature } from "./facts.ts";
 import { noticesOf } from "./notices.ts";
 
 /**
@@ -72,6 +73,20 @@ export function isAnother(source: Description, destination: Description): boolea
   return there.length === 0 || !there.every((one) => here.some((other) => isSame(one, other)));
 }
 
+/**
+ * What the destination carries that the source does not: another one's file system or partition table, or what could not
+ * be read. The same type with the same identity is a copy of the source's from an earlier run.
+ */
+export function foreignContents(source: Facts | undefined, destination: Facts | undefined): readonly Content[] {
+  const [own, ...parts] = destination?.contents ?? [];
+  if (own === undefined) return [];
+  const sources = source?.contents[0]?.signatures ?? [];
+  const isKnown = ({ type, label, uuid }: Signature) =>
+    label + uuid !== "" && sources.some((one) => one.type === type && one.label === label && one.uuid === uuid);
+  if (own.signatures !== undefined && own.signatures.length > 0 && own.signatures.every(isKnown)) return [];
+  return [own, ...parts].filter(({ signatures }) => signatures === undefined || signatures.length > 0);
+}
+
 /** Where an end's bytes are, itself among it. */
 function placesOf({ identity, within }: Description): Extent[] {
   return identity === "" ? [...within] : [wholeOf(identity), ...within];
@@ -91,12 +106,16 @@ export function sizeDiffers(
   return options.exact && destination.kind === "file" && destination.sizeBytes > source.sizeBytes;
 }
 
+/** Bytes that only one of two sides that are compared has. A device that is larger than what it was written from is no difference. */
+export function tailBeyond(a: Description, b: Description): number {
+  if (b.kind === "device" && b.sizeBytes > a.sizeBytes) return 0;
+  return Math.abs(a.sizeBytes - b.sizeBytes);
+}
+
 /** Fails when two ends given the same hash and seed do not hash alike: comparing would be worthless. */
 export function checkHashes(source: Description, destination: Description): void {
-  const same =
-    source.zeroHash.length === destination.zeroHash.length &&
-    source.zeroHash.every((byte, i) => byte === destination.zeroHash[i]);
-  if (!same) throw new VerificationError("The two sides hash the same bytes differently");
+  if (equalBytes(source.zeroHash, destination.zeroHash)) return;
+  throw new VerificationError("The two sides hash the same bytes differently");
 }
 
 /** What a lane has open. */

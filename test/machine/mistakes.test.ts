@@ -109,7 +109,7 @@ const USAGE: readonly Mistake[] = [
     name: "messages into the map",
     words: ["-o", "DIR/m", "--on-read-error", "skip", "--mapfile", "DIR/m", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: 'The map "DIR/m" is the file of --output itself',
+    says: 'The rescue map "DIR/m" is the file of --output itself',
     hint: "name another file",
   },
   {

@@ -8,6 +8,7 @@ import { isOpenElsewhere } from "../kernel/libc.ts";
 import {
   deviceNumber,
   identityOf,
+  lineage,
   look,
   type Node,
   namesIn,
@@ -87,16 +88,6 @@ function openersOf(flagsOf: Flags): Opener[] {
   });
 }
 
-/** This process and those that started it, one another (proc_pid_status(5)). */
-function lineage(): ReadonlySet<number> {
-  const found = new Set<number>();
-  for (let pid = process.pid; pid > 0 && !found.has(pid); ) {
-    found.add(pid);
-    pid = Number(/^PPid:\s*(\d+)$/m.exec(readLine(`/proc/${pid}/status`) ?? "")?.[1] ?? 0);
-  }
-  return found;
-}
-
 function serving({ name }: Opener, what: string): Use {
   const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
   return { name: "mounted", sentence: `${name} has ${what} open and serves a file system`, hint };
@@ -119,7 +110,7 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
   if (withOpen(path, isLocked, fs.constants.O_RDONLY) === true) return undefined;
   const fuse = openersOf(ofFile(file)).find(({ isFuse }) => isFuse);
   if (fuse !== undefined) return serving(fuse, "it");
-  const own = lineage();
+  const own = new Set(lineage(process.pid));
   const deadline = performance.now() + WAIT_MS;
   while (isOpen(true)) {
     const writers = openersOf(ofFile(file)).filter(({ writes }) => writes);
@@ -141,7 +132,7 @@ export async function useOfDevices(picture: Picture, node: Node): Promise<Use | 
     return relative.node.kind === "device" ? [{ relative, number: relative.node.number }] : [];
   });
   if (devices.length === 0) return undefined;
-  const own = lineage();
+  const own = new Set(lineage(process.pid));
   const servers = devices.map(({ number }) => new SysDevice(number).server).filter((one) => one !== undefined);
   const serves = (pid: number) => servers.some((thread) => namesIn(`/proc/${pid}/task`).includes(thread));
   const others = (numbers: readonly string[]) =>

@@ -10,6 +10,7 @@ import { type Node, nodeAt } from "./nodes.ts";
 
 export { swaps } from "./mounts.ts";
 export { deviceNode, identityOf, type Node, nodeAt, nodeOf, withOpen } from "./nodes.ts";
+export { lineage } from "./processes.ts";
 export { deviceNumber, look, namesIn, readLine, SysDevice } from "./sysfs.ts";
 
 /** How something has bytes of the thing in question. */
