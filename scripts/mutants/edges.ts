@@ -61,16 +61,23 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "any answer that begins like the right one confirms",
     file: "run/confirm.ts",
-    from: "if ((await ask(question)) !== answer) {",
-    to: "if (!answer.startsWith(await ask(question))) {",
+    from: "if ((await ask(question, signal)) !== answer) {",
+    to: "if (!answer.startsWith(await ask(question, signal))) {",
     tests: ["machine/terminal.test.ts: the confirmation takes the whole answer"],
   },
   {
     bug: "an interrupted run does not close what it opened",
     file: "run/run.ts",
-    from: "  await Promise.race([lanes.close(), Bun.sleep(CLOSE_WAIT_MS)]);\n",
+    from: "  await within(CLOSE_WAIT_MS, lanes.close());\n",
     to: "",
     tests: ["machine/lanes.test.ts: an interrupted run ends after its connections"],
+  },
+  {
+    bug: "a run that has ended still listens to SIGUSR1",
+    file: "report/hear.ts",
+    from: "void process.off(event, act)",
+    to: "undefined",
+    tests: ["program/interrupted.test.ts: leaves no listener"],
   },
   {
     bug: "what a connection needs is closed in the order in which it was opened, the first only",

@@ -26,8 +26,8 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "every lane does the first one's share",
     file: "sync/sync.ts",
-    from: "new Share(lane, compare, layout, options, share, record);",
-    to: "new Share(lane, compare, layout, options, statistics.lanes[0], record);",
+    from: "new Share(lane, compare, layout, options, share, record)",
+    to: "new Share(lane, compare, layout, options, statistics.lanes[0], record)",
     tests: ["contract/sync.test.ts", "machine/lanes.test.ts"],
   },
   {
@@ -68,9 +68,16 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "the rest of --pause is taken once for all blocks of a match",
     file: "sync/share.ts",
-    from: 'await rest(verdict.kind === "differ" ? 1 : verdict.count, pauseMs);',
-    to: "await rest(1, pauseMs);",
+    from: 'await rest((verdict.kind === "differ" ? 1 : verdict.count) * pauseMs, signal);',
+    to: "await rest(pauseMs, signal);",
     tests: ["contract/duties.test.ts"],
+  },
+  {
+    bug: "an interrupted run goes on comparing and copying",
+    file: "sync/copy.ts",
+    from: "onAbort(signal, () => this.#fail(signal.reason))",
+    to: "onAbort(signal, () => undefined)",
+    tests: ["contract/abort.test.ts"],
   },
   {
     bug: "a failed block waits for thousands of others before it ends the run",

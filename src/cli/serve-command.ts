@@ -13,6 +13,7 @@ import { receivePreamble, sendPreamble } from "../remote/wire/handshake.ts";
 import { DEFAULT_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
 import { ByteReader } from "../remote/wire/streams.ts";
 import { Watch } from "../remote/wire/watch.ts";
+import { unlessAborted } from "../sync/abort.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { allowed, type Values } from "./options.ts";
 
@@ -65,15 +66,6 @@ export async function serveCommand(values: Values, words: readonly string[], sig
     channel.keepAlive(seconds);
   });
   const server = new Server(channel, home, permission);
-  const interrupted = new Promise<number>((resolve, reject) => {
-    const interrupt = () => {
-      const failure = asFailure(signal.reason);
-      // Whoever ended it knows; what nobody foresaw has to be said.
-      if (failure instanceof InterruptedError) resolve(failure.exitCode);
-      else reject(failure);
-    };
-    signal.addEventListener("abort", interrupt, { once: true });
-  });
   const serve = async () => {
     const own = { version: VERSION, build: BUILD };
     await sendPreamble(sink, own).catch((cause: unknown) => {
@@ -84,13 +76,16 @@ export async function serveCommand(values: Values, words: readonly string[], sig
     return ExitCode.ok;
   };
   try {
-    return await Promise.race([serve(), interrupted]);
+    return await unlessAborted(signal, serve());
   } catch (error) {
+    // Whoever ended it knows.
+    if (error instanceof InterruptedError) return error.exitCode;
     // For the controller, which says it where BLOCKSYNC_DEBUG is set.
     const failure = asFailure(error);
     if (failure instanceof BugError) process.stderr.write(`${stackOf(failure.cause)}\n`);
     throw error;
   } finally {
     await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+    watch.stop();
   }
 }

@@ -2,6 +2,7 @@
 
 import { IoError, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
+import { onAbort } from "../sync/abort.ts";
 import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
 import type {
@@ -54,6 +55,8 @@ export interface Surroundings {
   readonly onNote: (text: string) => void;
   /** Endpoints in this process that share the memory of one. */
   readonly sharers: number;
+  /** Ends scans, waits for memory and long looks at bad places when it is aborted; what is written by then can still be flushed. */
+  readonly signal: AbortSignal;
 }
 
 export class LocalEndpoint implements Endpoint, Lender {
@@ -62,6 +65,8 @@ export class LocalEndpoint implements Endpoint, Lender {
   readonly #onNote: Surroundings["onNote"];
   readonly #hasher: Hasher;
   readonly #pool: BufferPool;
+  readonly #signal: AbortSignal;
+  readonly #aborting: Disposable;
   readonly #depth: number;
   #device: Device | undefined;
   #lock: RunLock | undefined;
@@ -79,7 +84,7 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   private constructor(
     spec: EndpointSpec,
-    { onNote, sharers }: Surroundings,
+    { onNote, sharers, signal }: Surroundings,
     hasher: Hasher,
     { device, lock, picture }: Claim,
     facts: Facts | undefined,
@@ -93,6 +98,8 @@ export class LocalEndpoint implements Endpoint, Lender {
     const bufferSize = Math.max(spec.blockSize, READ_LENGTH);
     const buffers = Math.max(MIN_POOL_BUFFERS, Math.floor(POOL_BYTES / sharers / bufferSize));
     this.#pool = new BufferPool(bufferSize, buffers);
+    this.#signal = signal;
+    this.#aborting = onAbort(signal, () => this.#pool.fail(signal.reason));
     this.#depth = Math.min(SCAN_DEPTH, buffers - 1);
     const sizeBytes = device?.sizeBytes ?? 0;
     this.#layout = new BlockLayout(sizeBytes, spec.blockSize);
@@ -200,6 +207,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#spec.access === "read" };
     try {
       for (;;) {
+        this.#signal.throwIfAborted();
         while (queue.length < this.#depth) {
           const next = await pieces.next();
           if (next.done === true) break;
@@ -320,6 +328,7 @@ export class LocalEndpoint implements Endpoint, Lender {
   /** As salvage(), in a buffer of the pool. */
   async lendSalvage(index: number, known: SectorSet, retries: number): Promise<LentSalvage> {
     const check = () => {
+      this.#signal.throwIfAborted();
       if (this.#closed) throw this.#closedFailure;
     };
     return await salvageBlock(await this.#ready(), this.#pool, this.#layout.placeOf(index), known, retries, check);
@@ -374,6 +383,7 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#aborting[Symbol.dispose]();
     this.#pool.fail(this.#closedFailure);
     // What is being created would otherwise be open after this.
     await this.#fitted.catch(() => undefined);

@@ -44,6 +44,7 @@ export class Server {
   /** The first rule that was broken, or bug that was met: after either nothing is answered any more. */
   #breach: Failure | undefined;
   #inputEnded = false;
+  readonly #ending = new AbortController();
   readonly #answering = new Set<Promise<void>>();
   #scanning = false;
   #advanced = 0;
@@ -81,6 +82,7 @@ export class Server {
 
   /** Lets go of the device. Safe to call twice. */
   async close(): Promise<void> {
+    this.#ending.abort(new IoError("Cannot go on: the controlling blocksync has ended"));
     this.#standing?.close();
     await this.#endpoint?.close();
   }
@@ -203,7 +205,11 @@ export class Server {
     const spec = { ...this.#spec, path: expandHome(this.#spec.path, this.#home) };
     // The controller shows under -v what comes this way.
     const onNote = (text: string) => process.stderr.write(`${text}\n`);
-    this.#endpoint = await LocalEndpoint.open(permitted(spec, this.#permission), { onNote, sharers: 1 });
+    this.#endpoint = await LocalEndpoint.open(permitted(spec, this.#permission), {
+      onNote,
+      sharers: 1,
+      signal: this.#ending.signal,
+    });
     if (this.#permission !== undefined && spec.access === "join") await this.#join(spec);
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }

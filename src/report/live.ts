@@ -1,6 +1,7 @@
 /** The bar while a run goes on: looks at the run some times a second and draws what it has come to. */
 import type { Statistics } from "../sync/statistics.ts";
 import { type BarState, barLines, stageLine } from "./bar.ts";
+import { hear } from "./hear.ts";
 import { Pace } from "./pace.ts";
 import type { Screen } from "./screen.ts";
 import { savedBytes, type WireBytes } from "./summary.ts";
@@ -37,6 +38,7 @@ export class LiveBar {
   readonly #screen: Screen;
   readonly #colour: boolean;
   readonly #scene: () => Scene;
+  readonly #continuing: Disposable;
   #timer: Timer | undefined;
   #paces: { readonly phase: string; readonly done: Pace; readonly wire: Pace } | undefined;
   /** Questions of this program on the terminal. */
@@ -48,7 +50,7 @@ export class LiveBar {
     this.#screen = screen;
     this.#colour = colour;
     this.#scene = scene;
-    process.on("SIGCONT", this.#onContinue);
+    this.#continuing = hear("SIGCONT", () => this.#skip());
     this.#schedule(FRAME_MS);
   }
 
@@ -91,7 +93,7 @@ export class LiveBar {
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    process.off("SIGCONT", this.#onContinue);
+    this.#continuing[Symbol.dispose]();
     this.#screen.clear();
   }
 
@@ -105,13 +107,13 @@ export class LiveBar {
   }
 
   /** The time for which the job was stopped is none in which nothing went on. */
-  readonly #onContinue = (): void => {
+  #skip(): void {
     const { running } = this.#scene();
     if (running === undefined || this.#paces === undefined) return;
     const now = performance.now();
     this.#paces.done.skip(bytesDone(running.statistics), now);
     this.#paces.wire.skip(wireBytes(running), now);
-  };
+  }
 
   #state(running: Running): BarState {
     const { statistics } = running;

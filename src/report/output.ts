@@ -13,7 +13,8 @@ import { Screen } from "./screen.ts";
 
 const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
 
-export interface Output {
+/** Its owner disposes of it, after the last word. */
+export interface Output extends Disposable {
   /** Messages by level: error, warn, info, debug (-v). The one consola of the program. */
   readonly log: ConsolaInstance;
   /** A progress line: not a message, so not silenced by the level but by --quiet and --progress. */
@@ -113,6 +114,10 @@ export function createOutput(options: OutputOptions): Output {
       } catch (error) {
         throw new IoError(`Cannot write to standard output: ${reason(error)}`, { cause: error });
       }
+    },
+    [Symbol.dispose]: () => {
+      screen?.[Symbol.dispose]();
+      if (fd !== 2) fs.closeSync(fd);
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import fs from "node:fs";
 import { displaySize, UNKNOWN_SIZE } from "./display.ts";
+import { hear } from "./hear.ts";
 
 /** The lines to draw, given the columns they may take; each is clipped to them. */
 export type Drawing = (columns: number) => readonly string[];
@@ -24,22 +25,35 @@ export class Screen {
   /** What is on the terminal below the cursor, or with `open` on its line. */
   #drawn = "";
   #suspending: Timer | undefined;
+  readonly #heard = new DisposableStack();
+  /** That the signal of Ctrl-Z is heard, and not obeyed at once. */
+  #stopping: Disposable;
 
   /** `write` writes to standard error, at once. */
   constructor(write: (text: string) => void) {
     this.#write = write;
-    process.on("SIGWINCH", () => this.#draw());
-    process.on("SIGTSTP", this.#suspend);
-    process.on("SIGCONT", () => {
-      clearTimeout(this.#suspending);
-      this.#suspending = undefined;
-      // Whatever the shell wrote meanwhile is below what was drawn, so that stays where it is.
-      this.#drawn = "";
-      process.off("SIGTSTP", this.#suspend);
-      process.on("SIGTSTP", this.#suspend);
-      this.#draw();
-    });
-    process.on("exit", () => this.clear());
+    this.#stopping = hear("SIGTSTP", this.#suspend);
+    this.#heard.use(hear("SIGWINCH", () => this.#draw()));
+    this.#heard.use(
+      hear("SIGCONT", () => {
+        clearTimeout(this.#suspending);
+        this.#suspending = undefined;
+        // Whatever the shell wrote meanwhile is below what was drawn, so that stays where it is.
+        this.#drawn = "";
+        this.#stopping[Symbol.dispose]();
+        this.#stopping = hear("SIGTSTP", this.#suspend);
+        this.#draw();
+      }),
+    );
+    this.#heard.use(hear("exit", () => this.clear()));
+  }
+
+  /** Takes away what is drawn, and draws nothing any more. */
+  [Symbol.dispose](): void {
+    this.clear();
+    clearTimeout(this.#suspending);
+    this.#stopping[Symbol.dispose]();
+    this.#heard.dispose();
   }
 
   /** Draws, and again after each message and resize, until the next draw(), open() or clear(). */
@@ -91,7 +105,7 @@ export class Screen {
   readonly #suspend = (): void => {
     this.#suspending ??= setTimeout(() => {
       this.erase();
-      process.off("SIGTSTP", this.#suspend);
+      this.#stopping[Symbol.dispose]();
       process.kill(process.pid, "SIGTSTP");
     }, ECHO_MS);
   };

@@ -62,7 +62,7 @@ export async function runCompare(
       const [share] = statistics.lanes;
       const fingerprint = () => new Fingerprint(layout, inA.zeroHash, sha256);
       const fingerprints = { a: fingerprint(), b: fingerprint() };
-      const work = { statistics: share, fingerprints, changes };
+      const work = { signal, statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) tell(range.offset, range.length);
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { refused, refusedDestination } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
+import { onAbort } from "../sync/abort.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Content, Facts, Signature } from "../sync/facts.ts";
 import { foreignContents, isAnother } from "../sync/pair.ts";
@@ -31,6 +32,7 @@ export async function confirm(
   source: Description,
   destination: Description,
   notices: readonly string[],
+  signal: AbortSignal,
 ): Promise<void> {
   const { label } = destination;
   if (!canAsk()) {
@@ -39,7 +41,7 @@ export async function confirm(
   }
   const said = notices.map((notice) => (notice.endsWith("?") ? notice : `${notice}.`));
   if (destination.kind === "missing") {
-    if ((await ask([...said, 'Type "yes" to create it: '].join("\n"))) === "yes") return;
+    if ((await ask([...said, 'Type "yes" to create it: '].join("\n"), signal)) === "yes") return;
     throw refused("create", label, "unconfirmed", "not confirmed", "nothing was written");
   }
   const { facts } = destination;
@@ -58,7 +60,7 @@ export async function confirm(
     ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
-  if ((await ask(question)) !== answer) {
+  if ((await ask(question, signal)) !== answer) {
     throw refusedDestination(label, "unconfirmed", "not confirmed", "nothing was written");
   }
 }
@@ -87,9 +89,11 @@ function signatureText({ type, label, uuid, note }: Signature): string {
   return [identity === "" ? type : `${type} ${identity}`, note].filter((text) => text !== "").join(", ");
 }
 
-function ask(question: string): Promise<string> {
+/** "" for no answer, and as soon as `signal` is aborted. */
+async function ask(question: string, signal: AbortSignal): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  return new Promise((resolve) => {
+  using _ = onAbort(signal, () => terminal.close());
+  return await new Promise((resolve) => {
     let answer = "";
     // In raw mode the terminal sends Ctrl-C as a character; hand it on as the signal it stands for.
     terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));

@@ -1,6 +1,5 @@
 /** Turns two locations into lanes, each two endpoints: the only place that knows which is where. */
 
-import { setTimeout } from "node:timers/promises";
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { zeroLeafHashes } from "../local/work/hash.ts";
@@ -10,6 +9,7 @@ import { type Connection, type ConnectOptions, connect, connectThroughSudo } fro
 import { RateLimit } from "../remote/wire/rate.ts";
 import type { Wait } from "../report/live.ts";
 import type { Report } from "../report/report.ts";
+import { rest } from "../sync/abort.ts";
 import type { Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
 import { type Access, type EndpointSpec, SEED_SIZE } from "../sync/spec.ts";
@@ -127,7 +127,7 @@ export class Lanes {
     if (location.remote === undefined && !throughSudo) {
       wait(opening);
       const onNote = (text: string) => this.#report.detail(text);
-      const endpoint = await LocalEndpoint.open(spec, { onNote, sharers: this.#options.lanes });
+      const endpoint = await LocalEndpoint.open(spec, { onNote, sharers: this.#options.lanes, signal: this.#signal });
       await this.#keep(() => endpoint.close());
       return endpoint;
     }
@@ -184,7 +184,7 @@ export class Lanes {
 
   /** Waits, for as long as the run goes on. */
   async rest(ms: number): Promise<void> {
-    await setTimeout(ms, undefined, { signal: this.#signal });
+    await rest(ms, this.#signal);
   }
 
   /** Of all connections, from this machine's view. */
@@ -218,7 +218,7 @@ export class Lanes {
 
   /** Closes what was opened, last first, and ends what is still being opened; processes are killed. */
   async close(): Promise<void> {
-    this.#ending.abort();
+    this.#ending.abort(new InterruptedError());
     for (const close of this.#closers.splice(0).reverse()) await close();
   }
 }

@@ -1,6 +1,7 @@
 /** Asks on the terminal for the passwords of far sudos: each once, for all lanes, without echo, kept in memory only. */
 
 import { nameOf, quote } from "../name.ts";
+import { onAbort } from "../sync/abort.ts";
 
 /** Longer than any password; what comes beyond is not kept. */
 const MAX_LENGTH = 1024;
@@ -38,15 +39,11 @@ function askHidden(question: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     let line = "";
     const end = () => {
-      signal.removeEventListener("abort", interrupted);
+      interrupting[Symbol.dispose]();
       stdin.off("data", take);
       stdin.setRawMode(false);
       stdin.pause();
       process.stderr.write("\n");
-    };
-    const interrupted = () => {
-      end();
-      reject(signal.reason);
     };
     const take = (data: Buffer) => {
       for (const character of nameOf(data)) {
@@ -66,7 +63,10 @@ function askHidden(question: string, signal: AbortSignal): Promise<string> {
       reject(signal.reason);
       return;
     }
-    signal.addEventListener("abort", interrupted, { once: true });
+    const interrupting = onAbort(signal, () => {
+      end();
+      reject(signal.reason);
+    });
     stdin.setRawMode(true);
     process.stderr.write(question);
     stdin.on("data", take);

@@ -3,8 +3,10 @@
 import { asFailure, type Failure } from "../errors.ts";
 import { checkLibrary } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
+import { hear } from "../report/hear.ts";
 import { createOutput } from "../report/output.ts";
 import { Report } from "../report/report.ts";
+import { unlessAborted } from "../sync/abort.ts";
 import type { Lane } from "../sync/sync.ts";
 import { type LaneOptions, Lanes } from "./lanes.ts";
 import type { Location } from "./location.ts";
@@ -24,15 +26,6 @@ export function sayFailure(report: Report, failure: Failure): void {
   if (process.env["BLOCKSYNC_DEBUG"] !== undefined) report.stack(failure);
 }
 
-/** Rejects when the run is interrupted, with the failure that is the signal's reason. */
-function interruption(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    const interrupt = () => reject(asFailure(signal.reason));
-    if (signal.aborted) interrupt();
-    else signal.addEventListener("abort", interrupt, { once: true });
-  });
-}
-
 /** What a run with such a second side does. */
 const TASKS = { write: "sync", rehearse: "dry run", read: "compare" } as const;
 
@@ -42,6 +35,16 @@ const COUNT_WAIT_MS = 500;
 const END_WAIT_MS = 8000;
 /** How long closing may take before the process ends all the same. */
 const CLOSE_WAIT_MS = 8000;
+/** How long an interrupted run that has nothing open any more is given to notice. */
+const NOTICE_WAIT_MS = 100;
+
+/** Waits for `work`, which is told to end or cannot be, for no longer than `ms`; however it comes out. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([work.catch(() => undefined), late.promise]);
+  clearTimeout(timer);
+}
 
 /**
  * Opens the first lane, runs `work` and reports. Returns the exit code; failures are reported here.
@@ -58,7 +61,7 @@ export async function runPair(
       ...endsHere(source, destination),
       ...filesOf({ "the key of --id": options.shell.identityFile }),
     ]);
-  const output = createOutput({
+  using output = createOutput({
     file: options.outputFile,
     quiet: options.quiet,
     verbose: options.verbose,
@@ -66,7 +69,7 @@ export async function runPair(
   });
   const report = new Report(output, options);
   // As dd does (dd(1)).
-  process.on("SIGUSR1", () => report.tell());
+  using _ = hear("SIGUSR1", () => report.tell());
   const lanes = new Lanes(source, destination, options, report, signal);
   const endings: ((failure: Failure) => Promise<void>)[] = [];
   const atFailure: RunContext["atFailure"] = (act) => void endings.push(act);
@@ -76,27 +79,25 @@ export async function runPair(
     for (const notice of options.notices) report.notice(notice);
     return await work({ report, lanes, first: await lanes.open(0), atFailure });
   };
+  const running = run();
   let exitCode: number;
   try {
-    const interrupted = interruption(signal);
-    interrupted.catch(() => undefined);
-    exitCode = await Promise.race([run(), interrupted]);
+    // It ends by itself soon after the signal, unless the system keeps it; the words for it do not wait.
+    exitCode = await unlessAborted(signal, running);
     report.stop();
-    await Promise.race([lanes.finish(), interrupted.catch(() => undefined), Bun.sleep(CLOSE_WAIT_MS)]);
+    await within(CLOSE_WAIT_MS, unlessAborted(signal, lanes.finish()));
   } catch (error) {
     const failure = asFailure(error);
     report.stop();
     sayFailure(report, failure);
     report.stopped(TASKS[options.access]);
     exitCode = failure.exitCode;
-    await Promise.race([Promise.allSettled(endings.map((act) => act(failure))), Bun.sleep(END_WAIT_MS)]);
-    if (report.statistics !== undefined) {
-      // What was read until then, if the other side still answers; a run that succeeded has counted.
-      const counted = lanes.countReads(report.statistics).catch(() => undefined);
-      await Promise.race([counted, Bun.sleep(COUNT_WAIT_MS)]);
-    }
+    await within(END_WAIT_MS, Promise.allSettled(endings.map((act) => act(failure))));
+    // What was read until then, if the other side still answers; a run that succeeded has counted.
+    if (report.statistics !== undefined) await within(COUNT_WAIT_MS, lanes.countReads(report.statistics));
   }
-  await Promise.race([lanes.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+  await within(CLOSE_WAIT_MS, lanes.close());
+  await within(NOTICE_WAIT_MS, running);
   report.summary({ exitCode, source: source.label, destination: destination.label, ...lanes.traffic });
   return exitCode;
 }

@@ -59,7 +59,7 @@ export async function runSync(
       const asked = questioned && canAsk() && options.outputFile === undefined;
       for (const notice of notices) report.notice(notice, { asked });
       checkExpected(to, options);
-      if (questioned) await report.whileAsking(() => confirm(from, to, notices));
+      if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal));
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
       const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
@@ -79,7 +79,19 @@ export async function runSync(
       const onVerify = () => report.verifying();
       const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
       const onDisbelief = () => report.notice(DISBELIEF);
-      const syncOptions = { blockSize, exact, dryRun, pauseMs, rescue, verify, sha256, changes, onVerify, onDisbelief };
+      const syncOptions = {
+        signal,
+        blockSize,
+        exact,
+        dryRun,
+        pauseMs,
+        rescue,
+        verify,
+        sha256,
+        changes,
+        onVerify,
+        onDisbelief,
+      };
       const openLane = async (number: number) => {
         await lanes.rest(number * options.splayMs);
         return await lanes.open(number);

@@ -1,5 +1,6 @@
 /** Makes single blocks of the destination equal to the source, many at once. */
 import { notHeld, ReadError } from "../errors.ts";
+import { onAbort } from "./abort.ts";
 import {
   type BlockLayout,
   type BlockRange,
@@ -38,6 +39,8 @@ interface Ends {
 }
 
 export interface CopyOptions {
+  /** Is as good as a failed block. */
+  readonly signal: AbortSignal;
   readonly dryRun: boolean;
   /** undefined: a source that cannot be read ends the run. */
   readonly rescue: Rescue | undefined;
@@ -56,6 +59,7 @@ export class Copier {
   readonly #rescue: Rescue | undefined;
   readonly #record: BlockRecord;
   readonly #changes: Changes | undefined;
+  readonly #aborting: Disposable;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
   readonly #policy = new LeafPolicy();
   readonly #inFlight = new Map<number, Promise<void>>();
@@ -68,7 +72,7 @@ export class Copier {
     { source, destination }: Ends,
     layout: BlockLayout,
     statistics: LaneStatistics,
-    { dryRun, rescue, record, changes }: CopyOptions,
+    { signal, dryRun, rescue, record, changes }: CopyOptions,
   ) {
     this.#source = source;
     this.#destination = destination;
@@ -79,6 +83,18 @@ export class Copier {
     this.#record = record;
     this.#changes = changes;
     this.#broken.promise.catch(() => undefined);
+    this.#aborting = onAbort(signal, () => this.#fail(signal.reason));
+  }
+
+  [Symbol.dispose](): void {
+    this.#aborting[Symbol.dispose]();
+  }
+
+  /** Nothing more is begun, and nobody waits for what is under way; the first cause stays. */
+  #fail(cause: unknown): void {
+    this.#failure ??= { cause };
+    this.#broken.reject(cause);
+    this.#gate.fail(cause);
   }
 
   /** The lowest block under way, or undefined; blocks are started in ascending order. */
@@ -96,11 +112,7 @@ export class Copier {
     await this.#gate.take();
     this.check();
     const work = this.#copy(block)
-      .catch((cause: unknown) => {
-        this.#failure ??= { cause };
-        this.#broken.reject(cause);
-        this.#gate.fail(cause);
-      })
+      .catch((cause: unknown) => this.#fail(cause))
       .finally(() => {
         this.#inFlight.delete(block.index);
         this.#gate.give();
@@ -132,6 +144,7 @@ export class Copier {
       const first = offset / this.#layout.blockSize;
       const count = Math.ceil(length / this.#layout.blockSize);
       for (let index = first; index < first + count; index++) {
+        this.check();
         await this.#salvage(index);
         this.#statistics.blocksDeferred--;
       }
@@ -148,6 +161,7 @@ export class Copier {
       return;
     }
     const filter = await this.#filter(block);
+    this.check();
     const data = await this.#read(index, filter);
     if (data === undefined) {
       this.defer({ first: index, count: 1 });

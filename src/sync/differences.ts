@@ -1,4 +1,5 @@
 /** The compare command's algorithm: where two endpoints differ, to the leaf, writing nothing. */
+import { unlessAborted } from "./abort.ts";
 import { scanAhead } from "./ahead.ts";
 import {
   addLeaf,
@@ -30,6 +31,8 @@ export interface DifferencesOptions {
   readonly fingerprints: { readonly a: Fingerprint; readonly b: Fingerprint };
   /** Is told where the two differ. */
   readonly changes: Changes | undefined;
+  /** Ends it when it is aborted. */
+  readonly signal: AbortSignal;
 }
 
 /** Yields what differs, in whole leaves, in ascending order, neighbours joined. Both endpoints are prepared already. */
@@ -51,7 +54,7 @@ async function* unjoined(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  { statistics, fingerprints, changes }: DifferencesOptions,
+  { statistics, fingerprints, changes, signal }: DifferencesOptions,
 ): AsyncGenerator<ByteRange> {
   // Answers wait here for their turn; what is settled holds nothing back, or a far scan would wait for it for ever.
   const queue: Promise<ByteRange[]>[] = [];
@@ -64,6 +67,7 @@ async function* unjoined(
   };
   const comparison = compareOf(a, b)(layout.all, { tolerant: TOLERANT, ahead: scanAhead(layout.blockSize, 0) });
   for await (const verdict of comparison) {
+    signal.throwIfAborted();
     if (verdict.kind === "unreadable") continue;
     if (verdict.kind === "match") {
       statistics.blocksMatching += verdict.count;
@@ -87,7 +91,7 @@ async function* unjoined(
     }
     advance();
   }
-  for (const ranges of queue) yield* await ranges;
+  for (const ranges of queue) yield* await unlessAborted(signal, ranges);
   advance();
 }
 

@@ -1,4 +1,5 @@
 /** What a lane's blocks need: in which order they are compared, copied, read sector by sector, or believed. */
+import { rest } from "./abort.ts";
 import { scanAhead } from "./ahead.ts";
 import type { BlockLayout, BlockRange } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
@@ -21,6 +22,8 @@ export interface SyncOptions {
   /** Cut a regular-file destination that is larger than the source. */
   readonly exact: boolean;
   readonly dryRun: boolean;
+  /** Ends the run when it is aborted: what is under way comes to its end, and nothing more is begun. */
+  readonly signal: AbortSignal;
   /** Rest after each block that was read, in each lane. */
   readonly pauseMs: number;
   /** What is known of a source that cannot be read in places; undefined to stop at the first of them. */
@@ -63,10 +66,14 @@ export class Share {
     this.#statistics = statistics;
     this.#record = record;
     const everything = { compare: [statistics.range], salvage: [], later: [] };
-    const { dryRun, rescue, changes } = options;
+    const { signal, dryRun, rescue, changes } = options;
     this.#plan = rescue?.plan(layout, statistics.range) ?? everything;
     this.#later = this.#plan.later;
-    this.#copier = new Copier(lane, layout, statistics, { dryRun, rescue, record, changes });
+    this.#copier = new Copier(lane, layout, statistics, { signal, dryRun, rescue, record, changes });
+  }
+
+  [Symbol.dispose](): void {
+    this.#copier[Symbol.dispose]();
   }
 
   /** Blocks that match and hold data: a blank disk has all the zeros there are. */
@@ -110,7 +117,7 @@ export class Share {
   /** Makes the blocks equal that are in the ranges, in ascending order, but for those that cannot be read as a whole. */
   async #copy(ranges: readonly BlockRange[]): Promise<void> {
     const { source, destination } = this.#lane;
-    const { dryRun, rescue, pauseMs } = this.#options;
+    const { dryRun, rescue, pauseMs, signal } = this.#options;
     const copier = this.#copier;
     const tolerant = { source: rescue !== undefined, destination: !dryRun };
     const ahead = scanAhead(this.#layout.blockSize, pauseMs);
@@ -130,7 +137,7 @@ export class Share {
         copier.check();
         // Holes were not read, so nothing has to recover from it.
         if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero))
-          await rest(verdict.kind === "differ" ? 1 : verdict.count, pauseMs);
+          await rest((verdict.kind === "differ" ? 1 : verdict.count) * pauseMs, signal);
       }
     }
     await copier.finish();
@@ -173,11 +180,4 @@ export async function copyLater(shares: readonly Share[], rescue: Rescue, statis
   }
   rescue.believeNothing();
   await Promise.all(shares.map((share) => share.copyLater()));
-}
-
-/** setTimeout() takes 31 bits. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
-
-function rest(blocks: number, pauseMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.min(MAX_TIMEOUT_MS, blocks * pauseMs)));
 }

@@ -24,7 +24,7 @@ export function layoutOf(source: Description, blockSize: number): BlockLayout {
  * Makes the destination equal to the source and durable, or with dryRun only counts. `statistics` is filled in as it
  * goes; each of its lanes does its share, the first through `first`, the others through what `openLane` opens (number
  * 1, 2, …), all at once. Who opens closes, also what is still being opened when another lane has failed.
- * @throws {Failure} the first that occurred in any lane; what was written by then stays written.
+ * @throws {Failure} the first that occurred in any lane, or the reason of an aborted signal; what was written by then stays written.
  */
 export async function synchronize(
   first: Lane,
@@ -38,7 +38,8 @@ export async function synchronize(
   const preparing = prepareLane(first, layout, options);
   const lanes: [Lane, ...Lane[]] = [first];
   const shares: Share[] = [];
-  const { rescue, sha256, verify: keep } = options;
+  using owned = new DisposableStack();
+  const { rescue, sha256, signal, verify: keep } = options;
   const record = new BlockRecord(layout, first.source.description.zeroHash, { keep, sha256 });
   const { blank } = first.destination.description;
   const goesOn = rescue?.believes === true;
@@ -58,7 +59,7 @@ export async function synchronize(
       const compare: Compare = blank
         ? (...args) => compareWithNothing(source, ...args)
         : compareOf(source, destination);
-      shares[number] = new Share(lane, compare, layout, options, share, record);
+      shares[number] = owned.use(new Share(lane, compare, layout, options, share, record));
       if (!goesOn) await shares[number].copyFirst();
     }),
   ]);
@@ -67,6 +68,7 @@ export async function synchronize(
     await Promise.all(shares.map((share) => share.copyFirst()));
     await copyLater(shares, rescue, statistics);
   }
+  signal.throwIfAborted();
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   if (!options.dryRun) statistics.phase = "flushing";
   const settle = () => Promise.all([first.source.confirmUnchanged(), countReads(lanes, statistics)]);
@@ -74,7 +76,7 @@ export async function synchronize(
     await flush();
     statistics.phase = "verifying";
     options.onVerify();
-    statistics.verified = await verify(lanes, layout, statistics, record);
+    statistics.verified = await verify(lanes, layout, statistics, record, signal);
     // Reading everything took its time.
     await Promise.all([first.destination.confirmUnchanged(), settle()]);
   } else {
@@ -98,6 +100,7 @@ async function verify(
   layout: BlockLayout,
   statistics: Statistics,
   record: BlockRecord,
+  signal: AbortSignal,
 ): Promise<CacheBypass> {
   const bypasses = await Promise.all(lanes.map((lane) => lane.destination.bypassCache()));
   const findings = await Promise.all(
@@ -106,7 +109,7 @@ async function verify(
       const onBlocks = (count: number) => {
         share.blocksVerified += count;
       };
-      return verifyRange(source, destination, layout, share.range, record, onBlocks);
+      return verifyRange(source, destination, layout, share.range, record, signal, onBlocks);
     }),
   );
   const [{ source, destination }] = lanes;

@@ -54,13 +54,14 @@ export async function verifyRange(
   layout: BlockLayout,
   range: BlockRange,
   record: BlockRecord,
+  signal: AbortSignal,
   onBlocks: (count: number) => void,
 ): Promise<Findings> {
-  const { wrong, changed } = await compareAgain(source, destination, layout, range, record, onBlocks);
+  const { wrong, changed } = await compareAgain(source, destination, layout, range, record, signal, onBlocks);
   const [still, unstable] = [new Places(), new Places()];
   for (const place of wrong.kept) {
     const blocks = layout.blocksOf(place);
-    const again = (await compareAgain(source, destination, layout, blocks, record, () => undefined)).wrong;
+    const again = (await compareAgain(source, destination, layout, blocks, record, signal, () => undefined)).wrong;
     still.addAll([again]);
     // Of more than are kept it is not known where they are not.
     if (again.count === again.kept.length) for (const part of without([place], again.kept)) unstable.add(part);
@@ -77,11 +78,13 @@ async function compareAgain(
   layout: BlockLayout,
   range: BlockRange,
   record: BlockRecord,
+  signal: AbortSignal,
   onBlocks: (count: number) => void,
 ): Promise<Found> {
   const findings: Found = { wrong: new Places(), changed: new Places() };
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
+    signal.throwIfAborted();
     for (let index = pair.first; index < pair.first + pair.count; index++) {
       if ((index - pair.first) % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE - 1) await breathe();
       const missing = record.missingOf(index);

@@ -72,7 +72,8 @@ async function session(served: Role, at: Break | undefined) {
   const spec = (role: Role) =>
     specOf(dir.file(role === "source" ? "s" : "d"), { access: role === "source" ? "read" : "write", blockSize: BLOCK });
   const openFar = (role: Role) => RemoteEndpoint.open(channel, spec(role), () => wires.up.sink.end());
-  const openNear = (role: Role) => LocalEndpoint.open(spec(role), { sharers: 1, onNote: () => undefined });
+  const openNear = (role: Role) =>
+    LocalEndpoint.open(spec(role), { sharers: 1, onNote: () => undefined, signal: new AbortController().signal });
   const near = await openNear(served === "source" ? "destination" : "source");
   const work = async () => {
     const far = await openFar(served);

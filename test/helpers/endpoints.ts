@@ -33,7 +33,11 @@ export function specOf(path: string, options: OpenOptions): EndpointSpec {
 }
 
 export const openLocal: OpenEndpoint = (path, options) =>
-  LocalEndpoint.open(specOf(path, options), { onNote: () => undefined, sharers: 1 });
+  LocalEndpoint.open(specOf(path, options), {
+    onNote: () => undefined,
+    sharers: 1,
+    signal: new AbortController().signal,
+  });
 
 export interface Wire {
   readonly toServer: Pipe;

@@ -33,6 +33,7 @@ export const OPTIONS: SyncOptions = {
   blockSize: 1 << 20,
   exact: false,
   dryRun: false,
+  signal: new AbortController().signal,
   pauseMs: 0,
   rescue: undefined,
   verify: false,

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import { reason, UnreachableError } from "../../errors.ts";
 import { printable, quote } from "../../name.ts";
+import { onAbort } from "../../sync/abort.ts";
 import { descriptorSink, descriptorSource } from "../wire/descriptors.ts";
 import type { ByteSink, ByteSource } from "../wire/streams.ts";
 
@@ -69,7 +70,8 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
       hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
     });
   }
-  options.signal.addEventListener("abort", () => child.kill("SIGTERM"), { once: true });
+  const ending = onAbort(options.signal, () => child.kill("SIGTERM"));
+  child.exited.finally(() => ending[Symbol.dispose]()).catch(() => undefined);
   const lastLines: string[] = [];
   const errors = collectLines(child.stderr, (line) => {
     if (!options.onLine(line)) return;
