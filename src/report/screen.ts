@@ -17,6 +17,9 @@ const ERASE_LINE_END = "\x1b[K";
  * on another core or once it gets the processor again: so long it is waited for, in milliseconds.
  */
 const ECHO_MS = 50;
+/** On a busy machine once more and again, until the wait was no longer than it was to be by more than this; but not for ever. */
+const LATE_MS = 5;
+const MAX_ECHO_MS = 1000;
 const up = (rows: number) => (rows === 0 ? "" : `\x1b[${rows}A`);
 
 export class Screen {
@@ -103,12 +106,23 @@ export class Screen {
 
   /** Ctrl-Z: leaves the shell a clean line, then stops as if nobody had listened (signal(7)). */
   readonly #suspend = (): void => {
-    this.#suspending ??= setTimeout(() => {
+    this.#suspending ??= this.#stopIn(ECHO_MS, performance.now() + MAX_ECHO_MS);
+  };
+
+  #stopIn(ms: number, latest: number): Timer {
+    const due = performance.now() + ms;
+    return setTimeout(() => {
+      const now = performance.now();
+      // Where we get the processor late, so may the kernel's thread that shows ^Z.
+      if (now - due > LATE_MS && now < latest) {
+        this.#suspending = this.#stopIn(ms, latest);
+        return;
+      }
       this.erase();
       this.#stopping[Symbol.dispose]();
       process.kill(process.pid, "SIGTSTP");
-    }, ECHO_MS);
-  };
+    }, ms);
+  }
 }
 
 /**
