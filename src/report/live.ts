@@ -1,4 +1,6 @@
 /** The bar while a run goes on: looks at the run some times a second and draws what it has come to. */
+import { quote } from "../name.ts";
+import type { Stage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { type BarState, barLines, stageLine } from "./bar.ts";
 import { hear } from "./hear.ts";
@@ -14,6 +16,19 @@ export interface Wait {
   readonly asks: boolean;
   /** How much of it is done, in bytes, where that is known. */
   readonly bytes?: { readonly done: number; readonly total: number };
+}
+
+export function waitFor(stage: Exclude<Stage, { kind: "notice" | "detail" }>): Wait {
+  switch (stage.kind) {
+    case "login":
+      return { text: `Logging in to ${stage.host}`, asks: true };
+    case "copying":
+      return { text: `Copying blocksync to ${stage.host}`, asks: false, bytes: stage };
+    case "starting":
+      return { text: `Starting blocksync on ${stage.host}`, asks: false };
+    case "opening":
+      return { text: `Opening ${quote(stage.label)}`, asks: false };
+  }
 }
 
 /** A run whose blocks are under way. */

@@ -5,11 +5,12 @@
 import { type Failure, RefusedError, stackOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import type { ByteRange } from "../sync/ranges.ts";
+import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { BUILD, VERSION } from "../version.ts";
 import { wantsColour } from "./display.ts";
 import { jsonLine, nameFields } from "./json.ts";
-import { LiveBar, type Running, type Wait } from "./live.ts";
+import { LiveBar, type Running, type Wait, waitFor } from "./live.ts";
 import type { Output } from "./output.ts";
 import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
 import { type Finished, stoppedLine, summaryLines, type WireBytes } from "./summary.ts";
@@ -36,6 +37,10 @@ export interface Outcome {
 const INTERVAL_MS = { watched: 1000, logged: 60_000 };
 /** Unreadable areas that are said one by one; a dying disk may have millions. */
 const LISTED = 10;
+
+export interface Stages extends Disposable {
+  readonly tell: TellStage;
+}
 
 export class Report {
   readonly #output: Output;
@@ -75,15 +80,17 @@ export class Report {
     return waits.find(({ asks }) => asks) ?? waits[0];
   }
 
-  /** Returns what says that something is waited for, replaces that, and with undefined takes it back. */
-  waiter(): (wait: Wait | undefined) => void {
+  /** Shows what one endpoint after another comes to before its blocks: the last stage, until it is disposed of. */
+  stages(): Stages {
     const key = {};
-    return (wait) => {
-      if (wait === undefined) this.#waits.delete(key);
-      else this.#waits.set(key, wait);
+    const tell: TellStage = (stage) => {
+      if (stage.kind === "notice" || stage.kind === "detail") return this[stage.kind](stage.text);
+      const wait = waitFor(stage);
+      this.#waits.set(key, wait);
       // Before another program asks, and not after.
-      if (wait?.asks === true) this.#bar?.refresh();
+      if (wait.asks) this.#bar?.refresh();
     };
+    return { tell, [Symbol.dispose]: () => void this.#waits.delete(key) };
   }
 
   /** Nothing is drawn while `ask` has the terminal. */

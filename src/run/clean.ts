@@ -22,12 +22,12 @@ export async function runClean(
     json: false,
     progress: "none",
   });
-  const onNote = (text: string, detail: boolean) => (detail ? report.detail(text) : report.notice(text));
+  using stages = report.stages();
   let failure: Failure | undefined;
   for (const remote of hosts) {
     const name = quote(remote.host);
     try {
-      const removed = await cleanHost(remote, hostConnection(options, signal, onNote));
+      const removed = await cleanHost(remote, hostConnection(options, signal, stages.tell));
       for (const { path, sizeBytes } of removed)
         report.notice(`Removed ${quote(path)} (${formatBytes(sizeBytes)}) on ${name}`);
       if (removed.length === 0) report.notice(`No copy of blocksync was found on ${name}`);

@@ -3,6 +3,7 @@
 import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel/libc.ts";
 import type { ConnectOptions } from "../remote/host/connect.ts";
+import type { TellStage } from "../sync/stage.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
 import type { HostOptions } from "./options.ts";
 import { hasTerminal } from "./terminal.ts";
@@ -23,7 +24,7 @@ const LOGIN_LIMIT_MS = 180_000;
 export function hostConnection(
   { shell, passwordVariable, timeoutSeconds, remoteDirectory }: HostOptions,
   signal: AbortSignal,
-  onNote: ConnectOptions["onNote"],
+  tell: TellStage,
 ): ConnectOptions {
   return {
     shell,
@@ -39,7 +40,7 @@ export function hostConnection(
     timeoutSeconds,
     loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
     signal,
-    onNote,
+    tell,
   };
 }
 

@@ -3,16 +3,15 @@
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { zeroLeafHashes } from "../local/work/hash.ts";
-import { quote } from "../name.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/host/connect.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
-import type { Wait } from "../report/live.ts";
 import type { Report } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
 import type { Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
 import { type Access, type EndpointSpec, SEED_SIZE } from "../sync/spec.ts";
+import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
@@ -110,35 +109,27 @@ export class Lanes {
     return lane;
   }
 
-  /** Says meanwhile what is waited for. */
+  /** Tells meanwhile what it is at. */
   async #openSide(side: Side, number: number): Promise<Endpoint> {
-    const wait = this.#report.waiter();
-    try {
-      return await this.#connectSide(side, number, wait);
-    } finally {
-      wait(undefined);
-    }
-  }
-
-  async #connectSide(side: Side, number: number, wait: (wait: Wait) => void): Promise<Endpoint> {
+    using stages = this.#report.stages();
+    const { tell } = stages;
     const { location, throughSudo } = side;
     const spec = this.#specOf(side, number);
-    const opening = { text: `Opening ${quote(spec.label)}`, asks: false };
     if (location.remote === undefined && !throughSudo) {
-      wait(opening);
+      tell({ kind: "opening", label: spec.label });
       const onNote = (text: string) => this.#report.detail(text);
       const endpoint = await LocalEndpoint.open(spec, { onNote, sharers: this.#options.lanes, signal: this.#signal });
       await this.#keep(() => endpoint.close());
       return endpoint;
     }
-    const connection =
-      location.remote === undefined
-        ? await connectThroughSudo(this.#connectOptions("localhost", wait))
-        : await connect(location.remote, this.#connectOptions(location.remote.host, wait));
+    const options = this.#connectOptions(tell);
+    const connection = await (location.remote === undefined
+      ? connectThroughSudo(options)
+      : connect(location.remote, options));
     await this.#keep(() => connection.close());
     this.#connections.push(connection);
     // Of a sudo of this machine nobody knows when it has asked enough.
-    if (!throughSudo) wait(opening);
+    if (!throughSudo) tell({ kind: "opening", label: spec.label });
     return await RemoteEndpoint.open(connection.channel, spec, () => connection.close());
   }
 
@@ -151,27 +142,12 @@ export class Lanes {
     return { ...common, access: access === "write" ? "join" : access, examine: "nothing" };
   }
 
-  #connectOptions(host: string, wait: (wait: Wait) => void): ConnectOptions {
+  #connectOptions(tell: TellStage): ConnectOptions {
     const { sudo, script } = this.#options;
     const ask: ConnectOptions["askPassword"] = (...words) =>
       this.#report.whileAsking(() => this.#passwords.ask(...words));
     const askPassword = sudo && canAsk() ? ask : undefined;
-    wait({ text: `Logging in to ${host}`, asks: true });
-    const onStage = (bytes?: Wait["bytes"]) =>
-      wait(
-        bytes === undefined
-          ? { text: `Starting blocksync on ${host}`, asks: false }
-          : { text: `Copying blocksync to ${host}`, asks: false, bytes },
-      );
-    const onNote = (text: string, detail: boolean) => (detail ? this.#report.detail(text) : this.#report.notice(text));
-    return {
-      ...hostConnection(this.#options, this.#signal, onNote),
-      onStage,
-      sudo,
-      script,
-      limits: this.#limits,
-      askPassword,
-    };
+    return { ...hostConnection(this.#options, this.#signal, tell), sudo, script, limits: this.#limits, askPassword };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */

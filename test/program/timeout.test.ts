@@ -207,7 +207,7 @@ describe("the login", () => {
     timeoutSeconds: 1,
     loginLimitMs,
     signal: new AbortController().signal,
-    onNote: () => undefined,
+    tell: () => undefined,
   });
   const host = { user: undefined, host: "h", port: undefined };
 

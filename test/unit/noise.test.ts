@@ -26,7 +26,7 @@ async function listenTo(script: string, began = false): Promise<{ failure: unkno
     timeoutSeconds: 1,
     loginLimitMs: 1000,
     signal: ending.signal,
-    onNote: () => undefined,
+    tell: () => undefined,
   };
   const { child, patience } = start(["sh", "-c", script], { host: "h", byHand: "ssh h" }, options, MARKER);
   if (began) patience.run();

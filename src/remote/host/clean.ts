@@ -39,7 +39,7 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
   const marker = randomMarker();
   const command = `sh -c ${quoteWord(SCRIPT)} blocksync ${marker} ${quoteWord(options.directory)}`;
   const argv = shellCommand(remote, options.shell, command);
-  options.onNote(`Running: ${shownCommand(argv.slice(0, -1))} (clean)`, true);
+  options.tell({ kind: "detail", text: `Running: ${shownCommand(argv.slice(0, -1))} (clean)` });
   const started = start(argv, farOf(remote, options), options);
   const { child, patience } = started;
   try {

@@ -3,6 +3,7 @@
 import { UnreachableError } from "../../errors.ts";
 import { programPath } from "../../given.ts";
 import { bytesOf, printable, quote } from "../../name.ts";
+import type { TellStage } from "../../sync/stage.ts";
 import { Channel } from "../wire/channel.ts";
 import { type Build, receivePreamble, sendPreamble } from "../wire/handshake.ts";
 import { limitSink, limitSource, type RateLimit } from "../wire/rate.ts";
@@ -42,10 +43,7 @@ export interface ConnectOptions {
   readonly loginLimitMs: number | undefined;
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
-  /** Tells what is going on, for -v and for stages that take time. */
-  readonly onNote: (text: string, detail: boolean) => void;
-  /** The login is over, and later: so many bytes of the copy of the program were handed over. */
-  readonly onStage?: (copied?: { readonly done: number; readonly total: number }) => void;
+  readonly tell: TellStage;
 }
 
 export interface Connection {
@@ -61,6 +59,8 @@ export function randomMarker(): string {
 }
 
 export async function connect(remote: RemoteHost, options: ConnectOptions): Promise<Connection> {
+  const { host } = remote;
+  const { tell } = options;
   const marker = randomMarker();
   const sudo = !options.sudo ? "" : options.askPassword === undefined ? "sudo" : "ask";
   const program = options.script === undefined ? ownProgram(options.target) : undefined;
@@ -69,28 +69,32 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       ? scriptCommand(marker, options.script ?? "", sudo)
       : bootstrapCommand(marker, options.directory, sudo, program.target);
   const argv = shellCommand(remote, options.shell, command);
-  options.onNote(`Running: ${shownCommand(argv.slice(0, -1))} ${options.script ?? "(bootstrap)"} serve`, true);
+  tell({ kind: "login", host });
+  tell({
+    kind: "detail",
+    text: `Running: ${shownCommand(argv.slice(0, -1))} ${options.script ?? "(bootstrap)"} serve`,
+  });
   const started = start(argv, farOf(remote, options), options, sudo === "ask" ? marker : undefined);
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
     const lines = new MarkedLines(reader, marker);
     if (program === undefined) {
       if (!(await awaitReady(lines))) return { skipped: lines.skipped };
-      options.onStage?.();
+      tell({ kind: "starting", host });
       patience.start();
       return { bytesBootstrapped: 0 };
     }
     const other = (target: Target) => {
-      options.onNote(`${remote.host} is another platform: ${platformOf(target)}`, true);
+      tell({ kind: "detail", text: `${host} is another platform: ${platformOf(target)}` });
       return programFor(target, options.own.build, remote.host);
     };
     const begun = await bootstrap(lines, child.sink, remote.host, program, other, {
       onBegun: () => {
-        options.onStage?.();
+        tell({ kind: "starting", host });
         patience.start();
       },
-      onUpload: (directory) => options.onNote(`Copying blocksync to ${remote.host}, into ${directory}`, false),
-      onSent: (done, total) => options.onStage?.({ done, total }),
+      onUpload: (directory) => tell({ kind: "notice", text: `Copying blocksync to ${host}, into ${directory}` }),
+      onSent: (done, total) => tell({ kind: "copying", host, done, total }),
       onUploaded: (elapsedMs) => patience.start(elapsedMs),
       onReady: () => patience.start(),
     });
@@ -101,7 +105,8 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
 /** Runs blocksync on this machine through sudo, as a far side without a network. sudo asks on the terminal itself. */
 export async function connectThroughSudo(options: ConnectOptions): Promise<Connection> {
   const argv = ["sudo", "--", options.script ?? programPath(), "serve"];
-  options.onNote(`Running: ${argv.join(" ")}`, true);
+  options.tell({ kind: "login", host: "localhost" });
+  options.tell({ kind: "detail", text: `Running: ${argv.join(" ")}` });
   // sudo asks for as long as it likes, so the login lasts until the first line of blocksync itself.
   return await startOver(start(argv, { host: "localhost", byHand: "sudo true" }, options), () =>
     Promise.resolve({ bytesBootstrapped: 0 }),
@@ -162,7 +167,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
       }
       // A banner, or the question of a key; later ssh may have things to say of a line that is dead.
       if (loggingIn && ++linesHeard <= MAX_BANNER_LINES) watch.heard();
-      options.onNote(printable(line), true);
+      options.tell({ kind: "detail", text: printable(line) });
       return true;
     },
   });

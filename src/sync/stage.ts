@@ -1,0 +1,14 @@
+/** What comes before the blocks: how an endpoint is reached and opened, told in order by whoever is at it. */
+export type Stage =
+  /** ssh, or sudo, is at it, and may ask a person something on the terminal. */
+  | { readonly kind: "login"; readonly host: string }
+  /** So many of the program's bytes were handed over. */
+  | { readonly kind: "copying"; readonly host: string; readonly done: number; readonly total: number }
+  | { readonly kind: "starting"; readonly host: string }
+  | { readonly kind: "opening"; readonly label: string }
+  /** Worth knowing by the way. */
+  | { readonly kind: "notice"; readonly text: string }
+  /** The same for -v. */
+  | { readonly kind: "detail"; readonly text: string };
+
+export type TellStage = (stage: Stage) => void;
