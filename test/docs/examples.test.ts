@@ -182,7 +182,7 @@ describe("the pull service", () => {
       `cd '${dir.path}'`,
       "for last; do :; done",
       'case "$*" in',
-      '"root@db1 lvcreate --snapshot --size 5G --name vg0/data-blocksync vg0/data") cp vg0/data vg0/data-blocksync ;;',
+      '"root@db1 lvcreate --snapshot --size 5G --name vg0/data-blocksync vg0/data") [ ! -e vg0/data-blocksync ] || exit 5; cp vg0/data vg0/data-blocksync ;;',
       '"root@db1 lvremove --yes vg0/data-blocksync") rm vg0/data-blocksync ;;',
       '*) exec sh -c "$last" ;;',
       "esac",
