@@ -43,6 +43,8 @@ function commandLines(text: string): string[][] {
       .map(([, line = ""]) => line.split(/ {3,}| \| | && /)[0] ?? "")
       // Forms are no command lines, and nobody knows what an ellipsis stands for.
       .filter((line) => !/[[\]…]/.test(line))
+      // A shell would have put something there.
+      .map((line) => line.replaceAll(/\$\w+/g, "/dev/loop0"))
       .map((line) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? ""))
   );
 }

@@ -25,7 +25,7 @@ test("README lists every exit code", () => {
 });
 
 test("README's lines of jq are among those of the examples, which are run", () => {
-  const lines = (text: string) => text.match(/^ {4}blocksync .* \| jq .*$/gm) ?? [];
+  const lines = (text: string) => [...text.matchAll(/^ {4}blocksync .* \| jq .*$/gm)].map(([line]) => line);
   const examples = lines(fs.readFileSync(join(root, "scripts/examples/README.md"), "utf8"));
   expect(lines(readme).length).toBeGreaterThan(1);
   expect(lines(readme).filter((line) => !examples.includes(line))).toEqual([]);
