@@ -44,14 +44,14 @@ export function refusalOf(
 ): { readonly why: string; readonly hint: string } | undefined {
   if (!PASSWORD.test(question) && !PASSPHRASE.test(question)) {
     return {
-      why: `--pass gives a password only, and no answer to ${quote(question)}`,
-      hint: "log in by hand first and share that login (ControlMaster and ControlPersist in ~/.ssh/config), or use a key",
+      why: `--pass holds a password, not an answer to ${quote(question)}`,
+      hint: "use a key, or log in by hand first and share that login (ControlMaster and ControlPersist in ~/.ssh/config)",
     };
   }
   if (!onTheWay) return undefined;
   return {
-    why: `--pass is for the host itself, and no answer to ${quote(question)} of a host on the way`,
-    hint: "use a key or an agent for the host on the way (IdentityFile in ~/.ssh/config, ssh-add)",
+    why: `--pass is for the host itself, not for ${quote(question)} of a host on the way`,
+    hint: "use a key or an agent for that host (IdentityFile in ~/.ssh/config, ssh-add)",
   };
 }
 

@@ -14,6 +14,7 @@ import { attachLoop } from "../helpers/loop.ts";
 import { NEEDS, testWith } from "../helpers/requirements.ts";
 import { freePort, type Sshd, startSshd } from "../helpers/sshd.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
+import { answering } from "../helpers/terminal.ts";
 import { startTmux } from "../helpers/tmux.ts";
 import { throwawayUser, type User } from "../helpers/user.ts";
 
@@ -594,6 +595,16 @@ async function expectSaid(mistake: Mistake, host = "", words: readonly string[] 
 
 describe("on the command line", () => {
   for (const mistake of USAGE) test(mistake.name, () => expectSaid(mistake));
+
+  test("serve on a terminal says that nobody has to start it, instead of waiting", async () => {
+    const { exitCode, seen } = await answering(["serve"], "never asked", "");
+    expect({ exitCode, seen }).toEqual({
+      exitCode: 2,
+      seen:
+        "blocksync: serve talks to another blocksync, not to a terminal\r\n" +
+        "blocksync: hint: nobody has to start it: blocksync SOURCE HOST:PATH does so on HOST, over ssh\r\n",
+    });
+  });
 
   test("nothing at all prints the list of options", async () => {
     expect(await run([])).toEqual({ exitCode: 2, stdout: "", stderr: helpText(80) });

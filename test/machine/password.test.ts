@@ -69,9 +69,9 @@ for (const [way, option] of [
     const words = ["-q", "-x", `-F ${config()} ${option()}`, "-P", "TEST_SECRET", dir.file("s"), to];
     const result = await run(words, { env: { TEST_SECRET: SECRET } });
     expect(result.stderr).toContain(
-      `blocksync: --pass is for the host itself, and no answer to "${user.name}@127.0.0.1's password: " of a host on the way`,
+      `blocksync: --pass is for the host itself, not for "${user.name}@127.0.0.1's password: " of a host on the way`,
     );
-    expect(result.stderr).toContain("\nblocksync: hint: use a key or an agent for the host on the way");
+    expect(result.stderr).toContain("\nblocksync: hint: use a key or an agent for that host");
     expect(result.exitCode).toBe(5);
     expect(sshd.log().slice(before)).not.toContain("Accepted password");
     expect(fs.existsSync(`${user.home}/never`)).toBe(false);

@@ -37,7 +37,7 @@ for (const question of ANSWERED) {
 for (const question of LEFT) {
   test(`${JSON.stringify(question)} is left to a person`, () => {
     const why = refusalOf(question, false)?.why;
-    expect(why).toStartWith("--pass gives a password only, and no answer to ");
+    expect(why).toStartWith("--pass holds a password, not an answer to ");
     expect(why).not.toContain("\n");
   });
 }
