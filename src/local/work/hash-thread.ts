@@ -1,7 +1,8 @@
-/** What runs in a thread of hash-threads.ts: hashes what it is sent, in the order it comes. */
+/** What runs in a thread of hash-threads.ts: hashes what it is sent. */
 import type { HashChoice } from "../../sync/spec.ts";
+import { answerJobs } from "../kernel/threads.ts";
 import { Hasher } from "./hash.ts";
-import type { HashAnswer, HashJob } from "./hash-threads.ts";
+import type { HashJob } from "./hash-threads.ts";
 
 declare const self: Worker;
 
@@ -14,16 +15,7 @@ function hasherFor(choice: HashChoice): Promise<Hasher> {
   return hasher;
 }
 
-async function answer(job: HashJob): Promise<HashAnswer> {
-  try {
-    const hasher = await hasherFor(job.choice);
-    const bytes = new Uint8Array(job.memory, job.offset, job.length);
-    return { id: job.id, hashes: hasher.hashEach(bytes, job.blockSize) };
-  } catch (error) {
-    return { id: job.id, problem: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-self.onmessage = async (event: MessageEvent<HashJob>) => {
-  self.postMessage(await answer(event.data));
-};
+answerJobs(self, async ({ choice, memory, offset, length, blockSize }: HashJob) => {
+  const hasher = await hasherFor(choice);
+  return hasher.hashEach(new Uint8Array(memory, offset, length), blockSize);
+});

@@ -1,0 +1,107 @@
+/** Threads that do jobs of one kind, in the order they come, started as they are needed. All users in a process share them. */
+
+interface Sent<Job> {
+  readonly id: number;
+  readonly job: Job;
+}
+
+type Answer<Result> =
+  | { readonly id: number; readonly result: Result }
+  | { readonly id: number; readonly problem: string };
+
+interface Thread<Result> {
+  readonly worker: Worker;
+  readonly pending: Map<number, PromiseWithResolvers<Result>>;
+  /** When it began what it does now, as performance.now() tells it. */
+  begunAt: number;
+}
+
+export interface ThreadsOptions {
+  /** Starts one, whose program calls answerJobs(). */
+  readonly create: () => Worker;
+  readonly most: number;
+  /** What a thread does longer than this the next job does not wait for, as long as there can be another one. */
+  readonly slowMs: number;
+}
+
+export class Threads<Job, Result> {
+  readonly #options: ThreadsOptions;
+  readonly #threads: Thread<Result>[] = [];
+  #nextId = 1;
+  /** The system allows no more: a limit of processes, which threads count as (ulimit -u, TasksMax= of systemd). */
+  #refused = false;
+
+  constructor(options: ThreadsOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the first thread, so that the first job finds it running. */
+  begin(): void {
+    if (this.#threads.length === 0) this.#start();
+  }
+
+  /** Has the job done; undefined where there is no thread. Rejects with what went wrong. */
+  do(job: Job): Promise<Result> | undefined {
+    const thread = this.#leastBusy();
+    if (thread === undefined) return undefined;
+    const waiting = Promise.withResolvers<Result>();
+    if (thread.pending.size === 0) thread.begunAt = performance.now();
+    const sent: Sent<Job> = { id: this.#nextId++, job };
+    thread.pending.set(sent.id, waiting);
+    thread.worker.postMessage(sent);
+    return waiting.promise;
+  }
+
+  #leastBusy(): Thread<Result> | undefined {
+    const now = performance.now();
+    const { most, slowMs } = this.#options;
+    const quick = this.#threads.filter(({ pending, begunAt }) => pending.size === 0 || now - begunAt < slowMs);
+    const started = quick.length === 0 && this.#threads.length < most ? this.#start() : undefined;
+    const [first, ...others] = started !== undefined ? [started] : quick.length === 0 ? this.#threads : quick;
+    if (first === undefined) return undefined;
+    return others.reduce((least, one) => (one.pending.size < least.pending.size ? one : least), first);
+  }
+
+  #start(): Thread<Result> | undefined {
+    if (this.#refused) return undefined;
+    let worker: Worker;
+    try {
+      worker = this.#options.create();
+    } catch {
+      this.#refused = true;
+      return undefined;
+    }
+    const thread: Thread<Result> = { worker, pending: new Map(), begunAt: performance.now() };
+    const end = (problem: string) => {
+      if (this.#threads.includes(thread)) this.#threads.splice(this.#threads.indexOf(thread), 1);
+      for (const waiting of thread.pending.values()) waiting.reject(new Error(problem));
+      thread.pending.clear();
+    };
+    worker.onmessage = ({ data: answer }: MessageEvent<Answer<Result>>) => {
+      const waiting = thread.pending.get(answer.id);
+      thread.pending.delete(answer.id);
+      thread.begunAt = performance.now();
+      if ("result" in answer) waiting?.resolve(answer.result);
+      else waiting?.reject(new Error(answer.problem));
+    };
+    worker.onerror = (event) => end(event.message);
+    worker.addEventListener("close", () => end("the thread ended"));
+    // Threads keep the process alive until it exits by itself: with unref() the event loop spins, at a third of the speed.
+    this.#threads.push(thread);
+    return thread;
+  }
+}
+
+/** What the program of a thread does, `self` being its global object. */
+export function answerJobs<Job, Result>(self: Worker, work: (job: Job) => Result | Promise<Result>): void {
+  const answer = async ({ id, job }: Sent<Job>): Promise<Answer<Result>> => {
+    try {
+      return { id, result: await work(job) };
+    } catch (error) {
+      return { id, problem: error instanceof Error ? error.message : String(error) };
+    }
+  };
+  self.onmessage = async (event: MessageEvent<Sent<Job>>) => {
+    self.postMessage(await answer(event.data));
+  };
+}
