@@ -167,7 +167,7 @@ export class InterruptedError extends Failure {
   readonly exitCode: number;
 
   constructor(exitCode: number = ExitCode.interrupted) {
-    super("Interrupted", { hint: "the same command once more goes on: only what differs by then is written" });
+    super("Interrupted", { hint: "run the same command again: it writes only what still differs" });
     this.exitCode = exitCode;
   }
 }

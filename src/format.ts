@@ -13,6 +13,14 @@ export function formatElapsed(milliseconds: number): string {
   return `${(milliseconds / 1000).toFixed(milliseconds < 95 ? 2 : 1)} s`;
 }
 
+/** "2026-11-26T04:40:12+01:00": the time here, and how far that is from UTC (ISO 8601, as `date -Iseconds` gives it). */
+export function formatTime(time: Date): string {
+  const minutes = -time.getTimezoneOffset();
+  const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+  const here = new Date(time.getTime() + minutes * 60_000).toISOString().slice(0, "2026-11-26T04:40:12".length);
+  return `${here}${minutes < 0 ? "-" : "+"}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+}
+
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
 /** "512 bytes", "1.5 MiB": powers of 1024, as in the options. */

@@ -19,8 +19,8 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "compare of an equal prefix and a tail exits 0",
     file: "run/compare.ts",
-    from: "        tell(sizeBytes, tail);\n",
-    to: "        report.difference(sizeBytes, tail);\n",
+    from: "return bytesDiffering + tail > 0 ?",
+    to: "return bytesDiffering > 0 ?",
     tests: ["program/binary.test.ts: compare of one that is"],
   },
   {

@@ -5,24 +5,21 @@ import { formatBytes, formatDuration } from "../format.ts";
 export interface BarState {
   readonly phase: "comparing" | "flushing" | "verifying";
   /** Of the current phase. */
-  readonly blocksDone: number;
-  readonly blocksTotal: number;
-  readonly blockSize: number;
+  readonly doneBytes: number;
   readonly sizeBytes: number;
-  readonly same: number;
-  readonly differ: number;
-  readonly zero: number;
+  /** In whole blocks, as are those that differ. */
+  readonly sameBytes: number;
+  readonly differBytes: number;
+  readonly writtenBytes: number;
   /** Areas of the source that cannot be read, and their bytes. */
   readonly badAreas: number;
   readonly badBytes: number;
-  /** Blocks that cannot be read as a whole, and come last. */
-  readonly failed: number;
+  /** Blocks that cannot be read as a whole, and come last, sector by sector. */
+  readonly retryBytes: number;
   /** Of the device, whatever of it had to be read; in bytes a second. */
   readonly rate: number;
   /** Both ways together; undefined where there is no connection. */
   readonly wireRate: number | undefined;
-  /** What neither was sent nor written of what is done. */
-  readonly savedBytes: number;
   readonly elapsedMs: number;
   readonly remainingMs: number | undefined;
   /** What each lane has done of its share in this phase, from 0 to 1. */
@@ -55,9 +52,9 @@ export function stageLine(text: string, done: number, total: number, columns: nu
 }
 
 function mainLine(state: BarState, columns: number, colour: boolean): string {
-  const { phase, blocksDone, blocksTotal, blockSize, sizeBytes, rate, elapsedMs, remainingMs } = state;
-  const share = blocksTotal === 0 ? 1 : blocksDone / blocksTotal;
-  const amount = amountText(Math.min(sizeBytes, blocksDone * blockSize), sizeBytes);
+  const { phase, doneBytes, sizeBytes, rate, elapsedMs, remainingMs } = state;
+  const share = sizeBytes === 0 ? 1 : doneBytes / sizeBytes;
+  const amount = amountText(doneBytes, sizeBytes);
   if (phase === "flushing") {
     const words = [part("flushing", 0), part("to stable storage", 2)];
     const parts = [part(percent(share), 0), ...words, part(amount, 3), part(formatDuration(elapsedMs), 1)];
@@ -70,17 +67,15 @@ function mainLine(state: BarState, columns: number, colour: boolean): string {
 }
 
 function countLine(state: BarState, columns: number): string {
-  const { same, differ, zero, blocksDone, blocksTotal, wireRate, savedBytes } = state;
-  const { badAreas, badBytes, failed } = state;
+  const { sameBytes, differBytes, writtenBytes, badAreas, badBytes, retryBytes, wireRate, elapsedMs } = state;
   const parts = [
-    part(`${blocksDone}/${blocksTotal} blocks`, 4),
-    part(`${same} same`, 1),
-    part(`${differ} differ`, 0),
+    part(`${formatDuration(elapsedMs)} elapsed`, 4),
+    part(`${formatBytes(sameBytes)} same`, 6),
+    part(`${formatBytes(differBytes)} differ`, 1),
     ...(badAreas === 0 ? [] : [part(`${badAreas} bad (${formatBytes(badBytes)})`, 0)]),
-    ...(failed === 0 ? [] : [part(`${failed} failed`, 0)]),
-    part(`${zero} zero`, 3),
-    part(`${formatBytes(savedBytes)} saved`, 5),
-    ...(wireRate === undefined ? [] : [part(`wire ${rateText(wireRate)}`, 2)]),
+    ...(retryBytes === 0 ? [] : [part(`${formatBytes(retryBytes)} to retry`, 2)]),
+    ...(writtenBytes === 0 ? [] : [part(`${formatBytes(writtenBytes)} written`, 3)]),
+    ...(wireRate === undefined ? [] : [part(`wire ${rateText(wireRate)}`, 5)]),
   ];
   return ` ${join(fitting(parts, columns - 1, ", "), ", ")}`;
 }

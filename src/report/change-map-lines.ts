@@ -86,11 +86,12 @@ function legend(marks: ReadonlySet<Mark>, blockwise: boolean, style: MapStyle): 
 export function changesText({ length, differ, zero, unreadable }: Cell): string {
   const zeros = zero === 0 ? "" : `, ${formatBytes(zero)} of it zeros`;
   const bad = unreadable === 0 ? "" : `, ${formatBytes(unreadable)} unreadable`;
-  return `${formatBytes(differ + zero)} of ${formatBytes(length)} differ${zeros}${bad}`;
+  const all = differ + zero === length && length > 0;
+  return `${all ? "all" : `${formatBytes(differ + zero)} of`} ${formatBytes(length)} differ${zeros}${bad}`;
 }
 
 /**
- * A "short" map is one row of cells and what they mean; a "full" one has up to MAX_ROWS and says how much differs, and how
+ * A "short" map is one row of cells and what they mean, or where all cells are alike a sentence; a "full" one has up to MAX_ROWS and says how much differs, and how
  * long a cell is. No line is longer than the style's columns.
  */
 export function mapLines(changes: Changes, style: MapStyle, size: "short" | "full"): string[] {
@@ -109,6 +110,7 @@ export function mapLines(changes: Changes, style: MapStyle, size: "short" | "ful
   const cell = full && cells.length > 0 ? [part(`${formatBytes(changes.sizeBytes / cells.length)} a cell`)] : [];
   const endLabel = part(`${end.padStart(margin - 1)} end`);
   const footer = wrap([endLabel, ...cell, ...legend(new Set(marks), changes.blockwise, style)], "  ", style.columns);
-  const words = full ? wrap(`Map: ${changesText(changes.total)}`.split(" ").map(part), " ", style.columns) : [];
-  return [...words, ...rows, ...footer];
+  const words = wrap(`Map: ${changesText(changes.total)}`.split(" ").map(part), " ", style.columns);
+  if (full) return [...words, ...rows, ...footer];
+  return new Set(marks).size > 1 ? [...rows, ...footer] : words;
 }

@@ -6,7 +6,7 @@ import { type BarState, barLines, stageLine } from "./bar.ts";
 import { hear } from "./hear.ts";
 import { Pace } from "./pace.ts";
 import type { Screen } from "./screen.ts";
-import { savedBytes, type WireBytes } from "./summary.ts";
+import type { WireBytes } from "./summary.ts";
 
 /** Something that takes its time before the blocks, or before a further lane's. */
 export interface Wait {
@@ -132,7 +132,7 @@ export class LiveBar {
 
   #state(running: Running): BarState {
     const { statistics } = running;
-    const { phase, sizeBytes, blockSize, blocksTotal, lanes } = statistics;
+    const { phase, sizeBytes, lanes } = statistics;
     const now = performance.now();
     const [done, wire] = [bytesDone(statistics), wireBytes(running)];
     const elapsedMs = running.elapsedMs();
@@ -147,19 +147,16 @@ export class LiveBar {
     paces.wire.sample(wire, now);
     return {
       phase,
-      blocksDone: blocksDone(statistics),
-      blocksTotal,
-      blockSize,
+      doneBytes: done,
       sizeBytes,
-      same: statistics.blocksMatching,
-      differ: statistics.blocksDiffering,
-      zero: statistics.blocksZero,
+      sameBytes: statistics.bytesOf(statistics.blocksMatching),
+      differBytes: statistics.bytesOf(statistics.blocksDiffering),
+      writtenBytes: statistics.bytesWritten,
       badAreas: statistics.unreadableAreas,
       badBytes: statistics.sourceUnreadableBytes,
-      failed: statistics.blocksDeferred,
+      retryBytes: statistics.bytesOf(statistics.blocksDeferred),
       rate: paces.done.perSecond,
       wireRate: wire === 0 ? undefined : paces.wire.perSecond,
-      savedBytes: savedBytes(statistics, running.traffic()),
       elapsedMs,
       remainingMs: paces.done.remainingMs(sizeBytes - done),
       lanes: lanes.map((lane) => {
@@ -171,12 +168,9 @@ export class LiveBar {
 }
 
 /** In the phase that the run is in. */
-function blocksDone({ phase, blocksVerified, blocksDone: done }: Statistics): number {
-  return phase === "verifying" ? blocksVerified : done;
-}
-
 function bytesDone(statistics: Statistics): number {
-  return Math.min(statistics.sizeBytes, blocksDone(statistics) * statistics.blockSize);
+  const { phase, blocksVerified, blocksDone } = statistics;
+  return statistics.bytesOf(phase === "verifying" ? blocksVerified : blocksDone);
 }
 
 function wireBytes({ traffic }: Running): number {

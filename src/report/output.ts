@@ -7,6 +7,7 @@ import fs from "node:fs";
 import tty from "node:tty";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
 import { IoError, reason, systemCode } from "../errors.ts";
+import { formatTime } from "../format.ts";
 import { bytesOf, printable, quote } from "../name.ts";
 import { canDraw } from "./display.ts";
 import { Screen } from "./screen.ts";
@@ -23,6 +24,8 @@ export interface Output extends Disposable {
   data(text: string): void;
   /** Whether a person looks on. */
   readonly isTerminal: boolean;
+  /** Whether it is a file that is appended to, where each line has its time. */
+  readonly isLog: boolean;
   /** The terminal's lowest lines, below all that is written; undefined where there is none to draw on. */
   readonly screen: Screen | undefined;
 }
@@ -86,7 +89,8 @@ export function createOutput(options: OutputOptions): Output {
   }
   const screen = options.draws && fd === 2 && canDraw(process.env) ? new Screen((text) => say(2, text)) : undefined;
   const write = (text: string, isError: boolean) => {
-    if (screen === undefined) say(fd, text);
+    if (fd !== 2) say(fd, text.replaceAll(/^(?=.)/gm, `${formatTime(new Date())} `));
+    else if (screen === undefined) say(fd, text);
     else screen.writeAbove(text);
     // What ends a run is said where the user looks, too.
     if (isError && fd !== 2) say(2, text);
@@ -104,6 +108,7 @@ export function createOutput(options: OutputOptions): Output {
   return {
     log,
     line: (text) => write(`${text}\n`, false),
+    isLog: fd !== 2,
     isTerminal: fd === 2 && tty.isatty(2),
     screen,
     data: (text) => {

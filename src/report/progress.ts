@@ -21,13 +21,13 @@ export function progressLine(
 }
 
 /**
- * "bad: 2 (1.5 KiB), failed: 3, " where something cannot be read: areas that are bad, and blocks that could not be read as a
+ * "bad: 2 (1.5 KiB), to retry: 3, " where something cannot be read: areas that are bad, and blocks that could not be read as a
  * whole and come last, sector by sector; "" for most disks.
  */
 function badText({ unreadable, kept, blocksDeferred }: LaneStatistics): string {
   const areas = unreadable.count + kept.count;
   const bad = areas === 0 ? "" : `bad: ${areas} (${formatBytes(unreadable.length + kept.length)}), `;
-  return blocksDeferred === 0 ? bad : `${bad}failed: ${blocksDeferred}, `;
+  return blocksDeferred === 0 ? bad : `${bad}to retry: ${blocksDeferred}, `;
 }
 
 function rateAndRest(done: number, total: number, blockSize: number, elapsedMs: number, remaining: boolean): string {
@@ -43,7 +43,7 @@ export type ProgressMode = "bar" | "plain" | "none";
 /** What is at hand, a line for each lane; `elapsedMs` is that of the run, `verifyingMs` that of the verification. */
 export function progressLines(statistics: Statistics, elapsedMs: number, verifyingMs: number): string[] {
   const { phase, lanes, blockSize } = statistics;
-  if (phase === "flushing") return ["Flushing: what was written is on its way to stable storage"];
+  if (phase === "flushing") return ["Flushing to stable storage"];
   return lanes.map((lane, number) =>
     phase === "verifying"
       ? verifyLine(number, lane, blockSize, verifyingMs)

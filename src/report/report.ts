@@ -4,6 +4,7 @@
  */
 import { type Failure, RefusedError, stackOf } from "../errors.ts";
 import { formatBytes } from "../format.ts";
+import { quote } from "../name.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
@@ -13,7 +14,7 @@ import { jsonLine, nameFields } from "./json.ts";
 import { LiveBar, type Running, type Wait, waitFor } from "./live.ts";
 import type { Output } from "./output.ts";
 import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
-import { type Finished, stoppedLine, summaryLines, type WireBytes } from "./summary.ts";
+import { type Finished, type Stand, stoppedLine, summaryLines, type Task, type WireBytes } from "./summary.ts";
 
 export interface ReportOptions {
   readonly json: boolean;
@@ -49,6 +50,9 @@ export class Report {
   readonly #plain: boolean;
   /** What is waited for, first what was first. */
   readonly #waits = new Map<object, Wait>();
+  #task: Task = "sync";
+  /** The two sides, for a line of a log that stands alone. */
+  #names = "";
   #startedAt = performance.now();
   #verifyingSince: number | undefined;
   #saidFlushing = false;
@@ -73,6 +77,15 @@ export class Report {
 
   get elapsedMs(): number {
     return performance.now() - this.#startedAt;
+  }
+
+  /** A log is told what begins, and later lines say what they are about. */
+  begin(task: Task, source: string, destination: string): void {
+    this.#task = task;
+    if (!this.#output.isLog) return;
+    const joint = task === "compare" ? "and" : "to";
+    this.#names = `${quote(source)} ${joint} ${quote(destination)}: `;
+    this.#output.log.info(`blocksync ${VERSION}: ${task} ${quote(source)} ${joint} ${quote(destination)}`);
   }
 
   #wait(): Wait | undefined {
@@ -205,12 +218,13 @@ export class Report {
   /** Areas of the source that could not be read, under which the destination was left alone. */
   unreadable({ unreadable, kept }: Statistics): void {
     this.#listUnreadable(unreadable, false, "the destination was left as it was");
-    this.#listUnreadable(kept, true, "the destination has what was read there before, which may be older");
+    this.#listUnreadable(kept, true, "the destination keeps what an earlier run read there");
   }
 
   #listUnreadable(areas: readonly ByteRange[], rescued: boolean, there: string): void {
     for (const [i, { offset, length }] of areas.entries()) {
-      if (i < LISTED) this.#output.log.warn(`Unreadable: ${length} bytes at offset ${offset} of the source; ${there}`);
+      if (i < LISTED)
+        this.#output.log.warn(`Unreadable: ${formatBytes(length)} at offset ${offset} of the source; ${there}`);
       this.#event("unreadable", { offset, length, rescued });
     }
     if (areas.length > LISTED)
@@ -230,16 +244,20 @@ export class Report {
   }
 
   /** Closing words of a run that came to its end. */
-  completed(options: Pick<Finished, "task" | "sizes" | "isLonger" | "next">): void {
+  completed(options: Pick<Finished, "sizes" | "isLonger" | "bytesDiffering" | "next">): void {
     if (this.#running === undefined) return;
     const { statistics, traffic } = this.#running;
-    const lines = summaryLines({ statistics, traffic: traffic(), elapsedMs: this.elapsedMs, ...options });
+    const lines = summaryLines({ ...this.#stand(statistics), traffic: traffic(), ...options });
     this.#output.log.info(lines.join("\n"));
   }
 
+  #stand(statistics: Statistics): Stand {
+    return { statistics, elapsedMs: this.elapsedMs, task: this.#task, names: this.#names };
+  }
+
   /** Closing words of a run that failed. */
-  stopped(task: Finished["task"]): void {
-    if (this.statistics !== undefined) this.#output.log.info(stoppedLine(this.statistics, this.elapsedMs, task));
+  stopped(): void {
+    if (this.statistics !== undefined) this.#output.log.info(stoppedLine(this.#stand(this.statistics)));
   }
 
   /** The lines of the change map. */

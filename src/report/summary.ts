@@ -1,6 +1,5 @@
 /** What a person reads when a run is over: what it came to, what it took, and what to do next. */
-
-import { formatBytes, formatDuration } from "../format.ts";
+import { formatBytes, formatElapsed } from "../format.ts";
 import type { Statistics } from "../sync/statistics.ts";
 
 /** What crossed all connections, in bytes, from this machine's view. */
@@ -11,102 +10,104 @@ export interface WireBytes {
   readonly bytesBootstrapped: number;
 }
 
-export interface Finished {
+export type Task = "sync" | "dry run" | "compare";
+
+/** How a run stands, or how it ended. */
+export interface Stand {
   readonly statistics: Statistics;
-  readonly traffic: WireBytes;
   readonly elapsedMs: number;
-  readonly task: "sync" | "dry run" | "compare";
+  readonly task: Task;
+  /** The two sides, where the first line has to stand alone; else "". */
+  readonly names: string;
+}
+
+export interface Finished extends Stand {
+  readonly traffic: WireBytes;
   /** What became of the destination's size, or a dry run would make of it; that compare's sizes differ. */
   readonly sizes: string | undefined;
   /** The destination goes on beyond what was made equal. */
   readonly isLonger?: boolean;
+  /** What compare found to differ of what both sides have. */
+  readonly bytesDiffering?: number;
   /** What to do now, where something is left to do. */
   readonly next: string | undefined;
 }
 
 /** A sentence, then what was read, sent and saved, what is there now, how far it was proved, and what comes next. */
 export function summaryLines(finished: Finished): string[] {
-  const { elapsedMs, task, next } = finished;
+  const { statistics, elapsedMs, task, names, traffic, next } = finished;
+  const { sizeBytes, bytesRead } = statistics;
+  const rate = formatBytes(Math.round((sizeBytes * 1000) / Math.max(elapsedMs, 1)));
   const rows: (readonly [name: string, text: string | undefined])[] = [
-    ["read", readText(finished)],
-    ["sent", sentText(finished)],
+    ["read", `${formatBytes(bytesRead)} from both sides`],
+    ["wire", wireText(traffic)],
     ["size", task === "sync" ? finished.sizes : undefined],
     ["saved", task === "sync" ? savedText(finished) : undefined],
     ["fingerprint", fingerprintText(finished)],
-    ["verified", task === "sync" ? verifiedText(finished) : undefined],
+    ["verified", task === "sync" ? verifiedText(statistics) : undefined],
     ["next", next],
   ];
   return [
-    `Completed in ${formatDuration(elapsedMs)}: ${resultText(finished)}`,
+    `Completed in ${formatElapsed(elapsedMs)}${sizeBytes === 0 ? "" : ` (${rate}/s)`}: ${names}${resultText(finished)}`,
     ...rows.flatMap(([name, text]) => (text === undefined ? [] : [`  ${name.padEnd(11)}  ${text}`])),
   ];
 }
 
-function resultText(finished: Finished): string {
-  const { statistics, task, sizes } = finished;
-  if (task === "sync") return syncResult(statistics, finished.isLonger === true);
-  const { sizeBytes, sourceUnreadableBytes, blocksDiffering, blocksTotal } = statistics;
-  const bad = sourceUnreadableBytes === 0 ? "" : `, ${sourceUnreadableBytes} bytes cannot be read`;
-  const differ = `${blocksDiffering} of ${blocksTotal} blocks differ${bad}${sizes === undefined ? "" : `; ${sizes}`}`;
-  if (task === "dry run") return `${differ}; nothing was written (dry run)`;
-  return blocksDiffering > 0 || sizes !== undefined ? differ : `${formatBytes(sizeBytes)} equal`;
-}
-
 /** How far a run came that failed. */
-export function stoppedLine(
-  { blocksDone, blocksTotal, bytesWritten }: Statistics,
-  elapsedMs: number,
-  task: Finished["task"],
-): string {
+export function stoppedLine({ statistics, elapsedMs, task, names }: Stand): string {
+  const { blocksDone, sizeBytes, bytesWritten } = statistics;
+  const done = `${formatBytes(statistics.bytesOf(blocksDone))} of ${formatBytes(sizeBytes)} done`;
   const written = task === "sync" ? `, ${formatBytes(bytesWritten)} written` : "";
-  return `Stopped after ${formatDuration(elapsedMs)}: ${blocksDone} of ${blocksTotal} blocks were done${written}`;
+  return `Stopped after ${formatElapsed(elapsedMs)}: ${names}${done}${written}`;
 }
 
-function syncResult(statistics: Statistics, isLonger: boolean): string {
-  const { sizeBytes, sourceUnreadableBytes, blocksDiffering, blocksTotal, bytesWritten } = statistics;
-  const equal =
-    sourceUnreadableBytes === 0
-      ? isLonger
-        ? `the destination is equal in its first ${formatBytes(sizeBytes)}`
-        : `${formatBytes(sizeBytes)} equal`
-      : `equal except for ${sourceUnreadableBytes} bytes that cannot be read`;
-  const { bytesKept, bytesBelieved } = statistics;
-  const kept = bytesKept === 0 ? "" : `, of which the destination has ${bytesKept} as they were read before`;
-  const believed =
-    bytesBelieved === 0 ? "" : `, ${formatBytes(bytesBelieved)} not read again as the rescue map has them`;
-  return `${equal}${kept}${believed}, ${blocksDiffering} of ${blocksTotal} blocks differed, ${formatBytes(bytesWritten)} written`;
+function resultText(finished: Finished): string {
+  const { task, sizes } = finished;
+  if (task === "sync") return syncResult(finished);
+  const change = sizes === undefined ? "" : `; ${sizes}`;
+  return `${differText(finished)}${change}${task === "dry run" ? "; nothing was written (dry run)" : ""}`;
 }
 
-function readText({ statistics, elapsedMs }: Finished): string {
-  const { bytesRead, blocksZero } = statistics;
-  const rate = formatBytes(Math.round((bytesRead * 1000) / Math.max(elapsedMs, 1)));
-  const zero = blocksZero === 0 ? "" : `; ${blocksZero} blocks are zero`;
-  return `${formatBytes(bytesRead)} of both sides together, ${rate}/s${zero}`;
+/** A dry run knows which blocks differ, and not how much of them. */
+function differText({ statistics, task, bytesDiffering }: Finished): string {
+  const { sizeBytes, blocksDiffering, sourceUnreadableBytes } = statistics;
+  const size = formatBytes(sizeBytes);
+  const unreadable = `${formatBytes(sourceUnreadableBytes)} that cannot be read`;
+  const bad = sourceUnreadableBytes === 0 ? "" : ` except for ${unreadable}`;
+  if (blocksDiffering === 0) return `${size} equal${bad}`;
+  const differing = bytesDiffering ?? statistics.bytesOf(blocksDiffering);
+  return `${task === "dry run" ? "up to " : ""}${formatBytes(differing)} of ${size} differ${sourceUnreadableBytes === 0 ? "" : `, besides ${unreadable}`}`;
+}
+
+function syncResult({ statistics, isLonger }: Finished): string {
+  const { sizeBytes, sourceUnreadableBytes, bytesKept, bytesBelieved, bytesWritten, bytesZeroed } = statistics;
+  const size = formatBytes(sizeBytes);
+  const bad =
+    sourceUnreadableBytes === 0 ? "" : ` except for ${formatBytes(sourceUnreadableBytes)} that cannot be read`;
+  const kept = bytesKept === 0 ? "" : ` (the destination has ${formatBytes(bytesKept)} of it from an earlier run)`;
+  const equal = isLonger === true ? `the destination is equal in its first ${size}` : `${size} equal`;
+  return [
+    `${equal}${bad}${kept}`,
+    ...(bytesBelieved === 0 ? [] : [`${formatBytes(bytesBelieved)} not read again since the rescue map lists it as rescued`]),
+    bytesWritten + bytesZeroed === 0 ? "nothing written" : `${formatBytes(bytesWritten)} written`,
+    ...(bytesZeroed === 0 ? [] : [`${formatBytes(bytesZeroed)} zeroed`]),
+  ].join(", ");
 }
 
 /** Undefined where nothing is sent. */
-function sentText({ traffic }: Finished): string | undefined {
-  const { bytesSent, bytesReceived, bytesBootstrapped } = traffic;
+function wireText({ bytesSent, bytesReceived, bytesBootstrapped }: WireBytes): string | undefined {
   if (bytesSent + bytesReceived === 0) return undefined;
-  const program = bytesBootstrapped === 0 ? "" : `; ${formatBytes(bytesBootstrapped)} of blocksync itself, once`;
-  return `${formatBytes(bytesSent)}, and ${formatBytes(bytesReceived)} received${program}`;
-}
-
-function savedText({ statistics, traffic }: Finished): string {
-  const { sizeBytes } = statistics;
-  const saved = savedBytes(statistics, traffic);
-  const percent = sizeBytes === 0 ? 0 : Math.floor((saved / sizeBytes) * 1000) / 10;
-  const wire = traffic.bytesSent + traffic.bytesReceived > 0;
-  return `${formatBytes(saved)} not ${wire ? "sent" : "written"}, ${percent}% of everything`;
+  const program = bytesBootstrapped === 0 ? "" : `; ${formatBytes(bytesBootstrapped)} once, for blocksync itself`;
+  return `${formatBytes(bytesSent)} sent, ${formatBytes(bytesReceived)} received${program}`;
 }
 
 /** Of what is done, what was not sent, or where there is no connection not written. */
-export function savedBytes(
-  statistics: Statistics,
-  { bytesSent, bytesReceived }: Pick<WireBytes, "bytesSent" | "bytesReceived">,
-): number {
-  const done = Math.min(statistics.sizeBytes, statistics.blocksDone * statistics.blockSize);
-  return Math.max(0, done - (bytesSent + bytesReceived || statistics.bytesWritten));
+function savedText({ statistics, traffic: { bytesSent, bytesReceived } }: Finished): string {
+  const { sizeBytes, blocksDone, bytesWritten } = statistics;
+  const wire = bytesSent + bytesReceived;
+  const saved = Math.max(0, statistics.bytesOf(blocksDone) - (wire || bytesWritten));
+  const percent = sizeBytes === 0 ? 0 : Math.floor((saved / sizeBytes) * 1000) / 10;
+  return `${formatBytes(saved)} (${percent}%) not ${wire > 0 ? "sent" : "written"}`;
 }
 
 /** Undefined where not every byte is known. */
@@ -117,11 +118,10 @@ function fingerprintText({ statistics, task }: Finished): string | undefined {
   return task === "compare" && blocksDiffering > 0 ? `${source} and ${destination}` : `${source} on both sides`;
 }
 
-function verifiedText({ statistics: { verified, blocksDiffering } }: Finished): string {
-  if (verified === "direct") return "both sides read again, the destination around the page cache";
-  if (verified === "dropped") return "both sides read again, after the page cache was emptied";
-  if (verified === "partly")
-    return "both sides read again; a page cache below the destination could not be bypassed and may have answered";
+function verifiedText({ verified, blocksDiffering }: Statistics): string {
+  if (verified === "direct") return "both sides read again, the destination past its page cache";
+  if (verified === "dropped") return "both sides read again, the destination after its page cache was dropped";
+  if (verified === "partly") return "both sides read again, but a page cache below the destination may have answered";
   const written = blocksDiffering === 0 ? "nothing was written" : "written blocks were read back";
   return `${written}; --verify reads both sides again`;
 }

@@ -1,6 +1,7 @@
 /** A run that tells where two files or devices differ and writes to neither. */
 
 import { ExitCode } from "../errors.ts";
+import { formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { BlockLayout } from "../sync/blocks.ts";
@@ -54,19 +55,18 @@ export async function runCompare(
       await Promise.all([source, destination].map((end) => end.prepare(sizeBytes, { exact: false })));
       const tail = tailBeyond(inA, inB);
       const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);
-      let differs = false;
-      const tell = (offset: number, length: number) => {
-        differs = true;
-        report.difference(offset, length);
-      };
+      let bytesDiffering = 0;
       const [share] = statistics.lanes;
       const fingerprint = () => new Fingerprint(layout, inA.zeroHash, sha256);
       const fingerprints = { a: fingerprint(), b: fingerprint() };
       const work = { signal, statistics: share, fingerprints, changes };
-      for await (const range of differingRanges(source, destination, layout, work)) tell(range.offset, range.length);
+      for await (const range of differingRanges(source, destination, layout, work)) {
+        bytesDiffering += range.length;
+        report.difference(range.offset, range.length);
+      }
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {
-        tell(sizeBytes, tail);
+        report.difference(sizeBytes, tail);
         changes?.add("differ", { offset: sizeBytes, length: tail });
       } else {
         statistics.sourceFingerprint = fingerprints.a.value;
@@ -74,16 +74,16 @@ export async function runCompare(
       }
       if (inB.kind === "device" && inB.sizeBytes > sizeBytes) {
         report.notice(
-          `${quote(inB.label)} is ${inB.sizeBytes - sizeBytes} bytes larger; what lies beyond was not compared`,
+          `${quote(inB.label)} is ${formatBytes(inB.sizeBytes - sizeBytes)} larger; what lies beyond was not compared`,
         );
       }
       report.stop();
       changeMap.save({ source: a.label, destination: b.label });
       const larger = inA.sizeBytes > inB.sizeBytes ? "first" : "second";
-      const sizes = tail > 0 ? `the ${larger} is ${tail} bytes larger` : undefined;
-      report.completed({ task: "compare", sizes, next: undefined });
+      const sizes = tail > 0 ? `the ${larger} is ${formatBytes(tail)} larger` : undefined;
+      report.completed({ sizes, bytesDiffering, next: undefined });
       changeMap.show(report);
-      return differs ? ExitCode.differs : ExitCode.ok;
+      return bytesDiffering + tail > 0 ? ExitCode.differs : ExitCode.ok;
     },
   );
 }

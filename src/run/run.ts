@@ -68,6 +68,7 @@ export async function runPair(
     draws: options.progress === "bar",
   });
   const report = new Report(output, options);
+  report.begin(TASKS[options.access], source.label, destination.label);
   // As dd does (dd(1)).
   using _ = hear("SIGUSR1", () => report.tell());
   const lanes = new Lanes(source, destination, options, report, signal);
@@ -90,7 +91,7 @@ export async function runPair(
     const failure = asFailure(error);
     report.stop();
     sayFailure(report, failure);
-    report.stopped(TASKS[options.access]);
+    report.stopped();
     exitCode = failure.exitCode;
     await within(END_WAIT_MS, Promise.allSettled(endings.map((act) => act(failure))));
     // What was read until then, if the other side still answers; a run that succeeded has counted.

@@ -1,6 +1,7 @@
 /** A run that makes the destination equal to the source, or a dry run of it. */
 
 import { ExitCode, type Failure } from "../errors.ts";
+import { formatBoth, formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
@@ -119,7 +120,6 @@ export async function runSync(
         const sizes = sizeText(from, to, exact, dryRun);
         const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
         report.completed({
-          task: "sync",
           sizes,
           isLonger,
           next: isWhole ? undefined : rescueMap === undefined ? AFTER_UNREADABLE : AFTER_MAPPED,
@@ -130,7 +130,7 @@ export async function runSync(
       const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, to, exact, dryRun) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
       const next = differs ? "without --dry-run the same command writes what differs" : undefined;
-      report.completed({ task: "dry run", sizes, next });
+      report.completed({ sizes, next });
       changeMap.show(report);
       if (differs) return ExitCode.differs;
       return isWhole ? ExitCode.ok : ExitCode.unreadable;
@@ -142,11 +142,11 @@ export async function runSync(
 function sizeText(from: Description, to: Description, exact: boolean, dryRun: boolean): string | undefined {
   const [size, old] = [from.sizeBytes, to.sizeBytes];
   if (size === 0 && !dryRun)
-    return `the source is empty${exact && old > 0 ? `, the destination was cut from ${old} bytes` : ""}`;
+    return `the source is empty${exact && old > 0 ? `, the destination was cut from ${formatBytes(old)}` : ""}`;
   if (to.kind === "missing") return `the destination ${dryRun ? "would be made" : "is new"}`;
   if (to.kind === "device" || size === old) return undefined;
-  const change = `from ${old} to ${size} bytes`;
+  const change = `from ${formatBoth(old, size).join(" to ")}`;
   if (old < size) return `the destination ${dryRun ? "would grow" : "grew"} ${change}`;
   if (exact) return `the destination ${dryRun ? "would be" : "was"} cut ${change}`;
-  return dryRun ? undefined : `the destination kept its ${old - size} bytes beyond the source's end`;
+  return dryRun ? undefined : `the destination kept its last ${formatBytes(old - size)}`;
 }

@@ -9,6 +9,7 @@ import {
   equalBytes,
   LEAF_SIZE,
   leafCount,
+  leafSetLength,
   otherSectors,
   type SectorSet,
   sectorRuns,
@@ -247,6 +248,9 @@ export class Copier {
     if (outcome.proved) this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
     this.#statistics.leavesWritten += touched;
     this.#statistics.bytesWritten += outcome.bytesWritten;
+    const length = this.#layout.lengthOf(index);
+    const changed = leafSetLength(data.leaves, length) + leafSetLength(data.zeros, length);
+    this.#statistics.bytesZeroed += changed - outcome.bytesWritten;
     return outcome.proved;
   }
 

@@ -12,6 +12,8 @@ export class LaneStatistics {
   blocksZero = 0;
   leavesWritten = 0;
   bytesWritten = 0;
+  /** Bytes that were made zero without writing any. */
+  bytesZeroed = 0;
   /** Blocks whose source was seen to change between comparing and copying. */
   blocksChanged = 0;
   /** Blocks that were read sector by sector, of which some are missing, and all others were there already. */
@@ -98,6 +100,10 @@ export class Statistics {
     return this.#sum((lane) => lane.bytesWritten);
   }
 
+  get bytesZeroed(): number {
+    return this.#sum((lane) => lane.bytesZeroed);
+  }
+
   get blocksUnreadable(): number {
     return this.#sum((lane) => lane.blocksUnreadable);
   }
@@ -108,6 +114,11 @@ export class Statistics {
 
   get bytesBelieved(): number {
     return this.#sum((lane) => lane.bytesBelieved);
+  }
+
+  /** Bytes in so many blocks, as if each but the last one of all were long. */
+  bytesOf(blocks: number): number {
+    return Math.min(this.sizeBytes, blocks * this.blockSize);
   }
 
   /** What could not be read of the source, in ascending order. */

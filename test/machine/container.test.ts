@@ -123,14 +123,14 @@ describe("in a container", () => {
 
     const first = await line("-f");
     expect(first.stderr).toMatch(/^\[worker 0\] same: 0, diff: 6, 6\/6, .* MB\/s$/m);
-    expect(first.stderr).toContain("6 of 6 blocks differed");
+    expect(first.stderr).toContain(" MiB written\n");
     expect(first.exitCode).toBe(0);
     expect(fs.readFileSync(disk).subarray(0, image.length).equals(image)).toBe(true);
 
     // Only what differs, with the hash whose library is in the image too.
     fs.writeFileSync(dir.file("iso/image.img"), changeLeaves(image, [7, 1000]));
     const second = await line("-f", "-v", "-1", "xxh128");
-    expect(second.stderr).toContain("2 of 6 blocks differed, 8.0 KiB written");
+    expect(second.stderr).toContain(", 8.0 KiB written\n");
     expect(second.stderr).not.toContain("does not load");
     expect(second.exitCode).toBe(0);
 

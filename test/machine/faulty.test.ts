@@ -1,6 +1,7 @@
 /** Disks that fail: what may and may not come out. Rows of the project's fault matrix are named by their number. */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { formatBytes } from "../../src/format.ts";
 import { BINARY, fakeSsh, run, summaryOf } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { attachLoop } from "../helpers/loop.ts";
@@ -66,8 +67,8 @@ describe("--verify", () => {
       ];
       const first = await run(words);
       expect(first.stderr).toContain("Verifying: reading both sides again");
-      const how = readsDirectly(from) ? "the destination around the page cache" : "after the page cache was emptied";
-      expect(first.stderr).toContain(`\n  verified     both sides read again, ${how}\n`);
+      const how = readsDirectly(from) ? "past its page cache" : "after its page cache was dropped";
+      expect(first.stderr).toContain(`\n  verified     both sides read again, the destination ${how}\n`);
       expect(summaryOf(first)).toMatchObject({ exitCode: 0, verified: true, blocksDiffering: 7 });
       fs.writeFileSync(dir.file("d"), changeLeaves(data, [5, 1000]));
       const again = summaryOf(await run([...words, "-w", "3", "-l", "0"]));
@@ -380,13 +381,14 @@ describe("--on-read-error", () => {
         expect(summaryOf(result)).toMatchObject({ sourceUnreadableBytes: bytesBad, bytesWritten: 0 });
         return [result.exitCode, /: (.*); nothing was written/.exec(result.stderr)?.[1]];
       };
-      expect(await dry(rescued)).toEqual([8, `0 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
+      const bad = formatBytes(bytesBad);
+      expect(await dry(rescued)).toEqual([8, `8.0 MiB equal except for ${bad} that cannot be read`]);
       const changed = changeLeaves(rescued, [256 + 5]);
-      expect(await dry(changed)).toEqual([1, `1 of 8 blocks differ, ${bytesBad} bytes cannot be read`]);
+      expect(await dry(changed)).toEqual([1, `up to 1.0 MiB of 8.0 MiB differ, besides ${bad} that cannot be read`]);
       const [exitCode, text] = await dry(rescued.subarray(0, 7 * MIB));
       expect([exitCode, text]).toEqual([
         1,
-        `1 of 8 blocks differ, ${bytesBad} bytes cannot be read; the destination would grow from ${7 * MIB} to ${SIZE} bytes`,
+        `up to 1.0 MiB of 8.0 MiB differ, besides ${bad} that cannot be read; the destination would grow from 7.0 MiB to 8.0 MiB`,
       ]);
     });
 
@@ -413,7 +415,7 @@ describe("--on-read-error", () => {
         expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
         expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: bytesBad });
         for (const { offset, length } of BAD)
-          expect(result.stderr).toContain(`Unreadable: ${length} bytes at offset ${offset} of the source`);
+          expect(result.stderr).toContain(`Unreadable: ${formatBytes(length)} at offset ${offset} of the source`);
         const areas = (map: string) =>
           map
             .split("\n")
@@ -488,7 +490,7 @@ describe("--on-read-error", () => {
     const result = await run(words);
     expect(result.exitCode).toBe(8);
     // It is there, but nobody can say that it is what the source has now.
-    const kept = `Unreadable: 512 bytes at offset ${BAD[0]?.offset} of the source; the destination has what was read there before`;
+    const kept = `Unreadable: 512 bytes at offset ${BAD[0]?.offset} of the source; the destination keeps what an earlier run read there`;
     expect(result.stderr).toContain(kept);
     expect(result.stderr).toContain(`at offset ${BAD[1]?.offset} of the source; the destination was left as it was`);
     expect(fs.readFileSync(dir.file("map"), "utf8")).toContain("0x00000000  0x00302000  +\n");
@@ -540,7 +542,7 @@ describe("--on-read-error", () => {
     const there = mixed(data, bytes(38, SIZE), [{ offset: MIB, length: 65_536 }]);
     const words = ["--verify", "--on-read-error", "skip", "--json", disk.path, file(dir, "d", there)];
     const result = await watch(words, "Verifying: ", () => disk.fail(false));
-    expect(result.stderr).toContain(`Unreadable: 65536 bytes at offset ${MIB} of the source`);
+    expect(result.stderr).toContain(`Unreadable: 64.0 KiB at offset ${MIB} of the source`);
     expect(result.exitCode).toBe(8);
     expect(fs.readFileSync(dir.file("d")).equals(there)).toBe(true);
   });
@@ -565,7 +567,7 @@ describe("--on-read-error", () => {
     const short = await run(words);
     expect(summaryOf(short)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: beyond });
     // What the map has of the rest is believed, but for a sample.
-    expect(short.stderr).toContain(", 3.0 MiB not read again as the rescue map has them, ");
+    expect(short.stderr).toContain(", 3.0 MiB not read again since the rescue map lists it as rescued, ");
     expect(summaryOf(short)).toMatchObject({ bytesBelieved: 3 * MIB, bytesKept: 0 });
   });
 

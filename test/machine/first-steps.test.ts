@@ -73,15 +73,15 @@ testWith(
   const said = results
     .filter(({ command }) => /^(sudo )?blocksync /.test(command))
     .map(({ lines }) => lines.join("\n"));
-  const written = expect.stringMatching(/^256\.0 MiB equal, \d+ of 256 blocks differed, \S+ [KM]iB written$/);
-  const nothing = "256.0 MiB equal, 0 of 256 blocks differed, 0 bytes written";
-  expect(said.map((text) => /^Completed in [\d:]+: (.*)$/m.exec(text)?.[1])).toEqual([
+  const written = expect.stringMatching(/^256\.0 MiB equal, \S+ [KM]iB written$/);
+  const nothing = "256.0 MiB equal, nothing written";
+  expect(said.map((text) => /^Completed in .*?: (.*)$/m.exec(text)?.[1])).toEqual([
     written,
     nothing,
     written,
     written,
     "256.0 MiB equal",
-    expect.stringMatching(/^0 of 256 blocks differ; .*nothing was written \(dry run\)$/),
+    expect.stringMatching(/^256\.0 MiB equal; .*nothing was written \(dry run\)$/),
     nothing,
   ]);
   expect(said[2]).toContain("Copying blocksync to backup, into /root/.cache/blocksync\n");

@@ -80,7 +80,7 @@ const STAGES: readonly Stage[] = [
 ];
 
 const INTERRUPTED =
-  "blocksync: Interrupted\nblocksync: hint: the same command once more goes on: only what differs by then is written\n";
+  "blocksync: Interrupted\nblocksync: hint: run the same command again: it writes only what still differs\n";
 
 describe("D6.34", () => {
   for (const { name, signals, words, reached } of STAGES) {

@@ -20,7 +20,7 @@ const SLOW = lasting(4);
 
 /** The bar's own line; what follows the bar depends on the width. */
 const BAR = /^ *(\d+)% \[=*>? *\] .*(\d+:\d\d:\d\d|-:--:--) left$/;
-const COUNTS = /^ (\d+\/\d+ blocks, )?(\d+ same, )?\d+ differ(, |$)/;
+const COUNTS = /^ (\d:\d\d:\d\d elapsed, )?(\d+\.?\d* \w+ same, )?\d+\.?\d* \w+ differ(, |$)/;
 const LANES = /^ lanes( +\d+%)+$/;
 
 function hasBar(lines: readonly string[]): boolean {
@@ -112,7 +112,7 @@ describe("the bar", () => {
     for (const [columns, rows] of [
       [41, 12],
       [120, 5],
-      [60, 2],
+      [70, 2],
       [80, 20],
     ] as const) {
       tmux.resize(columns, rows);
@@ -198,9 +198,8 @@ describe("the bar", () => {
       expect(lines).toEqual([
         "$ ./run; echo ended with $?",
         "blocksync: Interrupted",
-        "blocksync: hint: the same command once more goes on: only what differs by then i",
-        "s written",
-        expect.stringMatching(/^Stopped after 0:00:\d\d: \d+ of 200 blocks were done, .* written$/),
+        "blocksync: hint: run the same command again: it writes only what still differs",
+        expect.stringMatching(/^Stopped after \d\.\d+ s: .* of 12\.5 MiB done, .* written$/),
         `ended with ${exitCode}`,
         "$",
       ]);
@@ -265,7 +264,7 @@ describe("the bar", () => {
     const lines = await tmux.see("the bar below it", hasBar);
     expect(lines[1]).toBe(`${question} secret`);
     expect(torn(lines.slice(2), 80)).toEqual([]);
-    expect((await watch(tmux)).at(-1)?.some((line) => line.startsWith("  sent "))).toBe(true);
+    expect((await watch(tmux)).at(-1)?.some((line) => line.startsWith("  wire "))).toBe(true);
     expectEqual(dir);
   });
 

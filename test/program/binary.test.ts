@@ -60,7 +60,7 @@ describe("blocksync", () => {
     fs.writeFileSync(dir.file("s"), bytes(31, size));
     const result = await run(["--progress", "none", dir.file("s"), dir.file("d")]);
     const [first, ...others] = result.stderr.trimEnd().split("\n");
-    expect(first).toMatch(/^Completed in \d:\d\d:\d\d: .* equal, \d+ of \d+ blocks differed, .* written$/);
+    expect(first).toMatch(/^Completed in \S+ s( \(.*\/s\))?: .* equal, .* written$/);
     expect(others.map((line) => line.slice(0, 15))).toEqual([
       "  read         ",
       "  size         ",
@@ -85,9 +85,9 @@ describe("blocksync", () => {
     };
     expect(await size(5000, undefined)).toBe("the destination is new");
     expect(await size(5000, 5000)).toBe(undefined);
-    expect(await size(5000, 70)).toBe("the destination grew from 70 to 5000 bytes");
-    expect(await size(5000, 5070)).toBe("the destination kept its 70 bytes beyond the source's end");
-    expect(await size(5000, 5070, "-T")).toBe("the destination was cut from 5070 to 5000 bytes");
+    expect(await size(5000, 70)).toBe("the destination grew from 70 bytes to 4.9 KiB");
+    expect(await size(5000, 5070)).toBe("the destination kept its last 70 bytes");
+    expect(await size(5000, 5070, "-T")).toBe("the destination was cut from 5.0 KiB to 4.9 KiB");
     expect(await size(0, 70)).toBe("the source is empty");
     expect(await size(0, 70, "-T")).toBe("the source is empty, the destination was cut from 70 bytes");
   });
@@ -277,12 +277,20 @@ describe("blocksync", () => {
     fs.writeFileSync(dir.file("s"), bytes(39, 8 * MIB));
     const result = await run(["-p", "100", "-t", "0.2", "-o", dir.file("log"), dir.file("s"), dir.file("d")]);
     expect(result).toEqual({ exitCode: 0, stdout: "", stderr: "" });
-    const lines = fs.readFileSync(dir.file("log"), "utf8").trimEnd().split("\n");
+    const log = fs.readFileSync(dir.file("log"), "utf8");
+    const stamped = log.trimEnd().split("\n");
+    const stamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d /;
+    expect(stamped.filter((line) => !stamp.test(line))).toEqual([]);
+    const [first, ...lines] = stamped.map((line) => line.replace(stamp, ""));
+    const names = `"${dir.file("s")}" to "${dir.file("d")}"`;
+    const { version } = manifest;
+    expect(first).toBe(`blocksync ${version}: sync ${names}`);
     expect(lines.length).toBeGreaterThan(3);
     expect(lines[0]).toMatch(/^\[worker 0\] same: 0, diff: [1-7], [1-7]\/8, +\d+\.\d MB\/s \(0:00:0\d remaining\)$/);
     const end = lines.findIndex((line) => line.startsWith("Completed in "));
     expect(lines[end - 1]).toMatch(/^\[worker 0\] same: 0, diff: 8, 8\/8, +\d+\.\d MB\/s$/);
-    expect(lines[end]).toMatch(/^Completed in \d:\d\d:\d\d: 8\.0 MiB equal/);
+    expect(lines[end]).toMatch(/^Completed in \S+ s \(.*\/s\): ".*" to ".*": 8\.0 MiB equal, 8\.0 MiB written$/);
+    expect(lines[end]).toContain(`: ${names}: `);
     expect(lines.slice(end + 1).map((line) => line.trim().split(" ")[0])).toEqual([
       "read",
       "size",
@@ -292,12 +300,39 @@ describe("blocksync", () => {
     ]);
   });
 
+  test("a log has the local time, and says of a run that failed what it was and how far it came", async () => {
+    using dir = tempDir();
+    const data = bytes(40, MIB);
+    fs.writeFileSync(dir.file("s"), data);
+    const began = Math.floor(Date.now() / 1000) * 1000;
+    const env = { TZ: "Asia/Kolkata" };
+    const child = start(["-p", "60000", "-o", dir.file("log"), dir.file("s"), dir.file("d")], { env });
+    await until(
+      "it has begun to write",
+      () => fs.existsSync(dir.file("d")) && fs.readFileSync(dir.file("d")).equals(data),
+    );
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    const lines = fs.readFileSync(dir.file("log"), "utf8").trimEnd().split("\n");
+    const times = lines.map((line) => line.split(" ")[0] ?? "");
+    expect(times.filter((time) => !time.endsWith("+05:30"))).toEqual([]);
+    for (const time of times) expect(Date.parse(time)).toBeWithin(began, Date.now() + 1);
+    const names = `"${dir.file("s")}" to "${dir.file("d")}"`;
+    expect(lines.at(-1)).toMatch(/^\S+ Stopped after \S+ s: ".*" to ".*": .* of 1\.0 MiB done, .* written$/);
+    expect(lines.at(-1)).toContain(`: ${names}: `);
+    const compare = await run(["compare", "-o", dir.file("compared"), dir.file("s"), dir.file("s")]);
+    expect(compare.exitCode).toBe(0);
+    const [first] = fs.readFileSync(dir.file("compared"), "utf8").split("\n");
+    expect(first).toEndWith(`: compare "${dir.file("s")}" and "${dir.file("s")}"`);
+  });
+
   test("a failure is said on the terminal even with --output", async () => {
     using dir = tempDir();
     const result = await run(["-o", dir.file("log"), dir.file("none"), dir.file("d")]);
     expect(result.exitCode).toBe(4);
     expect(result.stderr).toContain("Cannot open");
-    expect(fs.readFileSync(dir.file("log"), "utf8")).toBe(result.stderr);
+    const log = fs.readFileSync(dir.file("log"), "utf8");
+    expect(log.replaceAll(/^\S+ (blocksync \d.*\n)?/gm, "")).toBe(result.stderr);
   });
 
   test.each(["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"])(

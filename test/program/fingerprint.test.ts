@@ -255,19 +255,17 @@ describe("the fingerprint", () => {
       const differing = await compare("d");
       expect(fingerprintsOf(differing)).toEqual([1, mine, theirs]);
       expect(said(differing)).toBe(`${mine} and ${theirs}`);
-      expect(differing.stderr).toMatch(/^Completed in \d:\d\d:\d\d: 2 of 10 blocks differ$/m);
+      expect(differing.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 8\.0 KiB of 9\.0 MiB differ$/m);
       write(dir, "d", data);
       const equal = await compare("d");
       expect(fingerprintsOf(equal)).toEqual([0, mine, mine]);
       expect(said(equal)).toBe(`${mine} on both sides`);
-      expect(equal.stderr).toMatch(/^Completed in \d:\d\d:\d\d: 9\.0 MiB equal$/m);
+      expect(equal.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 9\.0 MiB equal$/m);
       fs.appendFileSync(dir.file("d"), "x");
       const longer = await compare("d");
       expect(fingerprintsOf(longer)).toEqual([1, null, null]);
       expect(said(longer)).toBeUndefined();
-      expect(longer.stderr).toMatch(
-        /^Completed in \d:\d\d:\d\d: 0 of 10 blocks differ; the second is 1 bytes larger$/m,
-      );
+      expect(longer.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 9\.0 MiB equal; the second is 1 byte larger$/m);
     });
   }
 

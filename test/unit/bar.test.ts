@@ -8,19 +8,16 @@ const MIB = 2 ** 20;
 
 const STATE: BarState = {
   phase: "comparing",
-  blocksDone: 420,
-  blocksTotal: 1000,
-  blockSize: MIB,
+  doneBytes: 420 * MIB,
   sizeBytes: 1000 * MIB,
-  same: 400,
-  differ: 20,
-  zero: 7,
+  sameBytes: 400 * MIB,
+  differBytes: 20 * MIB,
+  writtenBytes: 80 << 10,
   badAreas: 0,
   badBytes: 0,
-  failed: 0,
+  retryBytes: 0,
   rate: 182.3 * MIB,
   wireRate: 1.5 * MIB,
-  savedBytes: 400 * MIB,
   elapsedMs: 65_000,
   remainingMs: 192_000,
   lanes: [0.42],
@@ -28,30 +25,31 @@ const STATE: BarState = {
 
 describe("barLines()", () => {
   test("says what is bad as it becomes known, however narrow it is", () => {
-    const [, line] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 100, false);
-    expect(line).toBe(" 420/1000 blocks, 400 same, 20 differ, 2 bad (1.5 KiB), 3 failed, 7 zero, wire 1.5 MiB/s");
-    const [, narrow] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, failed: 3 }, 40, false);
-    expect(narrow).toBe(" 20 differ, 2 bad (1.5 KiB), 3 failed");
+    const [, line] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, retryBytes: 3 * MIB }, 100, false);
+    expect(line).toBe(" 0:01:05 elapsed, 20.0 MiB differ, 2 bad (1.5 KiB), 3.0 MiB to retry, 80.0 KiB written");
+    const [, narrow] = barLines({ ...STATE, badAreas: 2, badBytes: 1536, retryBytes: 3 * MIB }, 40, false);
+    expect(narrow).toBe(" 20.0 MiB differ, 2 bad (1.5 KiB)");
   });
 
   test("says all at 100 columns", () => {
     expect(barLines(STATE, 100, false)).toEqual([
       ` 42% [${"=".repeat(16)}>${" ".repeat(25)}]  420.0 MiB of 1000.0 MiB  182.3 MiB/s 0:03:12 left`,
-      " 420/1000 blocks, 400 same, 20 differ, 7 zero, 400.0 MiB saved, wire 1.5 MiB/s",
+      " 0:01:05 elapsed, 400.0 MiB same, 20.0 MiB differ, 80.0 KiB written, wire 1.5 MiB/s",
     ]);
   });
 
   test("leaves out at 39 columns what is least needed, and keeps the bar, the time and what differs", () => {
     const [first, second] = barLines(STATE, 39, false);
     expect(first).toMatch(/^ 42% \[=+> +\] +182\.3 MiB\/s 0:03:12 left$/);
-    expect(second).toBe(" 400 same, 20 differ, wire 1.5 MiB/s");
+    expect(second).toBe(" 20.0 MiB differ, 80.0 KiB written");
   });
 
   const phases = ["comparing", "flushing", "verifying"] as const;
   test.each(phases)("fills its width at most, at any, %s", (phase) => {
     for (let columns = 30; columns <= 300; columns++) {
-      for (const blocksDone of [0, 1, 500, 999, 1000]) {
-        const state = { ...STATE, phase, blocksDone, lanes: Array.from({ length: 64 }, () => blocksDone / 1000) };
+      for (const done of [0, 1, 500, 999, 1000]) {
+        const lanes = Array.from({ length: 64 }, () => done / 1000);
+        const state = { ...STATE, phase, doneBytes: done * MIB, lanes };
         const widths = barLines(state, columns, true).map((line) => Bun.stringWidth(line));
         expect(Math.max(...widths)).toBeLessThanOrEqual(columns);
         if (phase !== "flushing") expect(widths[0]).toBe(columns);
@@ -60,7 +58,7 @@ describe("barLines()", () => {
   });
 
   test("is full at 100 % and not before", () => {
-    const text = (blocksDone: number) => barLines({ ...STATE, blocksDone }, 80, false)[0] ?? "";
+    const text = (done: number) => barLines({ ...STATE, doneBytes: done * MIB }, 80, false)[0] ?? "";
     expect(text(999)).toStartWith(" 99% [");
     expect(text(999)).toContain("> ");
     expect(text(1000)).toMatch(/^100% \[=+\] /);
@@ -68,7 +66,7 @@ describe("barLines()", () => {
   });
 
   test("says 100 % of nothing", () => {
-    const [first] = barLines({ ...STATE, blocksDone: 0, blocksTotal: 0, sizeBytes: 0 }, 80, false);
+    const [first] = barLines({ ...STATE, doneBytes: 0, sizeBytes: 0 }, 80, false);
     expect(first).toStartWith("100% [=");
   });
 
@@ -87,7 +85,7 @@ describe("barLines()", () => {
   });
 
   test("says that it flushes, for how long, and how a verification goes on", () => {
-    expect(barLines({ ...STATE, phase: "flushing", blocksDone: 1000 }, 80, false)[0]).toBe(
+    expect(barLines({ ...STATE, phase: "flushing", doneBytes: 1000 * MIB }, 80, false)[0]).toBe(
       "100% flushing to stable storage 1000.0 MiB of 1000.0 MiB 0:01:05",
     );
     expect(barLines({ ...STATE, phase: "verifying" }, 80, false)[0]).toMatch(/^ 42% verifying \[=+> +\] .* left$/);

@@ -71,6 +71,7 @@ describe("mapLines() keeps to the width and tells of everything", () => {
       for (let columns = 20; columns <= 200; columns++) {
         for (const kind of ["short", "full"] as const) {
           const lines = mapLines(changes, plain(columns), kind);
+          if (kind === "short" && size < LEAF_SIZE) continue;
           const tooLong = lines.filter((line) => [...line].length > columns);
           expect({ columns, kind, tooLong }).toEqual({ columns, kind, tooLong: [] });
           const rows = rowsOf(lines);
@@ -102,6 +103,16 @@ test("mapLines() shows one byte of 4 TiB, in one cell, at any width", () => {
 
 test("mapLines() of nothing has no cells", () => {
   expect(mapLines(new Changes(0, OPTIONS), plain(40), "full")).toEqual(["Map: 0 bytes of 0 bytes differ", "0 end"]);
+});
+
+test("mapLines() in short is a sentence where all cells are alike, and a map when it was asked for", () => {
+  const changes = new Changes(64 * LEAF_SIZE, OPTIONS);
+  changes.add("differ", { offset: 0, length: 64 * LEAF_SIZE });
+  expect(mapLines(changes, plain(80), "short")).toEqual(["Map: all 256.0 KiB differ"]);
+  expect(mapLines(changes, plain(80), "full").slice(0, 2)).toEqual([
+    "Map: all 256.0 KiB differ",
+    `         0 ${"█".repeat(64)}`,
+  ]);
 });
 
 test("mapLines() says when blocks stand for what differs in them", () => {

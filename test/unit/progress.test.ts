@@ -105,7 +105,7 @@ test("progressLines() has a line for each lane, and says what a run is at after 
     "[worker 1] same: 5, diff: 0, 5/5,   1.0 MB/s (0:00:00 remaining)",
   ]);
   statistics.phase = "flushing";
-  expect(progressLines(statistics, 5000, 0)).toEqual(["Flushing: what was written is on its way to stable storage"]);
+  expect(progressLines(statistics, 5000, 0)).toEqual(["Flushing to stable storage"]);
   statistics.phase = "verifying";
   expect(progressLines(statistics, 5000, 1000)).toEqual([
     "[worker 0] verified: 1/5,   1.0 MB/s (0:00:04 remaining)",

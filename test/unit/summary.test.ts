@@ -1,6 +1,6 @@
 /** What is said when a run is over. */
 import { expect, test } from "bun:test";
-import { type Finished, savedBytes, stoppedLine, summaryLines } from "../../src/report/summary.ts";
+import { type Finished, stoppedLine, summaryLines } from "../../src/report/summary.ts";
 import { BlockLayout } from "../../src/sync/blocks.ts";
 import { Statistics } from "../../src/sync/statistics.ts";
 
@@ -23,6 +23,7 @@ function finished(changes: Partial<Finished> = {}): Finished {
     traffic: HERE,
     elapsedMs: 2000,
     task: "sync",
+    names: "",
     sizes: undefined,
     next: undefined,
     ...changes,
@@ -31,9 +32,9 @@ function finished(changes: Partial<Finished> = {}): Finished {
 
 test("summaryLines() says what it came to, what was read and saved, and how it was proved", () => {
   expect(summaryLines(finished())).toEqual([
-    "Completed in 0:00:02: 100.0 MiB equal, 4 of 100 blocks differed, 16.0 KiB written",
-    "  read         204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
-    "  saved        100.0 MiB not written, 99.9% of everything",
+    "Completed in 2.0 s (50.0 MiB/s): 100.0 MiB equal, 16.0 KiB written",
+    "  read         204.0 MiB from both sides",
+    "  saved        100.0 MiB (99.9%) not written",
     "  verified     written blocks were read back; --verify reads both sides again",
   ]);
 });
@@ -44,8 +45,8 @@ test("summaryLines() says what was sent, where anything was", () => {
   );
   expect(lines).toHaveLength(5);
   expect(lines.slice(2, 4)).toEqual([
-    "  sent         10.0 MiB, and 2.0 KiB received; 49.0 MiB of blocksync itself, once",
-    "  saved        90.0 MiB not sent, 89.9% of everything",
+    "  wire         10.0 MiB sent, 2.0 KiB received; 49.0 MiB once, for blocksync itself",
+    "  saved        90.0 MiB (89.9%) not sent",
   ]);
 });
 
@@ -55,15 +56,15 @@ test("summaryLines() says how both sides were read again", () => {
     state.verified = how;
     return summaryLines(finished({ statistics: state })).at(-1);
   };
-  expect(verified("direct")).toBe("  verified     both sides read again, the destination around the page cache");
-  expect(verified("dropped")).toEndWith("after the page cache was emptied");
-  expect(verified("partly")).toEndWith("could not be bypassed and may have answered");
+  expect(verified("direct")).toBe("  verified     both sides read again, the destination past its page cache");
+  expect(verified("dropped")).toEndWith("the destination after its page cache was dropped");
+  expect(verified("partly")).toEndWith("but a page cache below the destination may have answered");
 });
 
 test("summaryLines() of a dry run counts, and says what would make the two equal", () => {
   expect(summaryLines(finished({ task: "dry run", next: "without it" }))).toEqual([
-    "Completed in 0:00:02: 4 of 100 blocks differ; nothing was written (dry run)",
-    "  read         204.0 MiB of both sides together, 102.0 MiB/s; 3 blocks are zero",
+    "Completed in 2.0 s (50.0 MiB/s): up to 4.0 MiB of 100.0 MiB differ; nothing was written (dry run)",
+    "  read         204.0 MiB from both sides",
     "  next         without it",
   ]);
 });
@@ -71,7 +72,7 @@ test("summaryLines() of a dry run counts, and says what would make the two equal
 test("summaryLines() of a dry run says what becomes of the destination's size", () => {
   const [first] = summaryLines(finished({ task: "dry run", sizes: "the destination would be cut from 9 to 8 bytes" }));
   expect(first).toBe(
-    "Completed in 0:00:02: 4 of 100 blocks differ; the destination would be cut from 9 to 8 bytes; nothing was written (dry run)",
+    "Completed in 2.0 s (50.0 MiB/s): up to 4.0 MiB of 100.0 MiB differ; the destination would be cut from 9 to 8 bytes; nothing was written (dry run)",
   );
 });
 
@@ -81,20 +82,53 @@ test("summaryLines() names what could not be read", () => {
   state.lanes[0].kept.add({ offset: 8192, length: 1024 });
   state.lanes[0].bytesBelieved = 3 * MIB;
   expect(summaryLines(finished({ statistics: state }))[0]).toBe(
-    "Completed in 0:00:02: equal except for 1536 bytes that cannot be read, of which the destination has 1024 as they were read before, 3.0 MiB not read again as the rescue map has them, 4 of 100 blocks differed, 16.0 KiB written",
+    "Completed in 2.0 s (50.0 MiB/s): 100.0 MiB equal except for 1.5 KiB that cannot be read (the destination has 1.0 KiB of it from an earlier run), 3.0 MiB not read again since the rescue map lists it as rescued, 16.0 KiB written",
   );
 });
 
-test("savedBytes() is never negative, and nothing for an empty image", () => {
-  expect(savedBytes(statistics(), { bytesSent: 200 * MIB, bytesReceived: 0 })).toBe(0);
+test("summaryLines() tells what was made zero without writing, and that nothing was written", () => {
+  const state = statistics();
+  state.lanes[0].bytesZeroed = 4 * MIB;
+  const said = (changes: Partial<Finished>) => summaryLines(finished(changes))[0]?.split("): ")[1];
+  expect(said({ statistics: state })).toBe("100.0 MiB equal, 16.0 KiB written, 4.0 MiB zeroed");
+  const equal = new Statistics(new BlockLayout(100 * MIB, MIB), 1);
+  Object.assign(equal.lanes[0], { blocksMatching: 100 });
+  expect(said({ statistics: equal })).toBe("100.0 MiB equal, nothing written");
+  expect(said({ statistics: equal, isLonger: true })).toBe(
+    "the destination is equal in its first 100.0 MiB, nothing written",
+  );
+  expect(said({ statistics: equal, task: "dry run" })).toBe("100.0 MiB equal; nothing was written (dry run)");
+  equal.lanes[0].unreadable.add({ offset: 0, length: 4096 });
+  expect(said({ statistics: equal, task: "dry run" })).toBe(
+    "100.0 MiB equal except for 4.0 KiB that cannot be read; nothing was written (dry run)",
+  );
+});
+
+test("summaryLines() of a comparison tells what differs to the leaf, and what only one side has", () => {
+  const said = (changes: Partial<Finished>) => summaryLines(finished({ task: "compare", ...changes }))[0];
+  expect(said({ bytesDiffering: 16_384 })).toBe("Completed in 2.0 s (50.0 MiB/s): 16.0 KiB of 100.0 MiB differ");
+  const statistics = new Statistics(new BlockLayout(MIB, MIB), 1);
+  expect(said({ statistics, bytesDiffering: 0, sizes: "the second is 1 byte larger", names: '"a" and "b": ' })).toBe(
+    'Completed in 2.0 s (512.0 KiB/s): "a" and "b": 1.0 MiB equal; the second is 1 byte larger',
+  );
+});
+
+test("summaryLines() saves nothing where more was sent than there is, and of an empty image", () => {
+  const saved = (changes: Partial<Finished>) => summaryLines(finished(changes)).find((line) => line.includes("saved"));
+  expect(saved({ traffic: { ...HERE, bytesSent: 200 * MIB } })).toBe("  saved        0 bytes (0%) not sent");
   const empty = new Statistics(new BlockLayout(0, MIB), 1);
-  expect(savedBytes(empty, HERE)).toBe(0);
-  expect(summaryLines(finished({ statistics: empty }))[2]).toBe("  saved        0 bytes not written, 0% of everything");
+  expect(saved({ statistics: empty })).toBe("  saved        0 bytes (0%) not written");
+  expect(summaryLines(finished({ statistics: empty }))[0]).toBe("Completed in 2.0 s: 0 bytes equal, nothing written");
 });
 
 test("stoppedLine() says how far a run came", () => {
   const state = new Statistics(new BlockLayout(100 * MIB, MIB), 1);
   Object.assign(state.lanes[0], { blocksMatching: 46, blocksDiffering: 2, bytesWritten: 2 * MIB });
-  expect(stoppedLine(state, 12_000, "sync")).toBe("Stopped after 0:00:12: 48 of 100 blocks were done, 2.0 MiB written");
-  expect(stoppedLine(state, 12_000, "compare")).toBe("Stopped after 0:00:12: 48 of 100 blocks were done");
+  const stand = { statistics: state, elapsedMs: 12_000, names: "" };
+  expect(stoppedLine({ ...stand, task: "sync" })).toBe(
+    "Stopped after 12.0 s: 48.0 MiB of 100.0 MiB done, 2.0 MiB written",
+  );
+  expect(stoppedLine({ ...stand, task: "compare", names: '"a" and "b": ' })).toBe(
+    'Stopped after 12.0 s: "a" and "b": 48.0 MiB of 100.0 MiB done',
+  );
 });
