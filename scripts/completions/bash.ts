@@ -1,4 +1,6 @@
 /** bash: a function that fills COMPREPLY, or leaves it empty where readline's own completion of files is meant. */
+import fs from "node:fs";
+import { join } from "node:path";
 import { quoteWord } from "../../src/remote/host/quote.ts";
 import { COMMANDS, DEFAULT, HEAD, type Option, offered, VERSION_OPTIONS } from "./options.ts";
 
@@ -45,8 +47,10 @@ function words(options: readonly Option[]): string {
 
 export function bashCompletion(): string {
   const others = COMMANDS.filter(({ name }) => name !== DEFAULT.name);
+  const hosts = fs.readFileSync(join(import.meta.dir, "hosts.bash"), "utf8");
   return `# bash completion for blocksync. ${HEAD}
 
+${hosts}
 _blocksync() {
   local cur=\${COMP_WORDS[COMP_CWORD]} option=\${COMP_WORDS[COMP_CWORD - 1]} words='' before='' i
   COMPREPLY=()
@@ -64,10 +68,7 @@ _blocksync() {
   case $option in
 ${values()}    *)
       if [[ $cur != -* ]]; then
-        # Files and hosts are readline's business; a command is possible only as the first word.
-        ((COMP_CWORD == 1)) || return
-        compopt -o filenames 2>/dev/null
-        mapfile -t COMPREPLY < <(compgen -W ${quoteWord(COMMANDS.map(({ name }) => name).join(" "))} -- "$cur"; compgen -f -- "$cur")
+        _blocksync_word ${quoteWord(COMMANDS.map(({ name }) => name).join(" "))}
         return
       fi
       case \${COMP_WORDS[1]} in

@@ -54,5 +54,6 @@ end
 
 complete -c blocksync -n __blocksync_first -a ${quoteWord(NAMES)} -d command
 complete -c blocksync -n '__blocksync_command sync compare' -a '(__fish_print_hostnames):' -d host
+complete -c blocksync -n '__blocksync_command clean' -f -a '(__fish_print_hostnames)' -d host
 ${VERSION_OPTIONS.map((option) => lines(option, "__blocksync_first")).join("")}${options()}`;
 }

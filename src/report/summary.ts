@@ -88,7 +88,9 @@ function syncResult({ statistics, isLonger }: Finished): string {
   const equal = isLonger === true ? `the destination is equal in its first ${size}` : `${size} equal`;
   return [
     `${equal}${bad}${kept}`,
-    ...(bytesBelieved === 0 ? [] : [`${formatBytes(bytesBelieved)} not read again since the rescue map lists it as rescued`]),
+    ...(bytesBelieved === 0
+      ? []
+      : [`${formatBytes(bytesBelieved)} not read again since the rescue map lists it as rescued`]),
     bytesWritten + bytesZeroed === 0 ? "nothing written" : `${formatBytes(bytesWritten)} written`,
     ...(bytesZeroed === 0 ? [] : [`${formatBytes(bytesZeroed)} zeroed`]),
   ].join(", ");

@@ -29,7 +29,8 @@ interface Answer {
 }
 
 function shell(words: readonly string[], cwd: string): Answer {
-  const result = Bun.spawnSync([...words], { cwd, stdin: "ignore" });
+  // HOME is the test's own, so that nobody's settings and hosts count.
+  const result = Bun.spawnSync([...words], { cwd, stdin: "ignore", env: { ...process.env, HOME: cwd } });
   const offers = result.stdout
     .toString()
     .split("\n")
@@ -112,6 +113,104 @@ testWith("bash")("bash offers commands and files first, leaves other places and 
   expect(bash(directory, "--block-size", "-")).toEqual([]);
   const { offers } = shell(["bash", "--norc", "-c", ". ./blocksync.bash; complete -p blocksync"], directory.path);
   expect(offers).toEqual(["complete -o bashdefault -o default -F _blocksync blocksync"]);
+});
+
+/** What ssh knows of hosts, in a home directory. */
+function knowHosts(directory: TempDir): void {
+  fs.mkdirSync(directory.file(".ssh/conf.d"), { recursive: true });
+  const write = (name: string, ...lines: string[]) =>
+    fs.writeFileSync(directory.file(`.ssh/${name}`), lines.map((line) => `${line}\n`).join(""));
+  write(
+    "config",
+    "Include conf.d/*.conf ~/.ssh/more none",
+    "# Host zremark",
+    "Host znas zback-up !znot *.zlan z?",
+    "  HostName 192.0.2.1",
+    "\tHost zindented",
+    "host=zequals",
+    "Host $(>ran) `>ran` ;touch -zoption z'q",
+  );
+  write("conf.d/a.conf", "Host zincluded", "Include config");
+  write("more", "Host zmore");
+  write(
+    "known_hosts",
+    "zkey,192.0.2.7 ssh-ed25519 AAAA",
+    "[zport]:2222 ssh-ed25519 AAAA",
+    "|1|zhash= ssh-ed25519 AAAA",
+    "@cert-authority *.zcert ssh-ed25519 AAAA",
+    "$(>ran) ssh-ed25519 AAAA",
+  );
+}
+
+const HOSTS = ["zback-up", "zequals", "zincluded", "zindented", "zkey", "zmore", "znas", "zport"];
+
+testWith("bash")(
+  "bash offers the hosts of ssh's configuration and of known_hosts, and runs nothing that stands there",
+  async () => {
+    using directory = tempDir();
+    knowHosts(directory);
+    const places = HOSTS.map((host) => `${host}:`);
+    expect(bash(directory, "a.img", "z").toSorted()).toEqual(places);
+    expect(bash(directory, "z").toSorted()).toEqual(places);
+    expect(bash(directory, "compare", "a.img", "zn")).toEqual(["znas:"]);
+    expect(bash(directory, "clean", "z").toSorted()).toEqual(HOSTS);
+    expect(bash(directory, "serve", "z")).toEqual([]);
+    // The user before a host, however bash divides the word.
+    expect(bash(directory, "a.img", "root", "@", "zn")).toEqual(["@znas:"]);
+    expect(bash(directory, "a.img", "root@zn")).toEqual(["root@znas:"]);
+    // Nothing behind the colon, and what is no host stays a file.
+    expect(bash(directory, "a.img", "znas", ":", "z")).toEqual([]);
+    expect(bash(directory, "a.img", "znas:z")).toEqual([]);
+    fs.writeFileSync(directory.file("zfile $(touch ran).img"), "");
+    expect(bash(directory, "a.img", "z").toSorted()).toEqual([...places, "zfile $(touch ran).img"].toSorted());
+    expect(bash(directory, "a.img", "zf")).toEqual([]);
+    expect(fs.existsSync(directory.file("ran"))).toBe(false);
+  },
+);
+
+testWith("bash")("bash completes a host on a terminal, without a space behind the colon", async () => {
+  using directory = tempDir();
+  knowHosts(directory);
+  fs.writeFileSync(directory.file("blocksync.bash"), bashCompletion());
+  fs.writeFileSync(directory.file("rc"), `. ./blocksync.bash\nblocksync() { echo "<$*>"; }\nPS1='ready '\n`);
+  let seen = "";
+  const decoder = new TextDecoder();
+  const child = Bun.spawn(["bash", "--noprofile", "--rcfile", "rc", "-i"], {
+    cwd: directory.path,
+    env: { PATH: process.env["PATH"], HOME: directory.path, TERM: "dumb" },
+    terminal: {
+      cols: 200,
+      rows: 50,
+      data: (_terminal, data) => {
+        seen += decoder.decode(data, { stream: true });
+      },
+    },
+  });
+  try {
+    for (const [typed, completed] of [
+      ["a.img zna\t/disk.img", "<a.img znas:/disk.img>"],
+      ["a.img root@zna\t/disk.img", "<a.img root@znas:/disk.img>"],
+      ["clean zna\t zmo\t", "<clean znas zmore>"],
+      ["rc zna\trc\t", "<rc znas:rc>"],
+    ] as const) {
+      await until("bash is ready", () => seen.includes("ready "));
+      seen = "";
+      child.terminal?.write(`blocksync ${typed}\n`);
+      await until(`bash shows ${completed}`, () => seen.includes(completed));
+      seen = seen.slice(seen.indexOf(completed));
+    }
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+    child.terminal?.close();
+  }
+});
+
+testWith("fish")("fish offers the hosts of ssh's configuration, to clean as they are", async () => {
+  using directory = tempDir();
+  knowHosts(directory);
+  expect(fish(directory, "blocksync a.img zn")).toEqual(["znas:"]);
+  expect(fish(directory, "blocksync clean zn")).toEqual(["znas"]);
 });
 
 testWith("fish")("fish offers every option of each command, and nothing else, after a dash", async () => {
