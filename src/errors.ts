@@ -84,7 +84,7 @@ export function refused(action: string, label: string, name: string, why: string
 
 /** The refusal called `name` to write to `label`; the hint says too how to override it where that is possible. */
 export function refusedDestination(label: string, name: string, why: string, hint: string): RefusedError {
-  const override = isOverridable(name) ? `; --allow ${name} writes to it all the same` : "";
+  const override = isOverridable(name) ? `; --allow ${name} writes to it anyway` : "";
   return refused("write to", label, name, why, hint + override);
 }
 
@@ -120,7 +120,7 @@ export function gone(action: "read" | "write", label: string, cause: unknown): G
   const what = action === "read" ? "nothing on it can be read" : reason(cause);
   const next =
     action === "read"
-      ? "the same command once more goes on, and with --on-read-error skip --mapfile FILE begins where it ended"
+      ? "run the same command again, with --on-read-error skip --mapfile FILE to go on where it stopped"
       : "it is a mixture of old and new until a run succeeds";
   return new GoneError(`Cannot ${action} ${quote(label)} any more: ${what}, it is gone`, {
     cause,
@@ -231,14 +231,14 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOKEY: "it is encrypted and its key is not loaded",
 };
 
-const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
+const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
 const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
 
 /** What to do about an error of the system, whatever was attempted. */
 const REMEDIES: Readonly<Record<string, string>> = {
   EACCES: MAY_NOT,
   EPERM: `${ATTRIBUTES}; else ${MAY_NOT}`,
-  ENOTDIR: "check the path: what stands before its last slash is a file",
+  ENOTDIR: "check the path: one of its directories is a file",
   ENOSPC: "make room there (df -h) and run again",
   EDQUOT: "make room there (quota) and run again",
   EROFS: "mount it for writing, or choose another place",
@@ -309,7 +309,7 @@ export function transferFailed(
 ): IoError {
   const text = `Cannot ${action} ${length} bytes at offset ${offset} of ${quote(label)}: ${reason(cause)}`;
   if (action === "write") {
-    const next = remedy(cause) ?? "mend the cause and run again";
+    const next = remedy(cause) ?? "fix the cause and run again";
     return new IoError(text, {
       cause,
       hint: `the destination is a mixture of old and new until a run succeeds: ${next}`,
@@ -318,7 +318,7 @@ export function transferFailed(
   if (!isMediumError(cause)) return new IoError(text, { cause });
   return new ReadError(text, {
     cause,
-    hint: "a sync with --on-read-error skip --mapfile FILE copies what can be read around such places",
+    hint: "a sync with --on-read-error skip --mapfile FILE copies what can still be read",
   });
 }
 
@@ -326,7 +326,7 @@ export function transferFailed(
 export function readBackFailed(label: string, length: number, offset: number, cause: unknown): IoError {
   const { message } = transferFailed("read", label, length, offset, cause);
   const hint =
-    "the destination does not give back what is written there: look at the kernel's messages (dmesg), and use another disk";
+    "the destination does not give back what is written there: check the kernel log (dmesg) and use another disk";
   return isMediumError(cause) ? new ReadError(message, { cause, hint }) : new IoError(message, { cause });
 }
 

@@ -119,7 +119,7 @@ export const EDGES: readonly Mutant[] = [
     file: "run/replaced-file.ts",
     from: "      checkFree(name, called, taken);\n",
     to: "",
-    tests: ["machine/faulty.test.ts: a map that is no regular file"],
+    tests: ["machine/faulty.test.ts: a map that is not a regular file"],
   },
   {
     bug: "the units of sizes are powers of 1000",

@@ -21,7 +21,7 @@ export function parseChangeMap(value: string): ChangeMapChoice {
   if (value === "") return "terminal";
   const format = /\.(svg|json)$/i.exec(value)?.[1]?.toLowerCase();
   if (format === "svg" || format === "json") return { path: value, format };
-  throw new UsageError(`Cannot write a change map as ${quote(value)}: its name ends neither in .svg nor in .json`, {
+  throw new UsageError(`Cannot write a change map as ${quote(value)}: its name must end in .svg or .json`, {
     hint: "--map=FILE.svg is a picture, --map=FILE.json a list, --map alone is for the terminal",
   });
 }

@@ -24,11 +24,11 @@ export function checkExpected(destination: Description, { expectSize, expectSeri
   }
   if (expectSerial === undefined) return;
   if (kind !== "device") {
-    throw refuse("it is no device, so it has no serial number", "leave --expect-serial out for a file");
+    throw refuse("it is not a device, so it has no serial number", "leave --expect-serial out for a file");
   }
   const serial = destination.facts?.serial ?? "";
   if (serial === expectSerial) return;
-  const found = serial === "" ? "its serial number is not known" : `its serial number is ${quote(serial)}`;
+  const found = serial === "" ? "its serial number is unknown" : `its serial number is ${quote(serial)}`;
   throw refuse(
     `${found}, --expect-serial says ${quote(expectSerial)}`,
     "this may be another disk: lsblk --output NAME,SERIAL",

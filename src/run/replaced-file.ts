@@ -74,7 +74,7 @@ export class ReplacedFile {
 
   /**
    * Makes sure, before anything is copied, that a file can be written in the place of `name`; `what` calls it in messages.
-   * @throws {UsageError} for what is no regular file, or taken; {IoError}.
+   * @throws {UsageError} for what is not a regular file, or taken; {IoError}.
    */
   static open(name: string, what: string, taken: readonly Taken[]): ReplacedFile {
     const called = `${what} ${quote(name)}`;
@@ -83,7 +83,7 @@ export class ReplacedFile {
       checkFree(name, called, taken);
       fs.accessSync(bytesOf(dirname(path)), fs.constants.W_OK | fs.constants.X_OK);
       const stat = fs.statSync(bytesOf(path), { throwIfNoEntry: false });
-      if (stat?.isFile() === false) throw new UsageError(`The ${called} is no regular file`);
+      if (stat?.isFile() === false) throw new UsageError(`The ${called} is not a regular file`);
       return new ReplacedFile(path, called);
     });
   }

@@ -19,12 +19,12 @@ import { runPair } from "./run.ts";
 import { checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
 
 const AFTER_UNREADABLE =
-  "the same command once more tries the unreadable areas again, with --retries N each N times more; --mapfile FILE keeps them for ddrescue";
+  "run the same command again to retry the unreadable areas, with --retries N up to N times each; --mapfile FILE lists them, for ddrescue too";
 const AFTER_MAPPED =
-  "--retries N tries the bad areas again, each N times; so does ddrescue -r N with the same source, destination and map";
+  "--retries N retries the bad areas, up to N times each; so does ddrescue -r N with the same source, destination and map file";
 const OTHER_DESTINATION =
-  "the rescue map was made for another destination, so what it lists as rescued is read again (if the destination was only renamed, delete the map's line that begins with '# Destination:')";
-const DISBELIEF = "the destination does not hold what the rescue map lists as rescued: everything is compared";
+  "The rescue map was made for another destination, so what it lists as rescued is read again (if you only renamed the destination, delete the map's line that begins with '# Destination:')";
+const DISBELIEF = "The destination does not hold what the rescue map lists as rescued, so everything is compared";
 
 /** `noticesIfNew` are said where the destination does not exist yet. Returns the exit code. @throws {UsageError} */
 export async function runSync(

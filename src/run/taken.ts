@@ -71,7 +71,7 @@ export function checkFree(path: string, called: string, taken: readonly Taken[])
   const clash = [...taken, PROGRAM].find(([other]) => likelyTarget(other) === target || writesInto(path, other));
   if (clash !== undefined) throw new UsageError(`The ${called} is ${clash[1]} itself`, { hint: "name another file" });
   if (comesAmongDevices(target) && !fs.existsSync(bytesOf(target)))
-    throw new UsageError(`The ${called} does not exist, and nothing is ever created under /dev`, {
+    throw new UsageError(`The ${called} does not exist, and blocksync creates nothing under /dev`, {
       hint: "name a file in another directory",
     });
 }
@@ -99,7 +99,7 @@ export function checkMessages(path: string, taken: readonly Taken[]): void {
     stat?.isBlockDevice() === true ? "block" : stat?.isCharacterDevice() === true ? "character" : undefined;
   if (stat === undefined || device === undefined) return;
   if (device === "character" && (stat.rdev === NULL_DEVICE || isTerminal(stat.rdev))) return;
-  throw new UsageError(`The ${called} is a ${device} device, which messages would be written over`, {
+  throw new UsageError(`The ${called} is a ${device} device, and messages would overwrite it`, {
     hint: "name a file in another directory",
   });
 }
@@ -126,7 +126,7 @@ export function checkStreams(taken: readonly Taken[], { json }: { readonly json:
   for (const { fd } of clashes) silence(fd, json);
   throw new UsageError(`${first.stream} is ${first.is}`, {
     hint: isEmptied
-      ? "the shell truncates a file behind > before it starts a program, so check what is left of it; redirect to another file"
+      ? "the shell has already truncated it (>), so check what is left; redirect to another file"
       : "redirect it elsewhere",
   });
 }

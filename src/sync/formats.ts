@@ -17,7 +17,7 @@ function archive(type: string, command: string): readonly [string, Format] {
 
 function virtual(type: string): readonly [string, Format] {
   const remedy = "convert it first (qemu-img convert -O raw)";
-  return [type, { words: `an image for virtual machines (${type})`, remedy }];
+  return [type, { words: `a virtual machine image (${type})`, remedy }];
 }
 
 /** By the types of local/guard/formats.ts. */
@@ -34,9 +34,9 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map([
   archive("rar", "unrar x"),
   archive("tar", "tar -xf"),
   ...["qcow2", "qed", "parallels", "vmdk", "vhdx", "vhd", "vdi"].map(virtual),
-  ["dmg", { words: "an image for macOS (dmg)", remedy: "convert it first (dmg2img)" }],
-  ["android-sparse", { words: "an image for Android's fastboot", remedy: "convert it first (simg2img)" }],
+  ["dmg", { words: "a macOS disk image (dmg)", remedy: "convert it first (dmg2img)" }],
+  ["android-sparse", { words: "an Android sparse image", remedy: "convert it first (simg2img)" }],
   ["partclone", { words: "saved by partclone", remedy: "restore it (partclone.restore)" }],
   ["ntfsclone", { words: "saved by ntfsclone", remedy: "restore it (ntfsclone --restore-image)" }],
-  ["ewf", { words: "an image for forensics (ewf)", remedy: "convert it first (ewfexport)" }],
+  ["ewf", { words: "a forensic image (ewf)", remedy: "convert it first (ewfexport)" }],
 ]);

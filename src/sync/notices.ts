@@ -2,6 +2,7 @@
  * What a careful person would want to know about a pair before the first byte is written, though nothing is refused: a
  * sentence each, and none about a pair as it should be. Only what is certain is said. Pure.
  */
+import { formatBoth, formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
 import type { Description } from "./endpoint.ts";
 import type { Signature } from "./facts.ts";
@@ -43,7 +44,7 @@ const packed: Notice = (source, destination) => {
   // A plain disk or file system that begins like one.
   if (hasTable(source) || fillings(source).length > 0) return undefined;
   if (carried(destination).some(({ type }) => type === found?.type)) return undefined;
-  return `${quote(source.label)} is ${format.words} and is written as it is, so ${quote(destination.label)} will hold no disk and no file system: ${format.remedy}`;
+  return `${quote(source.label)} is ${format.words} and is written as it is, so ${quote(destination.label)} will hold neither a disk nor a file system: ${format.remedy}`;
 };
 
 /** Endings of names, of formats that nobody writes plain images under. */
@@ -76,7 +77,7 @@ const unpacked: Notice = (source, destination) => {
 const diskOntoPartition: Notice = (source, destination) => {
   if (!isDevice(destination, true) || hasTable(destination)) return undefined;
   if (!hasTable(source) || fillings(source).length > 0 || source.facts?.isPartition === true) return undefined;
-  return `${quote(source.label)} is a whole disk with a partition table and ${quote(destination.label)} is a partition, where no partition table is looked for and nothing boots: did you mean its disk?`;
+  return `${quote(source.label)} is a whole disk with a partition table and ${quote(destination.label)} is a partition, where no system looks for a partition table: did you mean its disk?`;
 };
 
 const fileSystemOntoDisk: Notice = (source, destination) => {
@@ -84,7 +85,7 @@ const fileSystemOntoDisk: Notice = (source, destination) => {
   if (filling === undefined || hasTable(source) || carried(source).some(({ type }) => DISCS.has(type)))
     return undefined;
   if (!isDevice(destination, false) || !hasTable(destination)) return undefined;
-  return `${quote(source.label)} has no partition table (${filling.type}), and ${quote(destination.label)} is a whole disk, which loses its own: did you mean one of its partitions?`;
+  return `${quote(source.label)} has no partition table (${filling.type}), and ${quote(destination.label)} is a whole disk, which would lose its own: did you mean one of its partitions?`;
 };
 
 /** Tables count in the disk's sectors; a file system is not mounted where sectors are longer than its smallest piece. */
@@ -92,7 +93,7 @@ const sectors: Notice = (source, destination) => {
   const there = destination.facts?.sectorBytes ?? 0;
   if (destination.kind !== "device" || there === 0) return undefined;
   const say = (type: string, bytes: number, effect: string) =>
-    `${quote(source.label)} was made for sectors of ${bytes} bytes (${type}) and ${quote(destination.label)} has ${there}: ${effect}`;
+    `${quote(source.label)} is laid out for ${bytes}-byte sectors (${type}), and ${quote(destination.label)} has ${there}-byte sectors: ${effect}`;
   const unseen = "its partitions will not be found there";
   const tables = carried(source).filter(({ type }) => type === "gpt");
   const [gpt] = tables;
@@ -113,7 +114,8 @@ const incomplete: Notice = (source) => {
   const told = carried(source).filter(({ type }) => !(isDisc && TABLES.has(type)));
   const cut = told.find(({ endBytes }) => endBytes > source.sizeBytes);
   if (cut === undefined) return undefined;
-  return `${quote(source.label)} has ${source.sizeBytes} bytes, and what it carries (${cut.type}) extends to ${cut.endBytes}: was it truncated?`;
+  const [size, end] = formatBoth(source.sizeBytes, cut.endBytes);
+  return `${quote(source.label)} has ${size}, but what it carries (${cut.type}) extends to ${end}: was it truncated?`;
 };
 
 const written: Notice = (source) => {
@@ -132,7 +134,7 @@ const twins: Notice = (source, destination) => {
   const isBtrfs = carried(source).some(({ type }) => type === "btrfs");
   if (!isBtrfs || source.kind !== "device" || destination.kind !== "device") return undefined;
   if (systemOf(source) === "" || systemOf(source) !== systemOf(destination)) return undefined;
-  return `${quote(source.label)} and ${quote(destination.label)} will be one btrfs by their UUID, and mounting either may write to the other: detach one of them first`;
+  return `${quote(source.label)} and ${quote(destination.label)} will have the same btrfs UUID, and mounting either may write to the other: detach one of them first`;
 };
 
 const links: Notice = (_source, destination) => {
@@ -163,7 +165,7 @@ const larger = (source: Description, destination: Description, exact: boolean): 
   const extra = destination.sizeBytes - source.sizeBytes;
   const name = quote(destination.label);
   if (exact && source.sizeBytes === 0 && extra > 0 && destination.kind === "file")
-    return `${quote(source.label)} is empty, and ${name} is cut from ${extra} bytes to nothing`;
+    return `${quote(source.label)} is empty, so ${name} (${formatBytes(extra)}) will be empty too`;
   if (extra <= 0) return undefined;
   if (destination.kind === "device") {
     const types = carried(source).map(({ type }) => type);
@@ -171,11 +173,11 @@ const larger = (source: Description, destination: Description, exact: boolean): 
     const backup = moved
       ? ", so the copied GPT's backup is not at its end: sgdisk --move-second-header puts it there"
       : "";
-    return `${name} is ${extra} bytes larger than the source; what lies beyond is left alone${backup}`;
+    return `${name} is ${formatBytes(extra)} larger than the source; what lies beyond is left alone${backup}`;
   }
   return exact
     ? undefined
-    : `${name} is ${extra} bytes larger than the source and keeps its tail; --create-dest would cut it`;
+    : `${name} is ${formatBytes(extra)} larger than the source and keeps its tail; --create-dest cuts it`;
 };
 
 const NOTICES: readonly Notice[] = [

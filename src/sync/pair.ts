@@ -22,7 +22,7 @@ export function checkPair(
       destination.label,
       "same-file",
       `it is the same ${source.kind} as the source ${quote(source.label)}`,
-      "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
+      "both names lead to it (readlink -f, hard links): check which of the two is wrong",
     );
   }
   if (shareBytes(placesOf(source), placesOf(destination))) {
@@ -30,7 +30,7 @@ export function checkPair(
       ? "contains"
       : liesIn(destination, source)
         ? "lies within"
-        : "has bytes of";
+        : "shares bytes with";
     throw refusedDestination(
       destination.label,
       "overlap",

@@ -350,7 +350,7 @@ describe("--map refuses", () => {
       [dir.file("link.json"), 2, "is the destination itself"],
       [rescue, 2, "is the rescue map itself"],
       [dir.file("log link.json"), 2, "is the file of --output itself"],
-      [dir.file("folder.svg"), 2, "is no regular file"],
+      [dir.file("folder.svg"), 2, "is not a regular file"],
       [dir.file("none/map.svg"), 4, "no such file or directory"],
     ] as const) {
       const words = ["--on-read-error", "skip", "--mapfile", rescue, "-o", dir.file("log.json"), "--map", map];

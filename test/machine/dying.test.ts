@@ -285,8 +285,8 @@ onFaulty("a map is not believed of another destination, nor of one that holds so
   const map = (destination: string) =>
     `${destination}0x0 ? 1\n0x0 0x3F00000 +\n0x3F00000 0x200 -\n0x3F00200 0xFFE00 ?\n`;
   for (const [heading, said] of [
-    [`# Destination: "/srv/other.img"\n`, "the rescue map was made for another destination"],
-    ["", "the destination does not hold what the rescue map lists as rescued: everything is compared"],
+    [`# Destination: "/srv/other.img"\n`, "The rescue map was made for another destination"],
+    ["", "The destination does not hold what the rescue map lists as rescued, so everything is compared"],
   ] as const) {
     file(dir, "map", Buffer.from(map(heading)));
     file(dir, "d", bytes(419, 64 * MIB));
@@ -320,7 +320,7 @@ onFaulty("what a map calls read is not believed of a blank disk, though most of 
   file(dir, "d", Buffer.alloc(data.length));
   const blank = await run(["--json", ...SKIP, dir.file("map"), disk.path, dir.file("d")]);
   expect(blank.stderr).toContain(
-    "the destination does not hold what the rescue map lists as rescued: everything is compared",
+    "The destination does not hold what the rescue map lists as rescued, so everything is compared",
   );
   expect(summaryOf(blank)).toMatchObject({ exitCode: 8, bytesBelieved: 0, sourceUnreadableBytes: 512 });
   expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);

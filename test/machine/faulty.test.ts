@@ -571,15 +571,15 @@ describe("--on-read-error", () => {
     expect(summaryOf(short)).toMatchObject({ bytesBelieved: 3 * MIB, bytesKept: 0 });
   });
 
-  test("a map that is no regular file, or is what is copied, is refused; a link is followed", async () => {
+  test("a map that is not a regular file, or is what is copied, is refused; a link is followed", async () => {
     using dir = tempDir();
     const from = file(dir, "s", bytes(40, MIB));
     fs.mkdirSync(dir.file("folder"));
     Bun.spawnSync(["mkfifo", dir.file("pipe")]);
     for (const [map, exitCode, text] of [
-      [dir.file("folder"), 2, "is no regular file"],
-      [dir.file("pipe"), 2, "is no regular file"],
-      ["/dev/null", 2, "is no regular file"],
+      [dir.file("folder"), 2, "is not a regular file"],
+      [dir.file("pipe"), 2, "is not a regular file"],
+      ["/dev/null", 2, "is not a regular file"],
       [from, 2, "is the source itself"],
       [dir.file("d"), 2, "is the destination itself"],
       [dir.file("none/map"), 4, "no such file or directory"],

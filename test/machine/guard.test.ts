@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
+import { formatBytes } from "../../src/format.ts";
 import { BINARY, fakeSsh, run, start, until } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { addPartitions, command, mounted, swappedTo, writeTable } from "../helpers/disk.ts";
@@ -79,7 +80,7 @@ async function expectRefused(dir: TempDir, disk: string, attempt: Attempt, name:
       exitCode: 3,
     });
     const overridable = ["mounted", "held", "in-use", "locked"].includes(name);
-    expect(stderr.includes(`--allow ${name} writes to it all the same`)).toBe(overridable);
+    expect(stderr.includes(`--allow ${name} writes to it anyway`)).toBe(overridable);
   }
   expect(fs.readFileSync(disk).equals(before)).toBe(true);
 }
@@ -209,7 +210,7 @@ describe("D7.35 a device in use", () => {
           expect(refused.stderr).toContain(
             `blocksync: Refused to write to ${JSON.stringify(name)}: /sys tells nothing of it, so nobody knows whether it is a part of another device or has one made of it (unseen)\n`,
           );
-          expect(refused.stderr).toContain("mount -t sysfs sysfs /sys; --allow unseen writes to it all the same");
+          expect(refused.stderr).toContain("mount -t sysfs sysfs /sys; --allow unseen writes to it anyway");
           expect(refused.exitCode).toBe(3);
           const taken = await run(["-f", "--allow", "unseen", ...ssh, dir.file("s"), name], { argv0 });
           expect(taken.stderr).toContain("the device is mounted or in use (in-use)");
@@ -423,9 +424,9 @@ describe("D7.37 another device than meant", () => {
     };
     const size = `it has ${SIZE} bytes, --expect-size says ${SIZE + 512}`;
     await expectUnexpected(["--expect-size", String(SIZE + 512)], loop.path, size);
-    const serial = 'its serial number is not known, --expect-serial says "S1"';
+    const serial = 'its serial number is unknown, --expect-serial says "S1"';
     await expectUnexpected(["--expect-serial", "S1"], loop.path, serial);
-    const none = "it is no device, so it has no serial number";
+    const none = "it is not a device, so it has no serial number";
     await expectUnexpected(["--expect-serial", "S1"], diskFile(dir, bytes(218, SIZE), "other"), none);
     const missing = "it does not exist, --expect-size says 1048576 bytes";
     await expectUnexpected(["--expect-size", "1M"], dir.file("new"), missing);
@@ -581,7 +582,8 @@ describe("D5.25 sizes", () => {
       expect({ sourceSize, exitCode: result.exitCode }).toEqual({ sourceSize, exitCode: 0 });
       const rest = bytes(226, size).subarray(sourceSize);
       expect(fs.readFileSync(dir.file("disk")).equals(Buffer.concat([bytes(225, sourceSize), rest]))).toBe(true);
-      if (sourceSize < size) expect(result.stderr).toContain(`is ${size - sourceSize} bytes larger than the source`);
+      if (sourceSize < size)
+        expect(result.stderr).toContain(`is ${formatBytes(size - sourceSize)} larger than the source`);
     }
   });
 

@@ -126,7 +126,7 @@ describe("the same bytes by another name", () => {
       using one = attachLoop(image);
       using other = attachLoop(dir.file("link"));
       const allow = ["--allow", "mounted,held,in-use,locked"];
-      const bytesOf = (name: string) => `it has bytes of the source ${JSON.stringify(name)} (overlap)`;
+      const bytesOf = (name: string) => `it shares bytes with the source ${JSON.stringify(name)} (overlap)`;
       await expectRefused(dir, [...allow, one.path], other.path, bytesOf(one.path));
       await expectRefused(
         dir,

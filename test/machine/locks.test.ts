@@ -15,7 +15,7 @@ const SIZE = 4 * MIB;
 const onQemu = testWith("virtual", "loop");
 const onPerl = testWith("perl");
 const HINT =
-  "blocksync: hint: a virtual machine, another blocksync or a partitioning tool is at work there: end it or wait for it, then run again; --allow locked writes to it all the same";
+  "blocksync: hint: a virtual machine, another blocksync or a partitioning tool is at work there: end it or wait for it, then run again; --allow locked writes to it anyway";
 
 /** What the kernel says of the locks on the file or node at `path` (proc(5), /proc/locks). */
 function locksOn(path: string): string[] {

@@ -242,7 +242,7 @@ const USAGE: readonly Mistake[] = [
 
 const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
 const NO_DISK = "the destination must be a regular file or a block device; for a directory, name a file in it";
-const MAY_NOT = "run blocksync as a user who may, such as root; --sudo does so on the far side";
+const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
 
 const EITHER_END: readonly Mistake[] = [
   {
@@ -306,7 +306,7 @@ const EITHER_END: readonly Mistake[] = [
     words: ["DIR/s", "@DIR/s/d"],
     exitCode: 4,
     says: 'Cannot open "@DIR/s/d": a part of the path is not a directory',
-    hint: "check the path: what stands before its last slash is a file",
+    hint: "check the path: one of its directories is a file",
   },
   {
     name: "a link into nothing as the destination",
@@ -320,7 +320,7 @@ const EITHER_END: readonly Mistake[] = [
     words: ["@DIR/s", "@DIR/hardlink"],
     exitCode: 3,
     says: 'Refused to write to "@DIR/hardlink": it is the same file as the source "@DIR/s" (same-file)',
-    hint: "both names lead to it (readlink -f, hard links): check which of the two was meant to be another",
+    hint: "both names lead to it (readlink -f, hard links): check which of the two is wrong",
   },
   {
     name: "a device that is not there",
@@ -386,7 +386,7 @@ const EITHER_END: readonly Mistake[] = [
     needs: ["loop", "mkfs"],
     exitCode: 3,
     says: 'Refused to write to "@MOUNTED": it is mounted on "DIR/mnt" (mounted)',
-    hint: 'unmount it first: umount "DIR/mnt"; --allow mounted writes to it all the same',
+    hint: 'unmount it first: umount "DIR/mnt"; --allow mounted writes to it anyway',
   },
 ];
 

@@ -106,25 +106,25 @@ describe("a sentence is said about", () => {
       "a compressed source for a device",
       { carries: ["gzip"] },
       { ...DISK, carries: ["ext4"] },
-      `"s" ${gzip} "d" will hold no disk and no file system: unpack it first (gunzip)`,
+      `"s" ${gzip} "d" will hold neither a disk nor a file system: unpack it first (gunzip)`,
     ],
     [
       "a compressed source for a file that holds a disk",
       { carries: ["gzip"] },
       { carries: ["dos"] },
-      `"s" ${gzip} "d" will hold no disk and no file system: unpack it first (gunzip)`,
+      `"s" ${gzip} "d" will hold neither a disk nor a file system: unpack it first (gunzip)`,
     ],
     [
       "a virtual machine's file for a partition",
       { carries: ["qcow2"] },
       { ...PARTITION, carries: [] },
-      '"s" is an image for virtual machines (qcow2) and is written as it is, so "d" will hold no disk and no file system: convert it first (qemu-img convert -O raw)',
+      '"s" is a virtual machine image (qcow2) and is written as it is, so "d" will hold neither a disk nor a file system: convert it first (qemu-img convert -O raw)',
     ],
     [
       "a plain source for a virtual machine's file",
       { ...DISK, carries: ["dos"] },
       { carries: ["qcow2"] },
-      '"d" will be a plain image, not an image for virtual machines (qcow2) as it is now',
+      '"d" will be a plain image, not a virtual machine image (qcow2) as it is now',
     ],
     [
       "a plain device for a new file whose name says that it is compressed",
@@ -136,43 +136,43 @@ describe("a sentence is said about", () => {
       "a whole disk for a partition",
       { carries: ["gpt 512"] },
       { ...PARTITION, carries: ["ext4"] },
-      '"s" is a whole disk with a partition table and "d" is a partition, where no partition table is looked for and nothing boots: did you mean its disk?',
+      '"s" is a whole disk with a partition table and "d" is a partition, where no system looks for a partition table: did you mean its disk?',
     ],
     [
       "a file system for a whole disk",
       { carries: ["ext4 4096"] },
       { ...DISK, carries: ["gpt 512"] },
-      '"s" has no partition table (ext4), and "d" is a whole disk, which loses its own: did you mean one of its partitions?',
+      '"s" has no partition table (ext4), and "d" is a whole disk, which would lose its own: did you mean one of its partitions?',
     ],
     [
       "a partition for a whole disk",
       { ...PARTITION, carries: ["crypto_LUKS"] },
       { ...DISK, carries: ["dos"] },
-      '"s" has no partition table (crypto_LUKS), and "d" is a whole disk, which loses its own: did you mean one of its partitions?',
+      '"s" has no partition table (crypto_LUKS), and "d" is a whole disk, which would lose its own: did you mean one of its partitions?',
     ],
     [
       "a GPT for other sectors",
       { carries: ["gpt 512"] },
       { ...DISK, sectorBytes: 4096, carries: [] },
-      '"s" was made for sectors of 512 bytes (gpt) and "d" has 4096: its partitions will not be found there',
+      '"s" is laid out for 512-byte sectors (gpt), and "d" has 4096-byte sectors: its partitions will not be found there',
     ],
     [
       "a GPT for longer sectors",
       { carries: ["gpt 4096", "iso9660"] },
       { ...DISK, carries: [] },
-      '"s" was made for sectors of 4096 bytes (gpt) and "d" has 512: its partitions will not be found there',
+      '"s" is laid out for 4096-byte sectors (gpt), and "d" has 512-byte sectors: its partitions will not be found there',
     ],
     [
       "disks with an old table and other sectors",
       { ...DISK, sectorBytes: 4096, carries: ["dos"] },
       { ...DISK, carries: [] },
-      '"s" was made for sectors of 4096 bytes (dos) and "d" has 512: its partitions will not be found there',
+      '"s" is laid out for 4096-byte sectors (dos), and "d" has 512-byte sectors: its partitions will not be found there',
     ],
     [
       "a file system of shorter pieces",
       { carries: ["vfat 512"] },
       { ...PARTITION, sectorBytes: 4096, carries: [] },
-      '"s" was made for sectors of 512 bytes (vfat) and "d" has 4096: it cannot be mounted there',
+      '"s" is laid out for 512-byte sectors (vfat), and "d" has 4096-byte sectors: it cannot be mounted there',
     ],
     [
       "a source that somebody writes to",
@@ -184,13 +184,13 @@ describe("a sentence is said about", () => {
       "an image that was cut short",
       { carries: [`gpt 512 to ${MIB + 1}`] },
       { kind: "missing" },
-      '"s" has 1048576 bytes, and what it carries (gpt) extends to 1048577: was it truncated?',
+      '"s" has 1048576 bytes, but what it carries (gpt) extends to 1048577 bytes: was it truncated?',
     ],
     [
       "a disc that was cut short",
       { carries: [`dos to ${9 * MIB}`, `iso9660 to ${MIB + 2048}`] },
       { kind: "missing" },
-      '"s" has 1048576 bytes, and what it carries (iso9660) extends to 1050624: was it truncated?',
+      '"s" has 1048576 bytes, but what it carries (iso9660) extends to 1050624 bytes: was it truncated?',
     ],
     ["a file with more names", {}, { links: 2 }, '"d" has 2 hard links, and all of them will show what is written'],
   ];
@@ -200,18 +200,18 @@ describe("a sentence is said about", () => {
 
   test("a btrfs that is there twice", () => {
     expect(said({ ...DISK, label: "A 1", carries: ["btrfs"] }, { ...DISK, label: "A 2" })).toEqual([
-      '"A 1" and "A 2" will be one btrfs by their UUID, and mounting either may write to the other: detach one of them first',
+      '"A 1" and "A 2" will have the same btrfs UUID, and mounting either may write to the other: detach one of them first',
     ]);
   });
 
   test("an empty source that cuts a file to nothing", () => {
-    expect(said({ sizeBytes: 0 }, {}, true)).toEqual(['"s" is empty, and "d" is cut from 1048576 bytes to nothing']);
+    expect(said({ sizeBytes: 0 }, {}, true)).toEqual(['"s" is empty, so "d" (1.0 MiB) will be empty too']);
     expect(said({ sizeBytes: 0 }, { sizeBytes: 0 }, true)).toEqual([]);
   });
 
   test("what a larger device keeps", () => {
     const large = { ...DISK, sizeBytes: 2 * MIB, carries: [], atEnd: ["gpt", "linux_raid_member"] };
-    const rest = '"d" is 1048576 bytes larger than the source; what lies beyond is left alone';
+    const rest = '"d" is 1.0 MiB larger than the source; what lies beyond is left alone';
     expect(said({ carries: ["dos"] }, large)).toEqual([
       'The end of "d" keeps the backup of an old GPT and an old RAID superblock, which may be taken for the disk\'s own: wipefs removes it',
       rest,
@@ -289,7 +289,7 @@ describe("the program tells, here and over a connection,", () => {
     using loop = attachLoop(disk);
     const [notice, ...others] = await eachWay(dir, source, loop.path, "-n");
     expect(notice).toBe(
-      `"${source}" is compressed (gzip) and is written as it is, so "${loop.path}" will hold no disk and no file system: unpack it first (gunzip)`,
+      `"${source}" is compressed (gzip) and is written as it is, so "${loop.path}" will hold neither a disk nor a file system: unpack it first (gunzip)`,
     );
     expect(others.filter((other) => !other.includes("larger than the source"))).toEqual([]);
     expect(await eachWay(dir, source, dir.file("copy.gz"))).toEqual([]);
@@ -304,7 +304,7 @@ describe("the program tells, here and over a connection,", () => {
     fs.writeFileSync(dir.file("disk"), Buffer.alloc(4 * MIB));
     using loop = attachLoop(dir.file("disk"), "--sector-size", "4096");
     expect(await eachWay(dir, dir.file("s"), loop.path, "-n")).toEqual([
-      `"${dir.file("s")}" was made for sectors of 512 bytes (gpt) and "${loop.path}" has 4096: its partitions will not be found there`,
+      `"${dir.file("s")}" is laid out for 512-byte sectors (gpt), and "${loop.path}" has 4096-byte sectors: its partitions will not be found there`,
     ]);
     image.write("EFI PART", 4096);
     fs.writeFileSync(dir.file("s"), image);
@@ -324,10 +324,10 @@ describe("the program tells, here and over a connection,", () => {
     using loop = attachLoop(dir.file("disk"), "--partscan");
     using _partitions = addPartitions(loop.path);
     expect(await eachWay(dir, dir.file("s"), `${loop.path}p1`, "-n")).toEqual([
-      `"${dir.file("s")}" is a whole disk with a partition table and "${loop.path}p1" is a partition, where no partition table is looked for and nothing boots: did you mean its disk?`,
+      `"${dir.file("s")}" is a whole disk with a partition table and "${loop.path}p1" is a partition, where no system looks for a partition table: did you mean its disk?`,
     ]);
     expect(await eachWay(dir, dir.file("fs"), loop.path, "-n")).toEqual([
-      `"${dir.file("fs")}" has no partition table (ext4), and "${loop.path}" is a whole disk, which loses its own: did you mean one of its partitions?`,
+      `"${dir.file("fs")}" has no partition table (ext4), and "${loop.path}" is a whole disk, which would lose its own: did you mean one of its partitions?`,
     ]);
   });
 
@@ -341,7 +341,7 @@ describe("the program tells, here and over a connection,", () => {
       disk.write("EFI PART", disk.length - 512);
       fs.writeFileSync(dir.file("disk"), disk);
       using loop = attachLoop(dir.file("disk"));
-      const rest = `"${loop.path}" is 1048576 bytes larger than the source; what lies beyond is left alone`;
+      const rest = `"${loop.path}" is 1.0 MiB larger than the source; what lies beyond is left alone`;
       expect(await eachWay(dir, dir.file("s"), loop.path, "-n")).toEqual([
         `The end of "${loop.path}" keeps the backup of an old GPT, which may be taken for the disk's own: wipefs removes it`,
         rest,
@@ -387,7 +387,7 @@ describe("the program tells, here and over a connection,", () => {
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([]);
     fs.truncateSync(dir.file("s"), 3 * MIB);
     expect(await eachWay(dir, dir.file("s"), dir.file("d"), "-n")).toEqual([
-      `"${dir.file("s")}" has 3145728 bytes, and what it carries (ext4) extends to 4194304: was it truncated?`,
+      `"${dir.file("s")}" has 3.0 MiB, but what it carries (ext4) extends to 4.0 MiB: was it truncated?`,
     ]);
   });
 
@@ -438,7 +438,7 @@ describe("on a terminal", () => {
       const unknown = "no known file system, partition table or format";
       expect(refused.seen).toContain(`    source: ${unknown}\r\n    destination: ${unknown}\r\n`);
       expect(refused.seen).toContain("It does not look like an earlier copy of the source.");
-      const sentence = `"${label}" is 1048576 bytes larger than the source and keeps its tail; --create-dest would cut it`;
+      const sentence = `"${label}" is 1.0 MiB larger than the source and keeps its tail; --create-dest cuts it`;
       expect(refused.seen.split(sentence).length).toBe(2);
       expect(refused.exitCode).toBe(3);
       expect(fs.readFileSync(dir.file("precious.img")).equals(precious)).toBe(true);
@@ -507,6 +507,6 @@ describe("on a terminal", () => {
     writeTable(image, [2048, 2048]);
     fs.writeFileSync(dir.file("s.gz"), image);
     const cut = await answering([dir.file("s.gz"), loop.path], 'Type "yes" to go on: ', "no\n");
-    expect(cut.seen).toContain("extends to 2097152: was it truncated?\r\n");
+    expect(cut.seen).toContain("extends to 2.0 MiB: was it truncated?\r\n");
   });
 });

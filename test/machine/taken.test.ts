@@ -54,13 +54,13 @@ const MESSAGES: readonly (readonly [where: string, prepare: string, file: string
     "a device that is not there",
     ":",
     "/dev/blocksync-none",
-    'file of --output "/dev/blocksync-none" does not exist, and nothing is ever created under /dev',
+    'file of --output "/dev/blocksync-none" does not exist, and blocksync creates nothing under /dev',
   ],
   [
     "a link to a device that is not there",
     "ln -s /dev/blocksync-none l",
     "l",
-    'file of --output "l" does not exist, and nothing is ever created under /dev',
+    'file of --output "l" does not exist, and blocksync creates nothing under /dev',
   ],
   ["a character device", ":", "/dev/full", 'file of --output "/dev/full" is a character device, which messages'],
   ["this program", `ln -s '${BINARY}' l`, "l", 'file of --output "l" is this program itself'],
@@ -95,7 +95,7 @@ test.each(["--map=FILE.json", "--on-read-error skip --mapfile FILE.json"])(
     const names: readonly (readonly [file: string, prepare: string, said: string])[] = [
       ["l", "ln d l.json", "is the destination itself"],
       ["k", "ln -s s k.json", "is the source itself"],
-      ["/dev/blocksync-none", ":", "does not exist, and nothing is ever created under /dev"],
+      ["/dev/blocksync-none", ":", "does not exist, and blocksync creates nothing under /dev"],
     ];
     for (const [file, prepare, said] of names) {
       const result = await sh(`${prepare}; "$B" ${option.replace("FILE", file)} s d`);
@@ -166,7 +166,7 @@ test("a side that the shell has emptied already is refused, with a word about th
     stdout: "",
     stderr:
       'blocksync: Standard output is the source, "s", itself\n' +
-      "blocksync: hint: the shell truncates a file behind > before it starts a program, so check what is left of it; redirect to another file\n",
+      "blocksync: hint: the shell has already truncated it (>), so check what is left; redirect to another file\n",
   });
   expect(fs.statSync(dir.file("s")).size).toBe(0);
   expect(fs.readFileSync(dir.file("d")).equals(DESTINATION)).toBe(true);
@@ -216,7 +216,7 @@ describe("a loop device over a file", () => {
     const device = await run([...words, dir.file("d"), "-o", one.path]);
     expect([device.exitCode, firstLine(device)]).toEqual([
       2,
-      `blocksync: The file of --output "${one.path}" is a block device, which messages would be written over`,
+      `blocksync: The file of --output "${one.path}" is a block device, and messages would overwrite it`,
     ]);
     for (const [destination, stream] of [
       [one.path, image],

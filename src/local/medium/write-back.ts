@@ -89,7 +89,7 @@ export class WriteBack {
       // Where that is unknown, names are stored as they are made, or nobody can do better.
       if (UNABLE.has(systemCode(cause) ?? "")) return;
       const text = `Cannot flush the directory of ${quote(this.#label)}: ${reason(cause)}; a crash may lose the new file's name`;
-      throw new IoError(text, { cause, hint: "check the kernel log (dmesg), mend the cause and run again" });
+      throw new IoError(text, { cause, hint: "check the kernel log (dmesg), fix the cause and run again" });
     } finally {
       await folder?.close();
     }
@@ -103,7 +103,7 @@ export class WriteBack {
 
   #lost(cause: unknown, dropped: boolean): IoError {
     const next = dropped
-      ? "mend the cause and run again: what is lost was dropped from the page cache too, so the next run finds it"
+      ? "fix the cause and run again: what is lost was dropped from the page cache too, so the next run finds it"
       : "mend the cause, empty the page cache, which may still show what is lost (echo 3 >/proc/sys/vm/drop_caches), and run again";
     const text = `Cannot flush ${quote(this.#label)}: ${reason(cause)}; some of what was written is lost`;
     return new IoError(text, { cause, hint: `check the kernel log (dmesg), ${next}` });
