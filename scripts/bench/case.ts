@@ -23,7 +23,7 @@ export interface Case {
   /** Once, before the first run. */
   setup(): Promise<void>;
   /** Before every run, not timed. */
-  prepare(): Promise<void>;
+  prepare?(): Promise<void>;
   /** The image the destination must equal after a run; undefined when nothing is written. */
   readonly expected?: string;
   /** The first is blocksync, and what the others are compared with. */

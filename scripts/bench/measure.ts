@@ -56,7 +56,7 @@ class Entry {
   /** Runs once and returns how it went, in words; a contender that failed once does not run again. */
   async once(timed: boolean): Promise<string | undefined> {
     if (this.#failure !== undefined) return undefined;
-    await this.#case.prepare();
+    await this.#case.prepare?.();
     // What earlier runs and prepare() left to be written would otherwise be written during this one.
     await must(["sync"], this.#signal);
     // For every contender, so that what little the watching costs strikes all of them alike.

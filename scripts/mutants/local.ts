@@ -269,6 +269,13 @@ export const LOCAL: readonly Mutant[] = [
     tests: ["unit/hash.test.ts"],
   },
   {
+    bug: "an XXH128 in WebAssembly goes on from the one before",
+    file: "local/work/xxh128-wasm.ts",
+    from: "hasher.init().update(input)",
+    to: "hasher.update(input)",
+    tests: ["unit/xxh128.test.ts"],
+  },
+  {
     bug: "the second hash of --additional-hash is not computed",
     file: "local/work/hash.ts",
     from: "const names = choice.additional === undefined ? [choice.name] : [choice.name, choice.additional];",

@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { buildId } from "../../scripts/build-id.ts";
+import { quoteWord } from "../../src/remote/host/quote.ts";
 import { TARGETS } from "../../src/remote/host/target.ts";
 import { arm64Ssh, ON_ARM64 } from "../helpers/arm64.ts";
 import { BINARY, fakeSsh, run, summaryOf } from "../helpers/binary.ts";
-import { bytes } from "../helpers/bytes.ts";
+import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
@@ -62,6 +63,16 @@ describe("the arm64 program", () => {
       expect(summaryOf(result)).toMatchObject({ exitCode: 0, sizeBytes: DATA.length });
       expect(fs.readFileSync(to).equals(DATA)).toBe(true);
     }
+  });
+
+  testWith("qemu", "strace")("has the xxh128 of this machine's addon where its own does not load", async () => {
+    const strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=memfd_create"];
+    const argv = [...strace, "-e", "inject=memfd_create:error=ENOSYS", ...ON_ARM64, ARM64];
+    fs.writeFileSync(dir.file("far"), `#!/bin/sh\nexec ${argv.map(quoteWord).join(" ")} "$@"\n`, { mode: 0o755 });
+    const words = ["--json", "-1", "xxh128", ...fakeSsh(dir.file("rsh")), "-S", dir.file("far"), dir.file("s")];
+    fs.writeFileSync(dir.file("other"), changeLeaves(DATA, [300]));
+    const summary = summaryOf(await run(["compare", ...words, `h:${dir.file("other")}`]));
+    expect(summary).toMatchObject({ exitCode: 1, blocksMatching: 3, blocksDiffering: 1 });
   });
 });
 

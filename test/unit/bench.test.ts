@@ -35,7 +35,6 @@ function caseOf(goal: Goal, own: Result, ...others: readonly Result[]): CaseResu
     name: "case",
     title: "",
     setup: () => Promise.resolve(),
-    prepare: () => Promise.resolve(),
     contenders: [own.contender, ...others.map((other) => other.contender)],
     goals: [goal],
   };

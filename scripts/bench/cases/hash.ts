@@ -9,7 +9,6 @@ export function hashSha256(program: string, workspace: Workspace): Case {
     name: "hash-sha256",
     title: "Two equal files through a pipe, compared by SHA-256",
     setup: () => workspace.needEqualPair(),
-    prepare: () => Promise.resolve(),
     contenders: [
       blocksync(program, throughPipe(workspace), source, destination, { words: ["--hash", "sha256"] }),
       pair("2 × sha256sum", "sha256sum", (file) => `sha256sum ${file}`, source, destination),

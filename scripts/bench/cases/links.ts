@@ -31,7 +31,6 @@ export function rttIdentical(program: string, workspace: Workspace): Case {
     name: "rtt-identical",
     title: `Two equal files, ${2 * ONE_WAY_MS} ms round trip`,
     setup: () => workspace.needEqualPair(),
-    prepare: () => Promise.resolve(),
     ...delayed(program, workspace, 5),
   };
 }

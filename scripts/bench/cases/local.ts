@@ -11,7 +11,6 @@ export function localIdentical(program: string, workspace: Workspace): Case {
     name: "local-identical",
     title: "Two equal files on this machine",
     setup: () => workspace.needEqualPair(),
-    prepare: () => Promise.resolve(),
     contenders: [
       blocksync(program, HERE, source, destination),
       { name: "cmp", argv: ["cmp", source, destination] },

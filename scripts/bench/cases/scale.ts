@@ -47,50 +47,36 @@ function flatMemory(from: Size, to: Size): Goal {
   return growthOfMemory(`memory from ${from.name} to ${to.name}, in the worst row:`, FLAT, rowPairs(from, to));
 }
 
-/** The rows and what must be there for them. */
-class ScaleRows {
-  readonly #program: string;
-  readonly #workspace: Workspace;
-  readonly #words: readonly string[];
-
-  /** `words` are further options of blocksync. */
-  constructor(program: string, workspace: Workspace, words: readonly string[]) {
-    this.#program = program;
-    this.#workspace = workspace;
-    this.#words = words;
-  }
-
-  #row(work: Work, size: Size): Contender {
-    const workspace = this.#workspace;
+/** The rows and what must be there for them; `words` are further options of blocksync. */
+function rows(
+  program: string,
+  workspace: Workspace,
+  words: readonly string[],
+  [smallest, ...larger]: readonly [Size, ...Size[]],
+): Pick<Case, "setup" | "prepare" | "contenders"> {
+  const sizes = [smallest, ...larger];
+  const row = (work: Work, size: Size): Contender => {
     const route = work.isPiped ? throughPipe(workspace) : HERE;
     const source = workspace.sparseImage("source", size.bytes);
     const destination = work.isFresh ? workspace.destination : workspace.sparseImage("equal", size.bytes);
-    const names = { name: rowName(size, work), words: this.#words };
-    const row: Contender = {
-      ...blocksync(this.#program, route, source, destination, names),
-      compareBy: "nothing",
-    };
-    return work.isFresh ? { ...row, check: () => checkSparseImage(destination, size.bytes) } : row;
-  }
-
-  of(smallest: Size, ...larger: readonly Size[]): Pick<Case, "setup" | "prepare" | "contenders"> {
-    const workspace = this.#workspace;
-    const sizes = [smallest, ...larger];
-    return {
-      setup: async () => {
-        for (const { bytes } of sizes) {
-          await workspace.needSparseImage("source", bytes);
-          await workspace.needSparseImage("equal", bytes);
-        }
-      },
-      prepare: async () => workspace.removeDestination(),
-      contenders: [
-        this.#row(IDENTICAL, smallest),
-        ...larger.map((size) => this.#row(IDENTICAL, size)),
-        ...OTHER_WORK.flatMap((work) => sizes.map((size) => this.#row(work, size))),
-      ],
-    };
-  }
+    const contender = blocksync(program, route, source, destination, { name: rowName(size, work), words });
+    const check = () => checkSparseImage(destination, size.bytes);
+    return { ...contender, compareBy: "nothing", ...(work.isFresh ? { check } : {}) };
+  };
+  return {
+    setup: async () => {
+      for (const { bytes } of sizes) {
+        await workspace.needSparseImage("source", bytes);
+        await workspace.needSparseImage("equal", bytes);
+      }
+    },
+    prepare: async () => workspace.removeDestination(),
+    contenders: [
+      row(IDENTICAL, smallest),
+      ...larger.map((size) => row(IDENTICAL, size)),
+      ...OTHER_WORK.flatMap((work) => sizes.map((size) => row(work, size))),
+    ],
+  };
 }
 
 export function scale(program: string, workspace: Workspace): Case {
@@ -100,7 +86,7 @@ export function scale(program: string, workspace: Workspace): Case {
   return {
     name: "scale",
     title: `Sparse files with ${SPARSE_PAGES} pages of data`,
-    ...new ScaleRows(program, workspace, []).of(small, middle, large),
+    ...rows(program, workspace, [], [small, middle, large]),
     goals: [linearTime(middle, large), flatMemory(small, large)],
   };
 }
@@ -112,7 +98,7 @@ export function scaleBlocks(program: string, workspace: Workspace): Case {
   return {
     name: "scale-blocks",
     title: `4,194,305 and 16,777,216 blocks of 4 KiB: sparse files with ${SPARSE_PAGES} pages of data`,
-    ...new ScaleRows(program, workspace, ["-b", "4K"]).of(small, large),
+    ...rows(program, workspace, ["-b", "4K"], [small, large]),
     goals: [linearTime(small, large), flatMemory(small, large)],
   };
 }

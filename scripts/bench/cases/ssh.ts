@@ -64,7 +64,6 @@ export class SshCases {
       name: "ssh-identical",
       title: "Two equal files, one of them over ssh",
       setup: () => workspace.needEqualPair(),
-      prepare: () => Promise.resolve(),
       contenders: [
         this.#blocksync(source),
         this.#rsync(source),
