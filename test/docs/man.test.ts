@@ -154,7 +154,7 @@ test("the man page lists every exit code, that of a bug included", () => {
 });
 
 test("the man page names every signal that the sources listen to, and what becomes of PIPE", () => {
-  const signals = inSources(/\bon\("SIG(\w+)"/g);
+  const signals = inSources(/\b(?:on|hear)\("SIG(\w+)"/g);
   expect(signals.length).toBeGreaterThan(6);
   expect(termsOf(sectionOf("SIGNALS")).toSorted()).toEqual([...signals, "PIPE"].toSorted());
 });
