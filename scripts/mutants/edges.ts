@@ -136,6 +136,27 @@ export const EDGES: readonly Mutant[] = [
     tests: ["unit/quantity.test.ts"],
   },
   {
+    bug: "a name that may have been a host becomes a file unasked",
+    file: "run/confirm.ts",
+    from: '(kind === "missing" ? doubtful : isAnother(source, destination))',
+    to: 'kind !== "missing" && isAnother(source, destination)',
+    tests: ["machine/notices.test.ts: a bare word that would become a file"],
+  },
+  {
+    bug: "a smaller file that is another's is overwritten unasked",
+    file: "sync/pair.ts",
+    from: "return sizeBytes !== source.sizeBytes;",
+    to: "return sizeBytes > source.sizeBytes;",
+    tests: ["machine/notices.test.ts: isAnother()"],
+  },
+  {
+    bug: "a file whose name looks like a variable can no longer be named",
+    file: "cli/slips.ts",
+    from: "sign !== undefined && !exists(word)",
+    to: "sign !== undefined",
+    tests: ["unit/location.test.ts"],
+  },
+  {
     bug: "a second signal ends nothing",
     file: "main.ts",
     from: "      process.exit(exitCode);\n",
