@@ -23,6 +23,7 @@ export class MuteClient {
   taken = 0;
   #ended = false;
   #closed = false;
+  #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(words: readonly string[]) {
     const [input, output] = [createPipe(), createPipe()];
@@ -32,7 +33,9 @@ export class MuteClient {
       stderr: "pipe",
     });
     for (const fd of [input.readEnd, output.writeEnd]) fs.closeSync(fd);
-    this.#input = input.writeEnd;
+    // A write that waits would be one that cannot be waited for before its descriptor is closed.
+    this.#input = fs.openSync(`/proc/self/fd/${input.writeEnd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+    fs.closeSync(input.writeEnd);
     this.#output = output.readEnd;
     void this.child.exited.then(() => {
       this.#ended = true;
@@ -73,16 +76,25 @@ export class MuteClient {
   /** Resolves when all of it was taken; rejects when the other side is gone. */
   async send(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
-      // The number of a descriptor that was closed may be another's by now.
       if (this.#closed) return;
-      const count = await new Promise<number>((resolve, reject) => {
-        fs.write(this.#input, bytes, done, bytes.length - done, null, (error, written) =>
-          error === null ? resolve(written) : reject(error),
-        );
-      });
+      const writing = this.#write(bytes.subarray(done));
+      this.#writing = writing;
+      const count = await writing;
+      if (count === 0) await Bun.sleep(LOOK_MS / 5);
       done += count;
       this.taken += count;
     }
+  }
+
+  /** Resolves with how much of it was taken, which may be nothing. */
+  #write(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.#input, bytes, (error, written) => {
+        if (error === null) resolve(written);
+        else if (error.code === "EAGAIN") resolve(0);
+        else reject(error);
+      });
+    });
   }
 
   /** Sends `request` of each number until `count` are taken or nothing more is; whether the other side ended does not matter. */
@@ -148,6 +160,8 @@ export class MuteClient {
   /** Goes away without a word; resolves when the other side has gone too. */
   async leave(): Promise<number> {
     this.#closed = true;
+    // The number of a descriptor that is closed may be another client's at once, and what is written late would be its input.
+    await this.#writing.catch(() => undefined);
     for (const fd of [this.#input, this.#output]) fs.closeSync(fd);
     await until("serve has ended with its client", () => this.#ended);
     return await this.child.exited;
