@@ -35,6 +35,7 @@ async function main(): Promise<number> {
       process.exit(exitCode);
     }
   };
+  // All that listens here does so until the process ends, which is right after this; whatever else listens is disposed of.
   // What the parent has ignored stays so: nohup(1), and a shell's background jobs.
   const ignored = ignoredSignals();
   if (!ignored.has("SIGINT")) process.on("SIGINT", () => onSignal(ExitCode.interrupted));

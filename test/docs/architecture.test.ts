@@ -248,6 +248,12 @@ test("packages are those of package.json, and Bun's own modules only where a rul
   expect([...packages].toSorted()).toEqual(["@node-rs/xxhash", "bun:ffi", "citty", "consola/core", "hash-wasm"]);
 });
 
+test("the process is listened to by main.ts, for as long as it lives, and through what is disposed of", () => {
+  expect(mentioning(/\bprocess\.(on|once|addListener|prependListener)\(/)).toEqual(["main.ts", "report/hear.ts"]);
+  // A thread's own end is the business of who started it.
+  expect(mentioning(/\baddEventListener\(/)).toEqual(["local/kernel/threads.ts", "sync/abort.ts"]);
+});
+
 test("child processes are started in remote/host/process.ts only", () => {
   expect(mentioning(/\bBun\.spawn(Sync)?\b|\bchild_process\b|\bBun\.\$|\bspawn(Sync)?\(|\bexecFile\b/)).toEqual([
     "remote/host/process.ts",
