@@ -84,10 +84,13 @@ export async function syncTranscript(machine: FreshMachine, typist: Typist, size
 
 /** The words of a transcript without its numbers and bars: what is the same in every such run. */
 export function shapeOf(lines: readonly string[]): string[] {
-  return lines
-    .map((line) => line.replace(/\[[=> ]+\]/, "[bar]").replace(/(?<=^ {2}fingerprint +)[\da-f]+/, "N"))
-    .map((line) =>
-      /[·░▒▓█]/.test(line) ? "map" : line.replaceAll(/-:--:--|[\d.:-]*\d(?: (?:bytes|[KMGT]iB)\b)?/g, "N"),
-    )
-    .map((line) => line.replaceAll(/ {2,}/g, " "));
+  return (
+    lines
+      .map((line) => line.replace(/\[[=> ]+\]/, "[bar]").replace(/(?<=^ {2}fingerprint +)[\da-f]+/, "N"))
+      .map((line) =>
+        /[·░▒▓█]/.test(line) ? "map" : line.replaceAll(/-:--:--|[\d.:-]*\d(?: (?:bytes|[KMGT]iB)\b)?/g, "N"),
+      )
+      // The bar was seen before anything was written, or after.
+      .map((line) => line.replaceAll(/ {2,}/g, " ").replace(", N written, wire", ", wire"))
+  );
 }
