@@ -74,7 +74,7 @@ function countLine(state: BarState, columns: number): string {
     part(`${formatBytes(differBytes)} differ`, 1),
     ...(badAreas === 0 ? [] : [part(`${badAreas} bad (${formatBytes(badBytes)})`, 0)]),
     ...(retryBytes === 0 ? [] : [part(`${formatBytes(retryBytes)} to retry`, 2)]),
-    ...(writtenBytes === 0 ? [] : [part(`${formatBytes(writtenBytes)} written`, 3)]),
+    part(`${formatBytes(writtenBytes)} written`, 3),
     ...(wireRate === undefined ? [] : [part(`wire ${rateText(wireRate)}`, 5)]),
   ];
   return ` ${join(fitting(parts, columns - 1, ", "), ", ")}`;

@@ -70,6 +70,12 @@ describe("barLines()", () => {
     expect(first).toStartWith("100% [=");
   });
 
+  test("says that nothing is written yet, so that its parts stay where they are", () => {
+    expect(barLines({ ...STATE, writtenBytes: 0 }, 100, false)[1]).toBe(
+      " 0:01:05 elapsed, 400.0 MiB same, 20.0 MiB differ, 0 bytes written, wire 1.5 MiB/s",
+    );
+  });
+
   test("does not tell a time that nobody knows", () => {
     expect(barLines({ ...STATE, remainingMs: undefined }, 80, false)[0]).toEndWith("-:--:-- left");
   });
