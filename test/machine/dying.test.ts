@@ -45,7 +45,7 @@ for (const far of [false, true]) {
         expect(result.exitCode).toBe(4);
         expect(result.stderr).toContain(`Cannot read 4096 bytes at offset ${8 * MIB + 4096} of `);
         expect(result.stderr).toContain(
-          "hint: a sync with --on-read-error skip --mapfile FILE copies what can be read",
+          "hint: a sync with --on-read-error skip --mapfile FILE copies what can still be read",
         );
         // What was under way at that moment; it was all 1023 others of 1024.
         const { blocksMatching, blocksDiffering } = summaryOf(result);

@@ -62,7 +62,7 @@ const MESSAGES: readonly (readonly [where: string, prepare: string, file: string
     "l",
     'file of --output "l" does not exist, and blocksync creates nothing under /dev',
   ],
-  ["a character device", ":", "/dev/full", 'file of --output "/dev/full" is a character device, which messages'],
+  ["a character device", ":", "/dev/full", 'file of --output "/dev/full" is a character device, and messages'],
   ["this program", `ln -s '${BINARY}' l`, "l", 'file of --output "l" is this program itself'],
   ["the key of ssh", "touch key; ln key l", "l", 'file of --output "l" is the key of --id itself'],
 ];
