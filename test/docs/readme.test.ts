@@ -27,10 +27,10 @@ test("README lists every exit code", () => {
 test("README's lines of jq are among those of the examples, which are run", () => {
   const lines = (text: string) => [...text.matchAll(/^ {4}blocksync .* \| jq .*$/gm)].map(([line]) => line);
   const examples = lines(fs.readFileSync(join(root, "scripts/examples/README.md"), "utf8"));
-  expect(lines(readme).length).toBeGreaterThan(1);
+  expect(lines(readme).length).toBeGreaterThan(0);
   expect(lines(readme).filter((line) => !examples.includes(line))).toEqual([]);
 });
 
 test("README stays a page", () => {
-  expect(readme.split("\n").length).toBeLessThan(185);
+  expect(readme.split("\n").length).toBeLessThan(165);
 });

@@ -58,10 +58,9 @@ testWith(
   // This project's Bun is the one on the machine: the packages need no network then.
   await typist.run(`cd clone; PATH="$PATH:${dirname(process.execPath)}"`);
 
-  const [build, install, ...others] = commandsOf(readme, "Get it");
-  expect([build, install]).toEqual(["make", "sudo make install"]);
-  expect(others).toEqual(["make test"]);
-  for (const command of ["make", "sudo make install"]) {
+  const commands = commandsOf(readme, "Get it");
+  expect(commands).toEqual(["make", "sudo make install"]);
+  for (const command of commands) {
     const { exitCode, lines } = await typist.run(command);
     expect({ command, exitCode, lines: exitCode === 0 ? [] : lines }).toEqual({ command, exitCode: 0, lines: [] });
   }
