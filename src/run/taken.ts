@@ -200,7 +200,7 @@ export function using<T>(called: string, work: () => T): T {
   } catch (error) {
     if (systemCode(error) === undefined) throw error;
     const hint =
-      systemCode(error) === "ENOENT" ? "make its directory first (mkdir -p), or correct the path" : remedy(error);
+      systemCode(error) === "ENOENT" ? "create its directory first (mkdir -p), or correct the path" : remedy(error);
     throw new IoError(`Cannot use the ${called}: ${reason(error)}`, { cause: error, hint });
   }
 }

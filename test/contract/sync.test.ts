@@ -339,7 +339,7 @@ describe("--verify", () => {
       const onVerify = () => fs.rmSync(dir.file("d"));
       const options = { ...OPTIONS, blockSize: BLOCK, verify: true, onVerify };
       const sync = synchronize({ source, destination: endpoint }, options, statistics, noLane);
-      await (await settled(sync)).rejects.toThrow("is not what was written: its name no longer exists");
+      await (await settled(sync)).rejects.toThrow("is no longer what blocksync wrote: its name no longer exists");
       await source.close();
       await endpoint.close();
     });

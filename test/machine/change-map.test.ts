@@ -397,7 +397,7 @@ describe("--map refuses", () => {
         expect(missing.exitCode).toBe(4);
         expect(missing.stderr).toBe(
           `blocksync: Cannot use the ${called} "${dir.file("none/m.json")}": no such file or directory\n` +
-            "blocksync: hint: make its directory first (mkdir -p), or correct the path\n",
+            "blocksync: hint: create its directory first (mkdir -p), or correct the path\n",
         );
       }
     },

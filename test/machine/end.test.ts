@@ -115,7 +115,7 @@ describe("a destination that is not there at the end", () => {
       const ends = far ? [...farWords(dir), from, `host:${to}`] : [from, to];
       const result = await meddle([...words, ...ends], () => action(dir));
       expect(result.stderr).toContain(
-        `The destination "${far ? "host:" : ""}${to}" is not what was written: ${said}\n`,
+        `The destination "${far ? "host:" : ""}${to}" is no longer what blocksync wrote: ${said}\n`,
       );
       expect(result.exitCode).toBe(7);
     });
@@ -128,7 +128,7 @@ describe("a destination that is not there at the end", () => {
     const words = [file(dir, "s", bytes(5, SIZE)), to];
     try {
       const result = await meddle(words, () => command("mount", "-t", "tmpfs", "none", dir.file("folder")));
-      expect(result.stderr).toContain("is not what was written: its name no longer exists\n");
+      expect(result.stderr).toContain("is no longer what blocksync wrote: its name no longer exists\n");
       expect(result.exitCode).toBe(7);
     } finally {
       Bun.spawnSync(["umount", dir.file("folder")]);
@@ -146,14 +146,16 @@ describe("a destination that is not there at the end", () => {
       fs.symlinkSync(path, dir.file("disk"));
     };
     const moved = await meddle(["-f", from, dir.file("disk")], () => point(two.path));
-    expect(moved.stderr).toContain("is not what was written: its name now leads to something else\n");
+    expect(moved.stderr).toContain("is no longer what blocksync wrote: its name now leads to something else\n");
     expect(moved.exitCode).toBe(7);
     point(one.path);
     const resized = await meddle(["-f", from, dir.file("disk")], () => {
       fs.truncateSync(dir.file("one"), SIZE);
       command("losetup", "-c", one.path);
     });
-    expect(resized.stderr).toContain(`is not what was written: it has ${SIZE} bytes instead of ${2 * SIZE}\n`);
+    expect(resized.stderr).toContain(
+      `is no longer what blocksync wrote: it has ${SIZE} bytes instead of ${2 * SIZE}\n`,
+    );
     expect(resized.exitCode).toBe(7);
   });
 });

@@ -136,7 +136,7 @@ describe("D7.35 a device in use", () => {
     using _partitions = addPartitions(loop.path);
     using _mount = mounted(loop.path, dir.file("mnt"), "-o", "ro");
     const name = loop.path.slice("/dev/".length);
-    const sentence = `${name}, the disk it is a part of, is mounted on ${JSON.stringify(dir.file("mnt"))}`;
+    const sentence = `${name}, the disk it is part of, is mounted on ${JSON.stringify(dir.file("mnt"))}`;
     await expectRefused(dir, file, { to: `${loop.path}p1` }, "mounted", sentence);
   });
 
@@ -147,7 +147,7 @@ describe("D7.35 a device in use", () => {
     using above = attachLoop(loop.path);
     using _mount = mounted(above.path, dir.file("mnt"), "-o", "ro");
     const name = above.path.slice("/dev/".length);
-    const sentence = `${name} above it is mounted on ${JSON.stringify(dir.file("mnt"))}`;
+    const sentence = `${name} on top of it is mounted on ${JSON.stringify(dir.file("mnt"))}`;
     await expectRefused(dir, file, { to: loop.path }, "mounted", sentence);
   });
 
@@ -208,7 +208,7 @@ describe("D7.35 a device in use", () => {
         for (const name of [loop.path, `host:${loop.path}`]) {
           const refused = await run(["-f", ...ssh, dir.file("s"), name], { argv0 });
           expect(refused.stderr).toContain(
-            `blocksync: Refused to write to ${JSON.stringify(name)}: /sys tells nothing of it, so nobody knows whether it is a part of another device or has one made of it (unseen)\n`,
+            `blocksync: Refused to write to ${JSON.stringify(name)}: /sys does not list it, so blocksync cannot tell what else uses its bytes (unseen)\n`,
           );
           expect(refused.stderr).toContain("mount -t sysfs sysfs /sys; --allow unseen writes to it anyway");
           expect(refused.exitCode).toBe(3);
@@ -392,7 +392,7 @@ describe("D7.37 another device than meant", () => {
       const words = [...fakeSsh(dir.file("fake-ssh")), dir.file("s"), name];
       const { exitCode, seen } = await answering(words, 'Type "yes" to go on: ', "yes\n", swap);
       expect(seen).toContain(
-        `Refused to write to ${JSON.stringify(name)}: it is not what it was when it was opened (changed)`,
+        `Refused to write to ${JSON.stringify(name)}: it changed while blocksync prepared the run (changed)`,
       );
       expect(exitCode).toBe(3);
     }
@@ -410,7 +410,7 @@ describe("D7.37 another device than meant", () => {
       command("losetup", "--set-capacity", loop.path);
     };
     const { exitCode, seen } = await answering([dir.file("s"), loop.path], 'Type "yes" to go on: ', "yes\n", resize);
-    expect(seen).toContain("it is not what it was when it was opened (changed)");
+    expect(seen).toContain("it changed while blocksync prepared the run (changed)");
     expect(exitCode).toBe(3);
     expect(fs.readFileSync(file).equals(bytes(232, SIZE).subarray(0, SIZE / 2))).toBe(true);
   });

@@ -67,10 +67,10 @@ describe("the same bytes by another name", () => {
       command("sync");
       const before = fs.readFileSync(image);
       const place = `is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
-      const beside = `${nameOf(one)}, which has the same bytes, ${place}`;
+      const beside = `${nameOf(one)}, which holds the same bytes, ${place}`;
       await expectRefused(dir, [source(dir)], other.path, beside);
       await expectRefused(dir, [source(dir)], over.path, beside);
-      await expectRefused(dir, [source(dir)], image, `${nameOf(one)} above it ${place}`);
+      await expectRefused(dir, [source(dir)], image, `${nameOf(one)} on top of it ${place}`);
       expect(fs.readFileSync(image).equals(before)).toBe(true);
     },
   );
@@ -89,7 +89,7 @@ describe("the same bytes by another name", () => {
       using other = attachLoop(dir.file("disk"), "--partscan");
       using _others = addPartitions(other.path);
       using _mount = mounted(`${one.path}p1`, dir.file("mnt"));
-      const why = `${nameOf(one)}p1, which has the same bytes, is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
+      const why = `${nameOf(one)}p1, which holds the same bytes, is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
       await expectRefused(dir, [source(dir)], `${other.path}p1`, why);
       await expectRefused(dir, [source(dir)], other.path, why);
       await expectRefused(dir, [source(dir)], `${other.path}p2`, `${nameOf(one)} holds the same bytes (held)`);
@@ -112,9 +112,9 @@ describe("the same bytes by another name", () => {
     command("mkswap", one.path);
     using _swap = swappedTo(one.path);
     const words = ["--allow", "mounted,held,in-use,locked", source(dir)];
-    const beside = `${nameOf(one)}, which has the same bytes, is used as swap space (swap)`;
+    const beside = `${nameOf(one)}, which holds the same bytes, is used as swap space (swap)`;
     await expectRefused(dir, words, other.path, beside);
-    await expectRefused(dir, words, dir.file("image"), `${nameOf(one)} above it is used as swap space (swap)`);
+    await expectRefused(dir, words, dir.file("image"), `${nameOf(one)} on top of it is used as swap space (swap)`);
   });
 
   onFileSystem(
@@ -158,7 +158,7 @@ describe("the same bytes by another name", () => {
       `mount --bind "${dir.file("holders")}" /sys/block/${nameOf(one)}/holders; mount --bind "${dir.file("slaves")}" /sys/block/${nameOf(made)}/slaves`,
     );
     const place = (name: string) => `is mounted on ${JSON.stringify(dir.file(name))} (mounted)`;
-    const beside = (loop: Loop) => `${nameOf(loop)}, which has the same bytes,`;
+    const beside = (loop: Loop) => `${nameOf(loop)}, which holds the same bytes,`;
     const mount = mounted(made.path, dir.file("mnt"));
     await expectRefused(dir, [source(dir)], other.path, `${beside(made)} ${place("mnt")}`, argv0);
     mount[Symbol.dispose]();
@@ -176,7 +176,7 @@ describe("an image by another name than it was attached or mounted by", () => {
     fs.rmSync(image);
     using _mount = mounted(loop.path, dir.file("mnt"));
     const place = `is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
-    await expectRefused(dir, [source(dir)], dir.file("link"), `${nameOf(loop)} above it ${place}`);
+    await expectRefused(dir, [source(dir)], dir.file("link"), `${nameOf(loop)} on top of it ${place}`);
     fs.mkdirSync(dir.file("hidden"));
     const inner = formatted(dir, "hidden/inner");
     fs.linkSync(inner, dir.file("outer"));
@@ -201,7 +201,7 @@ describe("an image by another name than it was attached or mounted by", () => {
     using _mount = mounted(path, dir.file("mnt"));
     // Which the kernel does when nobody uses it any more (losetup(8)).
     command("losetup", "--detach", path);
-    const why = `${nameOf({ path })} above it is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
+    const why = `${nameOf({ path })} on top of it is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
     await expectRefused(dir, [source(dir)], dir.file("link"), why);
   });
 
@@ -242,7 +242,7 @@ describe("file systems of more than one number", () => {
     using inner = attachLoop(dir.file("mnt/sub/image"));
     const place = `is mounted on ${JSON.stringify(dir.file("mnt"))} (mounted)`;
     await expectRefused(dir, [source(dir)], other.path, `it ${place}`);
-    await expectRefused(dir, [source(dir)], dir.file("b"), `${nameOf(other)} above it ${place}`);
+    await expectRefused(dir, [source(dir)], dir.file("b"), `${nameOf(other)} on top of it ${place}`);
     const held = `the loop device ${nameOf(inner)} is attached to it (held)`;
     await expectRefused(dir, [source(dir)], dir.file("mnt/sub/image"), held);
     const allow = ["--allow", "mounted,held,in-use,locked"];
@@ -396,7 +396,7 @@ describe("in use where no mount, lock or device tells", () => {
         await expectRefused(dir, [source(dir)], one.path, `${who} it open for writing (in-use)`);
         const allow = ["--allow", "held", source(dir)];
         using other = attachLoop(dir.file("image"));
-        const beside = `${nameOf(one)}, which has the same bytes,`;
+        const beside = `${nameOf(one)}, which holds the same bytes,`;
         await expectRefused(dir, allow, other.path, `${who} ${beside} open for writing (in-use)`);
         expect((await run(["-q", "-f", "--allow", "in-use,held", source(dir), one.path])).exitCode).toBe(0);
       } finally {
@@ -466,8 +466,8 @@ describe("in use where no mount, lock or device tells", () => {
       using other = attachLoop(image);
       const allow = ["--allow", "held", source(dir)];
       const why = "is mounted or in use (in-use)";
-      await expectRefused(dir, allow, other.path, `${nameOf(one)}, which has the same bytes, ${why}`);
-      await expectRefused(dir, allow, image, `${nameOf(one)} above it ${why}`);
+      await expectRefused(dir, allow, other.path, `${nameOf(one)}, which holds the same bytes, ${why}`);
+      await expectRefused(dir, allow, image, `${nameOf(one)} on top of it ${why}`);
       child.stdin.end();
       await child.exited;
       expect((await run(["-q", "-f", "--allow", "held", source(dir), other.path])).exitCode).toBe(0);
@@ -546,7 +546,7 @@ describe("a file system that does not answer", () => {
     try {
       const why = `is mounted on ${JSON.stringify(dir.file("inner"))} (mounted)`;
       await expectRefused(dir, [source(dir)], image, `it ${why}`);
-      await expectRefused(dir, [source(dir)], loop.path, `${JSON.stringify(image)}, which it lies over, ${why}`);
+      await expectRefused(dir, [source(dir)], loop.path, `${JSON.stringify(image)} underneath it ${why}`);
       outer.kill("SIGSTOP");
       // What waits for a file system hears no other signal.
       const argv0 = ["timeout", "--signal=KILL", "60"];

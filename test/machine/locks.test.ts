@@ -15,7 +15,7 @@ const SIZE = 4 * MIB;
 const onQemu = testWith("virtual", "loop");
 const onPerl = testWith("perl");
 const HINT =
-  "blocksync: hint: a virtual machine, another blocksync or a partitioning tool is at work there: end it or wait for it, then run again; --allow locked writes to it anyway";
+  "blocksync: hint: a virtual machine, another blocksync or a partitioning tool may be using it: stop that or wait for it, then run again; --allow locked writes to it anyway";
 
 /** What the kernel says of the locks on the file or node at `path` (proc(5), /proc/locks). */
 function locksOn(path: string): string[] {
@@ -91,7 +91,7 @@ describe("a virtual machine's disk", () => {
     using loop = attachLoop(image);
     await using device = await machine(loop.path);
     await expectLocked(dir, [source], `host:${loop.path}`, "it");
-    const beside = `${JSON.stringify(loop.path)}, which has bytes of it`;
+    const beside = `${JSON.stringify(loop.path)}, which shares bytes with it`;
     await expectLocked(dir, ["--allow", "held", source], image, beside);
     await device.end();
     expect((await run(["-q", "-f", source, loop.path])).exitCode).toBe(0);
@@ -160,7 +160,7 @@ describe("bytes that another program has locked", () => {
       await using _locker = await byteLocker(locked, F_OFD_SETLK, 0, "<");
       await expectLocked(dir, [source], to, what);
     };
-    const beside = (path: string) => `${JSON.stringify(path)}, which has bytes of it`;
+    const beside = (path: string) => `${JSON.stringify(path)}, which shares bytes with it`;
     await Promise.all([
       tryOne(dir.file("a"), (loop) => [loop, `${loop}p1`, `the disk ${loop}`]),
       tryOne(dir.file("b"), (loop) => [`${loop}p1`, loop, beside(`${loop}p1`)]),

@@ -373,8 +373,8 @@ describe("the program tells, here and over a connection,", () => {
     }
     using _mount = mounted(loop.path, dir.file("m"));
     expect(await told(loop.path)).toEqual([`"/dev/L" ${mixture}: it is ${end}`]);
-    expect(await told(other.path)).toEqual([`"${other.path}" ${mixture}: L, which has the same bytes, is ${end}`]);
-    expect(await told(dir.file("disk"))).toEqual([`"D/disk" ${mixture}: L above it is ${end}`]);
+    expect(await told(other.path)).toEqual([`"${other.path}" ${mixture}: L, which holds the same bytes, is ${end}`]);
+    expect(await told(dir.file("disk"))).toEqual([`"D/disk" ${mixture}: L on top of it is ${end}`]);
     // A file in it is another thing than the disk below it.
     fs.writeFileSync(dir.file("m/file"), bytes(8, MIB));
     expect(await told(dir.file("m/file"))).toEqual([]);

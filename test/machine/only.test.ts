@@ -107,8 +107,8 @@ describe("a key with serve --only", () => {
         for (const pair of path === dir.file("other") ? [push, pull] : [push]) {
           const result = await run([...writing.words, "-f", ...pair]);
           expect(result.stderr).toBe(
-            `blocksync: Refused to open ${JSON.stringify(`${HOST}:${path}`)}: the far side was started for ${JSON.stringify(allowed)} and nothing else (only)\n` +
-              "blocksync: hint: name that path, or use another key: this one has a forced command in authorized_keys there\n",
+            `blocksync: Refused to open ${JSON.stringify(`${HOST}:${path}`)}: the far side may open only ${JSON.stringify(allowed)} (only)\n` +
+              "blocksync: hint: name that path, or use another key: authorized_keys on the far side gives this one a forced command\n",
           );
           expect(result.exitCode).toBe(3);
         }
@@ -129,7 +129,7 @@ describe("a key with serve --only", () => {
     for (const words of [[], ["-n"], ["-T"]]) {
       const result = await run([...reading.words, ...words, dir.file("s"), `${HOST}:${allowed}`]);
       expect(result.stderr).toContain(
-        `Refused to write to ${JSON.stringify(`${HOST}:${allowed}`)}: the far side was started to be read from (only)`,
+        `Refused to write to ${JSON.stringify(`${HOST}:${allowed}`)}: the far side may only read it (only)`,
       );
       expect(result.exitCode).toBe(3);
     }
@@ -306,7 +306,7 @@ describe("serve --only", () => {
       return await run(["-q", option, rsh, ...words, dir.file("s"), `h:${allowed}`]);
     };
     const denied = await push("", "--allow", "locked");
-    expect(denied.stderr).toContain("the far side was started without --allow locked (only)");
+    expect(denied.stderr).toContain("the far side does not permit --allow locked (only)");
     expect(denied.exitCode).toBe(3);
     expect((await push("--allow mounted,held", "--allow", "mounted,locked")).exitCode).toBe(3);
     expect((await push("--allow locked")).stderr).toContain("(locked)");

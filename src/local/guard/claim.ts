@@ -78,8 +78,8 @@ function unseen(label: string): RefusedError {
   return refusedDestination(
     label,
     "unseen",
-    "/sys tells nothing of it, so nobody knows whether it is a part of another device or has one made of it",
-    "mount -t sysfs sysfs /sys",
+    "/sys does not list it, so blocksync cannot tell what else uses its bytes",
+    "mount sysfs first: mount -t sysfs sysfs /sys",
   );
 }
 
@@ -87,8 +87,8 @@ function changed(label: string): RefusedError {
   return refusedDestination(
     label,
     "changed",
-    "it is not what it was when it was opened",
-    "a device was plugged in, renamed or resized meanwhile: look again (lsblk) and run again; nothing was written",
+    "it changed while blocksync prepared the run",
+    "it may have been replaced, renamed or resized: check it (lsblk), then run again; nothing was written",
   );
 }
 
@@ -115,7 +115,7 @@ export function checkWritten(device: Device, { path, label }: ClaimOptions): voi
 }
 
 function elsewhere(label: string, how: string): VerificationError {
-  return new VerificationError(`The destination ${quote(label)} is not what was written: ${how}`, {
+  return new VerificationError(`The destination ${quote(label)} is no longer what blocksync wrote: ${how}`, {
     hint: "something removed, replaced, renamed or truncated it during the run: find out what, then run again",
   });
 }

@@ -33,12 +33,17 @@ function guardNew(path: string, label: string): void {
   if (comesAmongDevices(real)) throw missingDevice(label);
   const link = linkedTo(real);
   if (link !== undefined) {
-    const why = `it is a symbolic link to ${quote(link)}, where nothing is`;
-    throw refusedDestination(label, "dangling-link", why, "create what it leads to, name that, or remove the link");
+    const why = `it is a symbolic link to ${quote(link)}, which does not exist`;
+    throw refusedDestination(
+      label,
+      "dangling-link",
+      why,
+      "create the link's target, name the target itself, or remove the link",
+    );
   }
   if (path.endsWith("/")) {
-    const hint = "leave the slash at its end out to create a file of that name";
-    throw refused("create", label, "not-a-disk", "it is named as a directory", hint);
+    const hint = "leave out the trailing slash to create a file of that name";
+    throw refused("create", label, "not-a-disk", "the trailing slash makes it a directory", hint);
   }
 }
 
@@ -76,7 +81,7 @@ function realTarget(path: string, label: string): string {
   } catch (error) {
     const isMissing = systemCode(error) === "ENOENT";
     if (isMissing && comesAmongDevices(nearest(path) ?? path)) throw missingDevice(label);
-    const hint = isMissing ? "make its directory first (mkdir -p), or correct the path" : undefined;
+    const hint = isMissing ? "create its directory first (mkdir -p), or correct the path" : undefined;
     throw cannot("create", label, error, hint);
   }
 }

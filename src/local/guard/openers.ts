@@ -89,12 +89,16 @@ function openersOf(flagsOf: Flags): Opener[] {
 }
 
 function serving({ name }: Opener, what: string): Use {
-  const hint = "unmount that first: findmnt --types fuse shows where, fusermount -u or umount does it";
+  const hint = "find its mount point (findmnt --types fuse) and unmount it first (fusermount -u, umount)";
   return { name: "mounted", sentence: `${name} has ${what} open and serves a file system`, hint };
 }
 
 function writing(name: string, what: string): Use {
-  return { name: "in-use", sentence: `${name} has ${what} open for writing`, hint: "end that first, then run again" };
+  return {
+    name: "in-use",
+    sentence: `${name} has ${what} open for writing`,
+    hint: "stop that program first, then run again",
+  };
 }
 
 /**
@@ -176,7 +180,7 @@ export function useOutOfSight(picture: Picture, node: Node): Use | undefined {
     return {
       name: "in-use",
       sentence,
-      hint: "stop what uses it, which may be a container: lsns --type mnt lists them",
+      hint: "stop whatever uses it, perhaps a container: lsns --type mnt lists them",
     };
   }
   return undefined;

@@ -47,16 +47,16 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
       "open",
       label,
       "only",
-      `the far side was started for ${quote(permission.path)} and nothing else`,
-      "name that path, or use another key: this one has a forced command in authorized_keys there",
+      `the far side may open only ${quote(permission.path)}`,
+      "name that path, or use another key: authorized_keys on the far side gives this one a forced command",
     );
   }
   if (permission.readOnly && access !== "read") {
     throw refusedDestination(
       label,
       "only",
-      "the far side was started to be read from",
-      "use it as a source, or compare with it; to write use a key whose forced command is without --read-only",
+      "the far side may only read it",
+      "use it as a source or compare with it; to write to it, use a key whose forced command has no --read-only",
     );
   }
   const denied = access === "read" ? undefined : spec.allowed.find((name) => !permission.allowed.includes(name));
@@ -64,8 +64,8 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
     throw refusedDestination(
       label,
       "only",
-      `the far side was started without --allow ${denied}`,
-      `leave --allow ${denied} out; who owns the far side may add it to the key's forced command`,
+      `the far side does not permit --allow ${denied}`,
+      `leave out --allow ${denied}; the far side's administrator can add it to the key's forced command`,
     );
   }
   return { ...spec, path: allowed };

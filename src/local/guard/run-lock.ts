@@ -53,7 +53,7 @@ export class RunLock {
       const path = node.kind === "file" ? node.path : new SysDevice(node.number).node;
       const beside = node.identity === disk?.identity ? opened : await this.#open(path);
       const name =
-        node.identity === disk?.identity ? `the disk ${diskPath}` : `${quote(path ?? "")}, which has bytes of it`;
+        node.identity === disk?.identity ? `the disk ${diskPath}` : `${quote(path ?? "")}, which shares bytes with it`;
       if (beside === undefined) continue;
       if (node.kind === "device" && new SysDevice(node.number).isPartition) this.#parts.push(beside);
       await until(() => tryLockBeside(beside), name, options);
@@ -91,7 +91,7 @@ async function until(isTaken: () => Promise<boolean>, what: string, { label, all
         label,
         "locked",
         `another program has locked ${what}`,
-        "a virtual machine, another blocksync or a partitioning tool is at work there: end it or wait for it, then run again",
+        "a virtual machine, another blocksync or a partitioning tool may be using it: stop that or wait for it, then run again",
       );
     }
     await setTimeout(LOCK_POLL_MS);

@@ -11,7 +11,7 @@ export interface Use {
 }
 
 const HOLDER_HINT =
-  "let go of it first (losetup --detach, dmsetup remove, vgchange --activate n, mdadm --stop); lsblk shows what is above it";
+  "release it first (losetup --detach, dmsetup remove, vgchange --activate n, mdadm --stop); lsblk shows what is on top of it";
 
 /** A device as people call it, a file in quotes. */
 function called(picture: Picture, node: Node): string {
@@ -26,15 +26,15 @@ export function describe(picture: Picture, { node, relation }: Relative): string
     case "itself":
       return "it";
     case "disk":
-      return `${name}, the disk it is a part of,`;
+      return `${name}, the disk it is part of,`;
     case "partition":
       return `its partition ${name}`;
     case "below":
-      return `${name}, which it lies over,`;
+      return `${name} underneath it`;
     case "above":
-      return `${name} above it`;
+      return `${name} on top of it`;
     case "beside":
-      return `${name}, which has the same bytes,`;
+      return `${name}, which holds the same bytes,`;
   }
 }
 
@@ -52,7 +52,7 @@ export function writersOf(picture: Picture, node: Node): string {
     const swapped = swapAt(relative.node) === undefined ? [] : [`${describe(picture, relative)} is used as swap space`];
     return [...mounted, ...swapped];
   });
-  const more = found.length > TOLD ? [`${found.length - TOLD} more of the kind`] : [];
+  const more = found.length > TOLD ? [`${found.length - TOLD} more like these`] : [];
   return [...found.slice(0, TOLD), ...more].join(", ");
 }
 
@@ -82,7 +82,7 @@ export function usesOf(picture: Picture, node: Node): Use[] {
     uses.push({
       name: "root-disk",
       sentence: "the running system is on it",
-      hint: "start the machine from something else, such as a rescue system, to overwrite this disk",
+      hint: "to overwrite this disk, boot from something else, such as a rescue system",
     });
   }
   for (const relative of relatives) {
