@@ -195,7 +195,7 @@ for (const [room, floors] of Object.entries(FLOORS)) {
   });
 }
 
-test("local/system/ is entered by picture.ts alone, and knows of local/ nothing but kernel.ts", () => {
+test("local/system/ is entered by picture.ts alone, and knows of local/ nothing but libc.ts", () => {
   const inside = SOURCES.filter((file) => file.name.startsWith("local/system/"));
   expect(inside.length).toBeGreaterThan(1);
   const entries = SOURCES.filter((file) => !inside.includes(file)).flatMap((file) =>

@@ -13,12 +13,12 @@ import {
   zeroDevice,
 } from "./libc.ts";
 
-/** The words that kernel.ts answers with or takes, of which only the places go from thread to thread. */
+/** The words that libc.ts answers with or takes, of which only the places go from thread to thread. */
 export const LOCK_OUTCOMES = ["taken", "busy", "unknown"] as const satisfies readonly LockOutcome[];
 export const LOCK_KINDS = ["none", "shared", "exclusive"] as const;
 export const TABLE_OUTCOMES = ["done", "busy", "impossible"] as const;
 
-/** What can be called, see kernel.ts; the first word is the descriptor. */
+/** What can be called, see libc.ts; the first word is the descriptor. */
 export type AsideName =
   | "closeCopyOf"
   | "extents"

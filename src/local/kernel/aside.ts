@@ -36,7 +36,7 @@ async function lockOutcome(name: AsideName, ...words: readonly number[]): Promis
   return LOCK_OUTCOMES[(await call(name, ...words))[0] ?? -1] ?? "busy";
 }
 
-/** Functions of kernel.ts, by the same names. */
+/** Functions of libc.ts, by the same names. */
 export const aside = {
   /** Starts the first thread, so that the first call finds it running. */
   begin: (): void => threads.begin(),
