@@ -1,9 +1,9 @@
 /** The process edge: words and signals in, message and exit code out. */
 
 import fs from "node:fs";
-import { answerAskpass } from "./cli/askpass.ts";
 import { runCommandLine } from "./cli/cli.ts";
 import { asFailure, ExitCode, InterruptedError, systemCode } from "./errors.ts";
+import { answerAskpass } from "./run/askpass.ts";
 
 /** A terminal that closes may send its signal twice, by the kernel and by the shell. */
 const SAME_SIGNAL_MS = 200;

@@ -1,6 +1,6 @@
 /** What this program answers as ssh's askpass, and what it leaves to a person. */
 import { expect, test } from "bun:test";
-import { isOnTheWay, refusalOf } from "../../src/cli/askpass.ts";
+import { isOnTheWay, refusalOf } from "../../src/run/askpass.ts";
 
 const ANSWERED = [
   "root@backup's password: ",

@@ -1,7 +1,7 @@
 /** ssh starts this program again to ask for the password that --pass names; see host.ts. */
 import { lineage, readLine } from "../local/system/picture.ts";
 import { quote } from "../name.ts";
-import { ASKPASS_FOR_VARIABLE, ASKPASS_VARIABLE } from "../run/host.ts";
+import { ASKPASS_FOR_VARIABLE, ASKPASS_VARIABLE } from "./host.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
