@@ -81,6 +81,7 @@ test("the man page has the sections that man-pages(7) asks for, in its order, an
     "MIGRATION",
     "NOTES",
     "BUGS",
+    "HOW DO I",
     "EXAMPLES",
     "SEE ALSO",
   ]);
@@ -117,9 +118,10 @@ test("every command's options are there, those of clean by their names", () => {
 });
 
 test("nothing in the man page looks like an option that does not exist", () => {
-  // MIGRATION shows those of rsync, dd and bdsync to their users; LVM's and jq's are in examples.
+  // MIGRATION shows those of rsync, dd and bdsync to their users; those of other tools are in examples and answers.
   const migration = sectionOf("MIGRATION");
-  const foreign = new Set(["--snapshot", "--size", "--name", "--yes", "-r"]);
+  const foreign = new Set(["--snapshot", "--size", "--name", "--yes", "-r", "-J"]);
+  for (const name of ["dig-holes", "find", "show", "partscan", "reflink"]) foreign.add(`--${name}`);
   const known = new Set<string>();
   for (const [name, option] of OPTIONS) {
     known.add(`--${name}`);
@@ -146,6 +148,14 @@ test("the man page lists every refusal that the sources have, under whether --al
   expect(names).toContain("root-disk");
   const [, overridden = ""] = section.split(/^\.SS .*$/m);
   expect(termsOf(overridden)).toEqual([...OVERRIDABLE]);
+});
+
+test("the man page answers under HOW DO I what people look up in the words they would search for", () => {
+  const questions = termsOf(sectionOf("HOW DO I").replaceAll(", ", " / "));
+  expect(questions.filter((question) => !question.endsWith("?"))).toEqual([]);
+  const words =
+    "after a break,stop,throttle,mounted,check,sparse,size,cards,generations,port,root,sudo,cron,far,left on a host";
+  expect(words.split(",").filter((word) => !questions.some((question) => question.includes(word)))).toEqual([]);
 });
 
 test("the man page lists every exit code, that of a bug included", () => {

@@ -16,12 +16,12 @@ const PAGES = ["*.md", "scripts/**/*.md"]
   .filter((name) => name !== "CHANGELOG.md")
   .toSorted();
 
-/** Long options of other programs: docker, virt-install, rsync, LVM, cp, sha256sum, bdsync, losetup, xz, lsblk and the bench. */
+/** Long options of other programs: docker, fallocate, virt-install, rsync, LVM, cp, sha256sum, bdsync, losetup, xz, lsblk and the bench. */
 const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
     .concat(
       " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize".concat(
-        " now partscan",
+        " now partscan dig-holes",
       ),
     )
     .split(" "),
