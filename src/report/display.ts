@@ -1,4 +1,5 @@
 /** Standard error as something that shows: whether it is a terminal, how large, and what that can do. */
+import fs from "node:fs";
 import tty from "node:tty";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -22,4 +23,20 @@ export function canDraw(environment: Environment): boolean {
 /** Whether what goes to a terminal may be coloured (https://no-color.org). */
 export function wantsColour(environment: Environment): boolean {
   return (environment["NO_COLOR"] ?? "") === "" && environment["TERM"] !== "dumb";
+}
+
+/**
+ * False while another job has the terminal, which must not be drawn over, nor read: the process group that the terminal belongs to
+ * is another one (proc_pid_stat(5): fields 5 and 8). Not positive where it is not known, or there is no job control.
+ */
+export function ownsTerminal(): boolean {
+  try {
+    const stat = fs.readFileSync("/proc/self/stat", "latin1");
+    // The second field may contain anything, in parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [group, terminalGroup] = [Number(fields[2]), Number(fields[5])];
+    return !(terminalGroup > 0) || terminalGroup === group;
+  } catch {
+    return true;
+  }
 }

@@ -3,8 +3,7 @@
  * of the first of them: what is erased from there on is all that was drawn, also after a resize has wrapped it. It is
  * never hidden, so a killed process leaves nothing to repair.
  */
-import fs from "node:fs";
-import { displaySize, UNKNOWN_SIZE } from "./display.ts";
+import { displaySize, ownsTerminal, UNKNOWN_SIZE } from "./display.ts";
 import { hear } from "./hear.ts";
 
 /** The lines to draw, given the columns they may take; each is clipped to them. */
@@ -122,22 +121,6 @@ export class Screen {
       this.#stopping[Symbol.dispose]();
       process.kill(process.pid, "SIGTSTP");
     }, ms);
-  }
-}
-
-/**
- * False while another job has the terminal, which must not be drawn over: the process group that the terminal belongs to
- * is another one (proc_pid_stat(5): fields 5 and 8). Not positive where it is not known, or there is no job control.
- */
-function ownsTerminal(): boolean {
-  try {
-    const stat = fs.readFileSync("/proc/self/stat", "latin1");
-    // The second field may contain anything, in parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [group, terminalGroup] = [Number(fields[2]), Number(fields[5])];
-    return !(terminalGroup > 0) || terminalGroup === group;
-  } catch {
-    return true;
   }
 }
 

@@ -4,10 +4,12 @@ import { createInterface } from "node:readline";
 import { refused, refusedDestination } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
+import { hear } from "../report/hear.ts";
 import { onAbort } from "../sync/abort.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Content, Facts, Signature } from "../sync/facts.ts";
 import { foreignContents, isAnother } from "../sync/pair.ts";
+import { untilForeground } from "./terminal.ts";
 
 /** Whether there is a terminal to ask on, where the question is seen and the answer read. */
 export function canAsk(): boolean {
@@ -89,20 +91,36 @@ function signatureText({ type, label, uuid, note }: Signature): string {
   return [identity === "" ? type : `${type} ${identity}`, note].filter((text) => text !== "").join(", ");
 }
 
-/** "" for no answer, and as soon as `signal` is aborted. */
+/**
+ * "" for no answer, and as soon as `signal` is aborted. The terminal stays as it is, so that its keys do what they always do and
+ * nothing has to be put right again.
+ */
 async function ask(question: string, signal: AbortSignal): Promise<string> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  using _ = onAbort(signal, () => terminal.close());
+  const show = async () => {
+    await untilForeground(signal);
+    process.stderr.write(question);
+  };
+  await show();
+  const lines = createInterface({ input: process.stdin, terminal: false });
+  using _ = onAbort(signal, () => lines.close());
+  // After Ctrl-Z, bg and fg, too: what is typed meanwhile is the shell's.
+  using _again = hear("SIGCONT", () => {
+    lines.pause();
+    show().then(
+      () => lines.resume(),
+      () => undefined,
+    );
+  });
   return await new Promise((resolve) => {
-    let answer = "";
-    // In raw mode the terminal sends Ctrl-C as a character; hand it on as the signal it stands for.
-    terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
-    // After Ctrl-Z and fg nobody would read any more, and the terminal stays in raw mode (readline pauses its input).
-    terminal.on("SIGCONT", () => terminal.resume());
-    terminal.on("close", () => resolve(answer));
-    terminal.question(question, (line) => {
+    let answer: string | undefined;
+    lines.once("line", (line) => {
       answer = line.trim();
-      terminal.close();
+      lines.close();
+    });
+    lines.once("close", () => {
+      // What is said next begins a line, behind ^C and ^D too.
+      if (answer === undefined) process.stderr.write("\n");
+      resolve(answer ?? "");
     });
   });
 }

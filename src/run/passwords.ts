@@ -2,6 +2,7 @@
 
 import { nameOf, quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
+import { untilForeground } from "./terminal.ts";
 
 /** Longer than any password; what comes beyond is not kept. */
 const MAX_LENGTH = 1024;
@@ -24,6 +25,7 @@ export class Passwords {
       const known = this.#known.get(host);
       if (known !== undefined) return known;
       const again = isWrong ? "Not accepted. " : "";
+      await untilForeground(this.#signal);
       const password = await askHidden(`${again}Password for sudo on ${quote(host)}: `, this.#signal);
       this.#known.set(host, password);
       return password;

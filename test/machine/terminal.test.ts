@@ -371,6 +371,41 @@ testWith("tmux", "loop")("the confirmation takes its answer after Ctrl-Z and fg,
   expect(fs.readFileSync(loop.path).equals(bytes(91, 1 << 20))).toBe(true);
 });
 
+testWith("tmux")(
+  "a question in the background says what it waits for, and ends by a signal and with timeout",
+  async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("s"), bytes(91, 1 << 20));
+    using tmux = await startTmux(dir.path, 150, 24);
+    const waits = "blocksync: A question waits for the foreground: type fg (for timeout: timeout --foreground)";
+    const question = (lines: readonly string[]) => lines.at(-1) === 'Type "yes" to create it:';
+    tmux.type(`${BINARY} s vmhost`);
+    await tmux.see("the question", question);
+    tmux.press("C-z");
+    await tmux.see("a prompt", (lines) => lines.at(-1) === "$");
+    tmux.type("kill %1");
+    await tmux.see("its words", (lines) => lines.includes("blocksync: Interrupted"));
+    // The shell says at its next prompt how a job has ended.
+    await tmux.see("its end", (lines) => {
+      if (lines.at(-1) !== "$") tmux.type("");
+      return lines.some((line) => /Exit 143 /.test(line));
+    });
+    tmux.type("clear");
+    await tmux.see("an empty screen", (lines) => lines.length === 1);
+    tmux.type(`sh -c 'timeout 1 ${BINARY} s vmhost; echo ended $?'`);
+    expect(await tmux.see("its end", (lines) => lines.includes("ended 124"))).toContain(waits);
+    tmux.type(`${BINARY} s vmhost &`);
+    await tmux.see("what it waits for", (lines) => lines.filter((line) => line.endsWith(waits)).length === 2);
+    tmux.type("fg");
+    await tmux.see("the question", question);
+    tmux.press("C-c");
+    // The terminal's keys do what they always do, and what is said next begins a line.
+    const lines = await tmux.see("its end", (shown) => shown.at(-1) === "$");
+    expect(lines.slice(-4, -2)).toEqual(['Type "yes" to create it: ^C', "blocksync: Interrupted"]);
+    expect(fs.existsSync(dir.file("vmhost"))).toBe(false);
+  },
+);
+
 testWith("loop")("the confirmation takes the whole answer: neither nothing nor a part of it will do", async () => {
   using dir = tempDir();
   fs.writeFileSync(dir.file("s"), bytes(93, 1 << 20));
