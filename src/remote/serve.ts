@@ -190,11 +190,11 @@ export class Server {
         return await this.#reply(frame, encode.empty("done"));
       case MessageType.flush:
         decode.empty(frame);
-        if (!this.#mayWrite) throw new ProtocolError("Received a flush for what may not be written");
+        if (!this.#mayWrite) throw new ProtocolError("Received a flush for a side that may not be written");
         await this.#opened.flush();
         return await this.#reply(frame, encode.empty("done"));
       default:
-        throw new ProtocolError(`Received a message of type ${frame.type}, which is no request`);
+        throw new ProtocolError(`Received a message of type ${frame.type}, which is not a request`);
     }
   }
 
@@ -236,8 +236,8 @@ export class Server {
     const endpoint = this.#endpoint;
     this.#endpoint = undefined;
     await endpoint?.close();
-    const hint = "the first lane of a run claims it and stays; leave --workers out to use one alone";
-    throw refusedDestination(label, "only", "no other lane of this run has claimed it there", hint);
+    const hint = "the first lane of a run has to claim it and stay connected; leave out --workers to use a single lane";
+    throw refusedDestination(label, "only", "no other lane of this run has claimed it on the far side", hint);
   }
 
   get #opened(): LocalEndpoint {
@@ -316,11 +316,10 @@ export class Server {
   }
 
   #checkMayWrite(): void {
-    if (this.#standing?.holds === false) throw new IoError("Cannot write: the lane that has claimed it is gone");
+    if (this.#standing?.holds === false)
+      throw new IoError("Cannot write: the lane that claimed the destination is gone");
     if (this.#mayWrite) return;
-    throw new ProtocolError(
-      "Received a write for what is a source, or only for a dry run, or before its size was fixed",
-    );
+    throw new ProtocolError("Received a write to a source, in a dry run, or before the size was fixed");
   }
 
   async #write(frame: Received): Promise<void> {

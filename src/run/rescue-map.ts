@@ -47,7 +47,7 @@ export class RescueMapFile {
     const size = /^# Source: .*, (\d+) bytes$/m.exec(this.#text)?.[1];
     if (size !== undefined && Number(size) !== sizeBytes) {
       throw new UsageError(
-        `The rescue map is about ${size} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
+        `The rescue map covers ${size} bytes, but ${quote(source)} has ${sizeBytes}: it belongs to another source`,
       );
     }
     const other = /^# Destination: (.*)$/m.exec(this.#text)?.[1];

@@ -22,7 +22,7 @@ export function checkPair(
       destination.label,
       "same-file",
       `it is the same ${source.kind} as the source ${quote(source.label)}`,
-      "both names lead to it (readlink -f, hard links): check which of the two is wrong",
+      "both names lead to it (readlink -f, hard links): check which of them is wrong",
     );
   }
   if (shareBytes(placesOf(source), placesOf(destination))) {
@@ -35,7 +35,7 @@ export function checkPair(
       destination.label,
       "overlap",
       `it ${relation} the source ${quote(source.label)}`,
-      "a partition and its disk, or a loop device and its file, are the same bytes (lsblk, losetup --list)",
+      "a partition and its disk, or a loop device and its file, share their bytes (lsblk, losetup --list)",
     );
   }
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
@@ -50,7 +50,7 @@ export function noticeOfItself(a: Description, b: Description): string | undefin
   const names = `${quote(a.label)} and ${quote(b.label)}`;
   return a.identity === b.identity
     ? `${names} are the same ${a.kind}: it is compared with itself`
-    : `${names} have bytes in common, which are compared with themselves`;
+    : `${names} share bytes, which are compared with themselves`;
 }
 
 /** Whether two marks are of one thing: a copy has its original's identity, and a format without any only its type. */
@@ -128,8 +128,11 @@ export interface Identities {
 export function checkSame(first: Identities, further: Identities): void {
   for (const side of ["source", "destination"] as const) {
     if (first[side] === further[side]) continue;
-    throw new RefusedError(`Refused to go on: another lane found another ${side} under the same name (other-${side})`, {
-      hint: "the host's name may stand for several machines; name one of them, or leave --workers out",
-    });
+    throw new RefusedError(
+      `Refused to continue: another lane found a different ${side} under the same name (other-${side})`,
+      {
+        hint: "the host's name may stand for several machines: name one of them, or leave out --workers",
+      },
+    );
   }
 }

@@ -213,7 +213,7 @@ export class RangeSet {
     }
     if (this.#starts.length > MAX_RANGES)
       throw new IoError(`Cannot track more than ${MAX_RANGES} separate areas`, {
-        hint: "a disk that is bad in so many places is a case for GNU ddrescue with a large --cluster-size",
+        hint: "for a disk with so many bad areas use GNU ddrescue with a large --cluster-size",
       });
   }
 

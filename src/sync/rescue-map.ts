@@ -86,7 +86,7 @@ export function parseRescueMap(text: string, name: string): RescueArea[] {
   let number = 0;
   const bad = (what: string) =>
     new UsageError(`Cannot read the rescue map ${quote(name)}: line ${number} ${what}`, {
-      hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
+      hint: "--mapfile names a map that ddrescue or blocksync wrote for this source, or a new file",
     });
   for (const line of text.split("\n")) {
     number++;
@@ -104,7 +104,7 @@ export function parseRescueMap(text: string, name: string): RescueArea[] {
     const status = scanner.status();
     const isArea = offset !== undefined && size !== undefined && offset >= 0n && (size > 0n || size + offset === 0n);
     if (!isArea || status === undefined) throw bad("is not a line of a GNU ddrescue mapfile");
-    if (end !== undefined && offset !== end) throw bad("does not begin where the area before it ends");
+    if (end !== undefined && offset !== end) throw bad("does not begin where the previous area ends");
     end = offset + size > MAX_NUMBER ? MAX_NUMBER : offset + size;
     const [from, to] = [offset, end].map((value) => Math.min(Number(value), Number.MAX_SAFE_INTEGER));
     if (from !== undefined && to !== undefined && from < to) areas.push({ offset: from, length: to - from, status });
@@ -129,7 +129,7 @@ export function fitRescueMap(map: readonly RescueArea[], sizeBytes: number, sour
     const end = endOf(area);
     if (end > sizeBytes && (status === "+" || offset > sizeBytes)) {
       throw new UsageError(
-        `The rescue map is about ${end} bytes, ${quote(source)} has ${sizeBytes}: it belongs to another source`,
+        `The rescue map covers ${end} bytes, but ${quote(source)} has ${sizeBytes}: it belongs to another source`,
       );
     }
     add(offset, "?");

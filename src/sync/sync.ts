@@ -83,11 +83,10 @@ export async function synchronize(
     // At once, since each may be a round trip.
     await Promise.all([flush(), settle()]);
   }
-  if (statistics.blocksChanged > 0) {
-    throw sourceChanged(
-      first.source.description.label,
-      `: ${statistics.blocksChanged} blocks were not what they had been when they were compared`,
-    );
+  const { blocksChanged } = statistics;
+  if (blocksChanged > 0) {
+    const blocks = blocksChanged === 1 ? "1 block" : `${blocksChanged} blocks`;
+    throw sourceChanged(first.source.description.label, `: ${blocks} changed after being compared`);
   }
   statistics.sourceFingerprint = record.fingerprint;
   // Each block that matched was compared, each that was written was read back.

@@ -163,17 +163,17 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
   const changed = new Places().addAll(parts.map((part) => part.changed));
   const sourceChanged = `the source ${quote(source)} changed during the run: ${listed(changed)}`;
   if (wrong.count > 0) {
-    const also = changed.count > 0 ? `; moreover ${sourceChanged}` : "";
+    const also = changed.count > 0 ? `; in addition, ${sourceChanged}` : "";
     throw new VerificationError(
       `Verification failed: ${quote(destination)} does not hold what was written: ${listed(wrong)}${also}`,
       {
-        hint: "the device, or what lies below it, loses data: check the kernel log (dmesg), and do not rely on it",
+        hint: "the device, or one below it, loses data: check the kernel log (dmesg), and do not rely on it",
       },
     );
   }
   if (unstable.count > 0) {
     throw new VerificationError(
-      `Verification failed: ${quote(destination)} is unstable, it gives other bytes each time it is read: ${listed(unstable)}`,
+      `Verification failed: ${quote(destination)} is unstable and returns different bytes on each read: ${listed(unstable)}`,
       {
         hint: "the device, its cable or the memory is failing: check the kernel log (dmesg), and do not rely on it",
       },

@@ -203,7 +203,7 @@ describe("Server", () => {
         encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
         "before the size was fixed",
       ],
-      [write(0, {}, bytes(4, 4096)), "before its size was fixed"],
+      [write(0, {}, bytes(4, 4096)), "before the size was fixed"],
       [open, "Received a second open"],
     ] as const) {
       const { endpoint, channel, served } = await openServed(dir.file("d"), { access: "write", blockSize: BLOCK });

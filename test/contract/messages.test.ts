@@ -316,7 +316,7 @@ for (const { name, message, decode: read, value } of CASES) {
       const head = message.head.subarray(0, length);
       expect({ length, refusal: refusal(() => read({ ...frameOf(message), head })) }).toEqual({
         length,
-        refusal: "Cannot read a message: a field goes beyond its end",
+        refusal: "Cannot read a message: a field runs past its end",
       });
     }
     expect(refusal(() => read(frameOf(message)))).toBe("nothing thrown");
@@ -326,7 +326,7 @@ for (const { name, message, decode: read, value } of CASES) {
     const body = Buffer.concat([message.body, Buffer.alloc(1)]);
     const said = refusal(() => read({ ...frameOf(message), body }));
     if (WITH_BODY.has(name)) expect(said).toStartWith("Cannot read ");
-    else expect(said).toBe("Cannot read a message: 1 bytes of body where none belong");
+    else expect(said).toBe("Cannot read a message: 1 bytes of body, expected none");
   });
 }
 
@@ -365,7 +365,7 @@ test("decode.open() refuses what nothing can be opened with", () => {
     [{ path: "/dev/sdb\0" }, "the path is empty or has a NUL byte"],
     ...[0, 1, 4095, 4097, MAX_BLOCK_SIZE + 4096, 0xffff_ffff].map((blockSize): [Partial<EndpointSpec>, string] => [
       { blockSize },
-      `${blockSize} is no block size`,
+      `${blockSize} is not a block size`,
     ]),
     ...[0, 11, 13].map((length): [Partial<EndpointSpec>, string] => [
       { hash: { ...OPEN.hash, seed: new Uint8Array(length) } },
@@ -475,7 +475,7 @@ test("decode.leafHashes() takes sizes 4 and 8 only", () => {
   for (const size of [0, 1, 5, 16, 255]) {
     const head = new FieldWriter().u64(1).u8(size);
     expect(refusal(() => decode.leafHashes(frame(MessageType.leafHashes, head)))).toBe(
-      `Cannot read a message: ${size} is no size of a leaf hash`,
+      `Cannot read a message: ${size} is not the size of a leaf hash`,
     );
   }
 });
@@ -595,13 +595,13 @@ test("decode.run() refuses runs that do not continue where the last one ended", 
     refusal(() => decode.run(frameOf(encode.run({ kind: "data", first, count })), position, end, 16, LAYOUT));
   expect(read(10, 5, 10, 20)).toBe("nothing thrown");
   expect(read(10, 10, 10, 20)).toBe("nothing thrown");
-  const due = "where 10 to 19 are due";
-  expect(read(9, 5, 10, 20)).toBe(`Cannot read a scan: 5 blocks from 9 ${due}`);
-  expect(read(11, 5, 10, 20)).toBe(`Cannot read a scan: 5 blocks from 11 ${due}`);
-  expect(read(10, 0, 10, 20)).toBe(`Cannot read a scan: 0 blocks from 10 ${due}`);
-  expect(read(10, 11, 10, 20)).toBe(`Cannot read a scan: 11 blocks from 10 ${due}`);
-  expect(read(10, MAX, 10, 20)).toBe(`Cannot read a scan: ${MAX} blocks from 10 ${due}`);
-  expect(read(20, 1, 20, 20)).toBe("Cannot read a scan: 1 blocks from 20 where 20 to 19 are due");
+  const due = "expected 10 to 19";
+  expect(read(9, 5, 10, 20)).toBe(`Cannot read a scan: 5 blocks from 9, ${due}`);
+  expect(read(11, 5, 10, 20)).toBe(`Cannot read a scan: 5 blocks from 11, ${due}`);
+  expect(read(10, 0, 10, 20)).toBe(`Cannot read a scan: 0 blocks from 10, ${due}`);
+  expect(read(10, 11, 10, 20)).toBe(`Cannot read a scan: 11 blocks from 10, ${due}`);
+  expect(read(10, MAX, 10, 20)).toBe(`Cannot read a scan: ${MAX} blocks from 10, ${due}`);
+  expect(read(20, 1, 20, 20)).toBe("Cannot read a scan: 1 blocks from 20, expected 20 to 19");
 });
 
 test("decode.run() wants exactly one hash for each hashed block, and none for others", () => {
@@ -621,7 +621,7 @@ test("decode.run() wants exactly one hash for each hashed block, and none for ot
   for (const kind of ["hole", "data"] as const) {
     const received = { ...frameOf(encode.run({ kind, first: 0, count: 3 })), body: new Uint8Array(48) };
     expect(refusal(() => decode.run(received, 0, 9, 16, LAYOUT))).toBe(
-      "Cannot read a message: 48 bytes of body where none belong",
+      "Cannot read a message: 48 bytes of body, expected none",
     );
   }
 });

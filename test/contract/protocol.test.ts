@@ -297,7 +297,7 @@ test("Channel refuses lengths over the limits before it allocates or reads on", 
 test("decodeHeader() refuses every type that is none", () => {
   const known = new Set<number>(TYPES);
   for (let type = 0; type < 256; type++) {
-    const expected = known.has(type) ? "nothing thrown" : `Cannot read a frame: ${type} is no message type`;
+    const expected = known.has(type) ? "nothing thrown" : `Cannot read a frame: ${type} is not a message type`;
     expect(refusal(() => decodeHeader(header({ type })))).toBe(expected);
   }
 });
@@ -373,7 +373,7 @@ test("FieldReader gives back the extremes that FieldWriter wrote", () => {
 });
 
 test("FieldReader refuses every field that goes beyond the end", () => {
-  const beyond = "Cannot read a message: a field goes beyond its end";
+  const beyond = "Cannot read a message: a field runs past its end";
   expect(refusal(() => new FieldReader(new Uint8Array(0)).u8())).toBe(beyond);
   expect(refusal(() => new FieldReader(new Uint8Array(0)).bool())).toBe(beyond);
   expect(refusal(() => new FieldReader(new Uint8Array(3)).u32())).toBe(beyond);
@@ -461,7 +461,7 @@ test("checkPreamble() says how to get the same build there", () => {
     if (error instanceof ProtocolError) hint = error.hint;
   }
   expect(hint).toBe(
-    "install the same build there; without --script, and without a forced command there, blocksync brings its own copy along",
+    "install the same build there, or leave out --script and any forced command: blocksync then copies itself there",
   );
 });
 
@@ -478,7 +478,7 @@ test("checkPreamble() refuses a line that is none", () => {
   lines.push("blocksync 1 0.1.0 b ", "blocksync 1 0.1.0 b c", "blocksync 1 0.1.0 b\n", "Blocksync 1 0.1.0 b");
   for (const line of lines) {
     expect(refusal(() => checkPreamble(line, "0.1.0", "b"))).toBe(
-      "Cannot talk to the far side: it does not answer as blocksync does",
+      "Cannot talk to the far side: it does not answer like blocksync",
     );
   }
 });

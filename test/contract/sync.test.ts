@@ -224,7 +224,7 @@ describe("synchronize()", () => {
       });
       await (await settled(run)).rejects.toBeInstanceOf(RefusedError);
       await (await settled(run)).rejects.toThrow(
-        "another lane found another destination under the same name (other-destination)",
+        "another lane found a different destination under the same name (other-destination)",
       );
       for (const { source, destination } of opened) await Promise.all([source.close(), destination.close()]);
       expect(fs.existsSync(other) ? fs.readFileSync(other, "utf8") : undefined).toBe(there ? "kept" : undefined);

@@ -72,7 +72,7 @@ onMounts(
     fs.writeFileSync(big, "");
     command("truncate", "-s", String(2n ** 53n), big);
     fs.writeFileSync(dir.file("s"), "x");
-    const hint = "a sparse file can be cut to the data it holds (truncate -s)";
+    const hint = "cut a sparse file to the data it holds (truncate -s)";
     const refusal = (label: string) =>
       `Cannot use ${JSON.stringify(label)}: it has 9007199254740992 bytes, and blocksync supports at most 4503599627370495`;
     for (const words of [

@@ -190,7 +190,7 @@ describe("a source that is not what it was at the end", () => {
       expect(grown.exitCode).toBe(7);
       const other = file(dir, "other", bytes(7, 2 * SIZE));
       const changed = await meddle([...words, dir.file("d")], () => changeMedium(loop, other));
-      expect(changed.stderr).toContain("changed during the run: the medium or the file below it was changed\n");
+      expect(changed.stderr).toContain("changed during the run: its medium, or the file underneath it, was replaced\n");
       expect(changed.exitCode).toBe(7);
     });
   }
@@ -364,7 +364,7 @@ describe("what a failed write-back lost", () => {
           const first = await run(words);
           expect(first.stderr).toContain("input/output error; some of what was written is lost\n");
           expect(first.stderr).toContain(
-            "what is lost was dropped from the page cache too, so the next run finds it\n",
+            "the lost data was dropped from the page cache too, so the next run rewrites it\n",
           );
           expect(first.exitCode).toBe(4);
         }
@@ -396,7 +396,7 @@ describe("what a failed write-back lost", () => {
     fs.rmSync(dir.file("m/image"));
     disk.fail(true);
     const result = await run(["-f", file(dir, "s", bytes(13, SIZE)), loop.path]);
-    expect(result.stderr).toContain("empty the page cache, which may still show what is lost (echo 3 >");
+    expect(result.stderr).toContain("drop the page cache, which may still show the lost data (echo 3 >");
     expect(result.exitCode).toBe(4);
     disk.fail(false);
   });

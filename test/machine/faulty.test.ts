@@ -123,7 +123,7 @@ describe("--verify", () => {
     const from = file(dir, "s", data);
     // The last byte is read long after the notice.
     const result = await watch(["-f", "--verify", from, disk.path], "Verifying: ", () => disk.fail(true));
-    expect(result.stderr).toContain(`is unstable, it gives other bytes each time it is read: ${MIB} bytes`);
+    expect(result.stderr).toContain(`is unstable and returns different bytes on each read: ${MIB} bytes`);
     expect(result.exitCode).toBe(7);
     expect(fs.readFileSync(image).equals(data)).toBe(true);
   });

@@ -533,16 +533,14 @@ describe("D7.39 after success", () => {
       const busy = await run(words);
       fs.closeSync(fd);
       expect(busy.stderr).toContain(
-        `The kernel of ${JSON.stringify(to + loop.path)} cannot read the partition table anew while a part of it is in use`,
+        `The kernel cannot reread the partition table of ${JSON.stringify(to + loop.path)} while one of its partitions is in use`,
       );
       expect(busy.exitCode).toBe(0);
       expect(fs.existsSync(`${loop.path}p1`)).toBe(true);
 
       fs.writeFileSync(dir.file("disk"), bytes(224, SIZE));
       const done = await run(words);
-      expect(done.stderr).toContain(
-        `The kernel of ${JSON.stringify(to + loop.path)} has read the partition table anew`,
-      );
+      expect(done.stderr).toContain(`The kernel reread the partition table of ${JSON.stringify(to + loop.path)}\n`);
       expect(done.exitCode).toBe(0);
       await until("the partitions are gone", () => !fs.existsSync(`${loop.path}p1`));
       // Nothing written, nothing to read.
@@ -564,7 +562,7 @@ describe("D7.39 after success, of a record anywhere", () => {
       fs.writeFileSync(dir.file("s"), image);
       using loop = attachLoop(disk, "--partscan");
       const result = await run(["-f", "-v", dir.file("s"), loop.path]);
-      expect(result.stderr).toContain(`The kernel of ${JSON.stringify(loop.path)} has read the partition table anew`);
+      expect(result.stderr).toContain(`The kernel reread the partition table of ${JSON.stringify(loop.path)}\n`);
       expect(result.exitCode).toBe(0);
       expect((await run(["-f", "-v", dir.file("s"), loop.path])).stderr).not.toContain("partition table");
     });

@@ -222,7 +222,9 @@ describe("--workers", () => {
       fs.rmSync(dir.file("calls"), { recursive: true, force: true });
       const result = await run([...words, dir.file("s"), `host:${name}`]);
       expect(result.exitCode).toBe(3);
-      expect(result.stderr).toContain("another lane found another destination under the same name (other-destination)");
+      expect(result.stderr).toContain(
+        "another lane found a different destination under the same name (other-destination)",
+      );
     }
     expect(fs.readFileSync(dir.file("two/d"), "utf8")).toBe("another machine's file");
     expect(fs.readdirSync(dir.file("two"))).toEqual(["d"]);

@@ -229,7 +229,7 @@ const USAGE: readonly Mistake[] = [
     words: ["--on-read-error", "skip", "--mapfile", "DIR/map", "DIR/s", "DIR/d"],
     exitCode: 2,
     says: 'Cannot read the rescue map "DIR/map": line 1 is not a line of a GNU ddrescue mapfile',
-    hint: "--mapfile names what ddrescue or blocksync wrote for this source, or a file that is still to be written",
+    hint: "--mapfile names a map that ddrescue or blocksync wrote for this source, or a new file",
   },
   {
     name: "a log in a directory that is not there",
@@ -240,7 +240,7 @@ const USAGE: readonly Mistake[] = [
   },
 ];
 
-const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
+const NOT_FOUND = "check the name (ls, lsblk); in a sync the source comes first, then the destination";
 const NO_DISK = "the destination must be a regular file or a block device; for a directory, name a file in it";
 const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
 
@@ -271,7 +271,7 @@ const EITHER_END: readonly Mistake[] = [
     words: ["@DIR/pipe", "DIR/d"],
     exitCode: 4,
     says: 'Cannot open "@DIR/pipe": it is a named pipe',
-    hint: "blocks are read in any order, and more than once: save its output to a file and use that",
+    hint: "blocksync reads blocks in any order, and more than once: save its output to a file and use that",
   },
   {
     name: "a source that is a character device",
@@ -320,7 +320,7 @@ const EITHER_END: readonly Mistake[] = [
     words: ["@DIR/s", "@DIR/hardlink"],
     exitCode: 3,
     says: 'Refused to write to "@DIR/hardlink": it is the same file as the source "@DIR/s" (same-file)',
-    hint: "both names lead to it (readlink -f, hard links): check which of the two is wrong",
+    hint: "both names lead to it (readlink -f, hard links): check which of them is wrong",
   },
   {
     name: "a device that is not there",

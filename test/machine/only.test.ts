@@ -230,7 +230,7 @@ describe("serve --only", () => {
       ["", own],
     ]) {
       const result = await answer(only, ...lines);
-      expect(result.stderr).toContain("it does not answer as blocksync does");
+      expect(result.stderr).toContain("it does not answer like blocksync");
       expect(result.exitCode).toBe(6);
     }
     expect((await answer([], digest, own)).exitCode).toBe(6);
@@ -269,7 +269,7 @@ describe("serve --only", () => {
       size: 4096,
       words: ["--only", allowed],
     };
-    const refusal = "no other lane of this run has claimed it there (only)";
+    const refusal = "no other lane of this run has claimed it on the far side (only)";
     await expect(MuteClient.open(joining)).rejects.toThrow(refusal);
     // Nor the lane of another run, which may have another seed or another file.
     const first = { ...joining, opening: { ...joining.opening, access: "write" as const } };
@@ -324,7 +324,7 @@ describe("serve --only", () => {
     fs.writeFileSync(allowed, bytes(8, 4096));
     const reader = { opening: { access: "read", path: allowed } as const, size: 4096 };
     const client = await MuteClient.open({ ...reader, words: ["--only", allowed, "--read-only"] });
-    await expect(client.answer(ask.flush(3))).rejects.toThrow("Received a flush for what may not be written");
+    await expect(client.answer(ask.flush(3))).rejects.toThrow("Received a flush for a side that may not be written");
     expect(await client.leave()).toBe(6);
   });
 

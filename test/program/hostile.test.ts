@@ -214,7 +214,7 @@ describe("serve", () => {
         using dir = tempDir();
         const served = await serveInTurn(dir, [...prepared(dir.file("d")), whole.subarray(0, offset)], false);
         expect([offset, served.exitCode, served.unchanged]).toEqual([offset, offset === 0 ? 0 : 5, true]);
-        if (offset > 0) expect(served.stderr).toContain("Lost the connection: it ended within a message");
+        if (offset > 0) expect(served.stderr).toContain("Lost the connection: it ended in the middle of a message");
       }
     };
     await Promise.all([next(), next(), next(), next()]);

@@ -32,8 +32,8 @@ function says(result: Result, message: string, hint: string): void {
 }
 
 const REFUSED = [
-  "Cannot run here: the system refuses it executable memory",
-  "allow it to blocksync: MemoryDenyWriteExecute= of systemd, seccomp, prctl(PR_SET_MDWE) or SELinux (execmem) forbids it",
+  "Cannot run here: the system denies blocksync executable memory",
+  "find out what denies it: systemd's MemoryDenyWriteExecute=, seccomp, prctl(PR_SET_MDWE) or SELinux (execmem)",
 ] as const;
 
 describe("executable memory", () => {
@@ -62,8 +62,8 @@ describe("executable memory", () => {
       using dir = tempDir();
       says(
         await run(["compare", ...pair(dir)], { argv0: ["prlimit", `--as=${limit}`] }),
-        `Cannot run here: its address space is limited to ${limit} bytes, and it needs 3 GB, of which it uses little`,
-        "raise the limit (ulimit -v, LimitAS= of systemd); a cgroup (MemoryMax=) limits what is used instead",
+        `Cannot run here: the address space is limited to ${limit} bytes; blocksync reserves 3 GB, but uses little of it`,
+        "raise the limit (ulimit -v, systemd's LimitAS=); to limit the memory that is used, set MemoryMax= instead",
       );
     });
   }
@@ -193,7 +193,7 @@ for (const limit of [8, 12, 37]) {
     says(
       await run(["compare", "-1", "sha256", ...pair(dir)], { argv0: ["prlimit", `--nofile=${limit}:${limit}`] }),
       `Cannot run here: the limit is ${limit} open files, and blocksync may need 38`,
-      "raise the limit (ulimit -n, LimitNOFILE= of systemd)",
+      "raise the limit (ulimit -n, systemd's LimitNOFILE=)",
     );
   });
 }
@@ -213,7 +213,7 @@ test("a limit of the length of files is said as such, here and on the far side, 
   const [a] = pair(dir);
   const message = "bytes long: the file size limit (ulimit -f) does not allow it\n";
   const hint =
-    "blocksync: hint: raise the limit of this user or service (ulimit -f, LimitFSIZE= of systemd), or write to a device\n";
+    "blocksync: hint: raise the limit of this user or service (ulimit -f, systemd's LimitFSIZE=), or write to a device\n";
   const here = await run(["-q", a, dir.file("d")], { argv0: ["prlimit", "--fsize=100000"] });
   expect(here.stderr).toBe(`blocksync: Cannot make ${JSON.stringify(dir.file("d"))} 200000 ${message}${hint}`);
   expect(here.exitCode).toBe(4);

@@ -38,7 +38,7 @@ test("parseRescueMap() reads what ddrescue writes", () => {
 });
 
 const NONE = "is not a line of a GNU ddrescue mapfile";
-const GAP = "does not begin where the area before it ends";
+const GAP = "does not begin where the previous area ends";
 
 test.each([
   ["0x0 0x10 +\n", 1, NONE],
@@ -92,7 +92,7 @@ test("fitRescueMap() leaves untried what a map leaves out, and refuses what only
   );
   expect(fitRescueMap(map([0, 50, "+"], [50, 2 ** 40, "?"]), 100, "s")).toEqual(map([0, 50, "+"], [50, 50, "?"]));
   expect(fitRescueMap(map([0, 50, "+"], [50, 60, "-"]), 100, "s")).toEqual(map([0, 50, "+"], [50, 50, "-"]));
-  const other = new UsageError('The rescue map is about 101 bytes, "s" has 100: it belongs to another source');
+  const other = new UsageError('The rescue map covers 101 bytes, but "s" has 100: it belongs to another source');
   expect(() => fitRescueMap(map([0, 101, "+"]), 100, "s")).toThrow(other);
 });
 

@@ -19,13 +19,13 @@ function causeOf(): Cause {
   const limit = softLimit("Max address space");
   if (limit !== undefined) {
     return {
-      why: `its address space is limited to ${limit} bytes, and it needs ${ADDRESS_SPACE}, of which it uses little`,
-      hint: "raise the limit (ulimit -v, LimitAS= of systemd); a cgroup (MemoryMax=) limits what is used instead",
+      why: `the address space is limited to ${limit} bytes; blocksync reserves ${ADDRESS_SPACE}, but uses little of it`,
+      hint: "raise the limit (ulimit -v, systemd's LimitAS=); to limit the memory that is used, set MemoryMax= instead",
     };
   }
   return {
-    why: "the system refuses it executable memory",
-    hint: "allow it to blocksync: MemoryDenyWriteExecute= of systemd, seccomp, prctl(PR_SET_MDWE) or SELinux (execmem) forbids it",
+    why: "the system denies blocksync executable memory",
+    hint: "find out what denies it: systemd's MemoryDenyWriteExecute=, seccomp, prctl(PR_SET_MDWE) or SELinux (execmem)",
   };
 }
 

@@ -150,7 +150,7 @@ export function copyDescriptor(fd: number, lowest: number): boolean {
 /** A new large pipe; both ends close on exec. @throws {Error} */
 export function createPipe(): { readonly readEnd: number; readonly writeEnd: number } {
   const ends = new Int32Array(2);
-  if (libc().pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`a pipe cannot be made (errno ${errno()})`);
+  if (libc().pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`cannot create a pipe (errno ${errno()})`);
   const [readEnd = -1, writeEnd = -1] = ends;
   enlargePipe(writeEnd);
   return { readEnd, writeEnd };
@@ -165,7 +165,7 @@ export function createPipe(): { readonly readEnd: number; readonly writeEnd: num
 export function loadInner(innerPath: string): unknown {
   const { memfd_create } = dlopen(libraryName(), { memfd_create: { args: ["ptr", "int"], returns: "int" } }).symbols;
   const fd = memfd_create(Buffer.from("blocksync\0"), MFD_CLOEXEC);
-  if (fd < 0) throw new Error(`a file in memory cannot be made (errno ${errno()})`);
+  if (fd < 0) throw new Error(`cannot create a file in memory (errno ${errno()})`);
   try {
     fs.writeFileSync(fd, fs.readFileSync(innerPath));
     const library: { exports: unknown } = { exports: {} };
@@ -180,7 +180,7 @@ export function loadInner(innerPath: string): unknown {
 export function deviceSize(fd: number): number {
   const size = new BigUint64Array(1);
   if (libc().ioctl(fd, BLKGETSIZE64, size) !== 0)
-    throw new Error(`the kernel does not tell its size (errno ${errno()})`);
+    throw new Error(`the kernel does not report its size (errno ${errno()})`);
   return Number(size[0]);
 }
 

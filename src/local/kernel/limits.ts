@@ -30,6 +30,6 @@ export function checkOpenFiles(lanes: number): void {
   const needed = FILES_AT_LEAST + lanes * FILES_PER_LANE;
   if (limit === undefined || limit >= needed) return;
   throw new IoError(`Cannot run here: the limit is ${limit} open files, and blocksync may need ${needed}`, {
-    hint: `raise the limit (ulimit -n, LimitNOFILE= of systemd)${lanes > 1 ? ", or use fewer --workers" : ""}`,
+    hint: `raise the limit (ulimit -n, systemd's LimitNOFILE=)${lanes > 1 ? ", or use fewer --workers" : ""}`,
   });
 }

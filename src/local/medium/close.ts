@@ -24,7 +24,7 @@ const SILENT: ReadonlySet<number> = new Set([
 export async function closeCopy(fd: number): Promise<void> {
   if (isSilent(fd)) return;
   const errno = await aside.closeCopyOf(fd);
-  if (errno !== 0) throw Object.assign(new Error(`closing fails with error ${errno}`), { code: codeOf(errno) });
+  if (errno !== 0) throw Object.assign(new Error(`closing it failed with error ${errno}`), { code: codeOf(errno) });
 }
 
 function codeOf(errno: number): string | undefined {

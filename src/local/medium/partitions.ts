@@ -8,12 +8,13 @@ import { quote } from "../../name.ts";
 import type { Device } from "./device.ts";
 
 const OUTCOMES = {
-  done: "has read the partition table anew",
-  busy: "cannot read the partition table anew while a part of it is in use; partprobe or a restart does it later",
-  impossible: "looks for no partition table there",
+  done: (disk: string) => `The kernel reread the partition table of ${disk}`,
+  busy: (disk: string) =>
+    `The kernel cannot reread the partition table of ${disk} while one of its partitions is in use: run partprobe later, or restart`,
+  impossible: (disk: string) => `The kernel does not look for a partition table on ${disk}`,
 } as const;
 
 /** For a whole disk. What was written is as good either way, so nothing fails here; `onNote` is told what came of it. */
 export async function rereadPartitions(device: Device, onNote: (text: string) => void): Promise<void> {
-  onNote(`The kernel of ${quote(device.label)} ${OUTCOMES[await device.rereadPartitions()]}`);
+  onNote(OUTCOMES[await device.rereadPartitions()](quote(device.label)));
 }

@@ -15,14 +15,14 @@ import type { DeviceKind } from "./stat.ts";
 export type OpenMode = "read" | "write" | "join" | "create";
 
 /** Nothing is there to be read. */
-const NOT_FOUND = "check the name (ls, lsblk); to copy, the source comes first and the destination second";
+const NOT_FOUND = "check the name (ls, lsblk); in a sync the source comes first, then the destination";
 
 /** What open(2) failed with, for what was `kind` right before; undefined: nothing was there. */
 export function notOpened(error: unknown, label: string, mode: OpenMode, kind: DeviceKind | undefined): Failure {
   const code = systemCode(error) ?? "";
   if (kind === "device" && mode === "write" && code === "EBUSY") {
     const hint =
-      "stop what uses it (lsblk, swapon, dmsetup ls show what; a container may have it mounted: lsns --type mnt), then run again";
+      "stop whatever uses it (lsblk, swapon and dmsetup ls show it, lsns --type mnt a container), then run again";
     return refusedDestination(label, "in-use", "the device is mounted or in use", hint);
   }
   const writes = mode === "write" || mode === "join";
@@ -45,14 +45,14 @@ export function tooLong(label: string, sizeBytes: number): IoError {
   return new IoError(
     `Cannot use ${quote(label)}: it has ${sizeBytes} bytes, and blocksync supports at most ${MAX_SIZE}`,
     {
-      hint: "a sparse file can be cut to the data it holds (truncate -s)",
+      hint: "cut a sparse file to the data it holds (truncate -s)",
     },
   );
 }
 
 /** What the kernel makes up while it is read (proc(5)), and files of some FUSE file systems: equal to nothing they are not. */
 export function sizeless(label: string): RefusedError {
-  const hint = "it is made up while it is read: to copy it, put it into a file first (cat) and use that";
+  const hint = "its content is generated as it is read: save it to a file first (cat) and use that";
   return refused("use", label, "no-size", "it reports a size of 0 bytes but has data", hint);
 }
 

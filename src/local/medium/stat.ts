@@ -30,7 +30,7 @@ export function kindOf(stat: fs.BigIntStats): DeviceKind | { readonly unusable: 
 /** What to name instead of what kindOf() found. */
 const INSTEAD: Readonly<Record<string, string>> = {
   "a directory": "name a regular file or a block device; to copy the files in a directory use rsync",
-  "a named pipe": "blocks are read in any order, and more than once: save its output to a file and use that",
+  "a named pipe": "blocksync reads blocks in any order, and more than once: save its output to a file and use that",
   "a character device": "name a block device (lsblk shows them) or a regular file; to fill a device with zeros use dd",
 };
 

@@ -52,7 +52,7 @@ export function unseenMs({ modifiedNs, changedNs }: State, nowMs: number): numbe
 
 /** Whether what can be read is another thing than before, or of another length; in words that go on after a colon. */
 export function otherSize(before: State, now: State): string | undefined {
-  if (now.sequence !== before.sequence) return "the medium or the file below it was changed";
+  if (now.sequence !== before.sequence) return "its medium, or the file underneath it, was replaced";
   if (now.sizeBytes !== before.sizeBytes) return `it has ${now.sizeBytes} bytes instead of ${before.sizeBytes}`;
   return undefined;
 }

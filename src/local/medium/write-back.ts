@@ -103,8 +103,8 @@ export class WriteBack {
 
   #lost(cause: unknown, dropped: boolean): IoError {
     const next = dropped
-      ? "fix the cause and run again: what is lost was dropped from the page cache too, so the next run finds it"
-      : "mend the cause, empty the page cache, which may still show what is lost (echo 3 >/proc/sys/vm/drop_caches), and run again";
+      ? "fix the cause and run again: the lost data was dropped from the page cache too, so the next run rewrites it"
+      : "fix the cause, drop the page cache, which may still show the lost data (echo 3 >/proc/sys/vm/drop_caches), and run again";
     const text = `Cannot flush ${quote(this.#label)}: ${reason(cause)}; some of what was written is lost`;
     return new IoError(text, { cause, hint: `check the kernel log (dmesg), ${next}` });
   }

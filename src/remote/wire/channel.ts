@@ -301,7 +301,7 @@ export class Channel {
     this.#expect(id, {
       receive: (frame) => {
         queuedBytes += costOf(frame);
-        if (queuedBytes > STREAM_BYTES) throw new ProtocolError("Received more of a scan than was asked for");
+        if (queuedBytes > STREAM_BYTES) throw new ProtocolError("Received more of a scan than was requested");
         // What comes after the end answers nothing, even while the end waits for its turn.
         if (frame.type === MessageType.done) this.#pending.delete(id);
         queue.push(frame);
@@ -369,7 +369,7 @@ function plainMemory(length: number): Buffer {
   return length === 0 ? NO_BODY : Buffer.allocUnsafeSlow(length);
 }
 
-const WITHIN_A_MESSAGE = "it ended within a message";
+const WITHIN_A_MESSAGE = "it ended in the middle of a message";
 
 function costOf(frame: Frame): number {
   return FRAME_OVERHEAD + frame.head.length + frame.body.length;
@@ -377,6 +377,6 @@ function costOf(frame: Frame): number {
 
 function checkReply(frame: Received, type: MessageType): Received {
   if (frame.type === MessageType.failed) throw decode.failed(frame);
-  if (frame.type !== type) throw new ProtocolError(`Received a message of type ${frame.type} where ${type} is due`);
+  if (frame.type !== type) throw new ProtocolError(`Received a message of type ${frame.type}, expected ${type}`);
   return frame;
 }

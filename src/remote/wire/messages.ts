@@ -136,13 +136,13 @@ export interface SalvageRequest {
 
 function noBody(frame: Frame): void {
   if (frame.body.length !== 0)
-    throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body where none belong`);
+    throw new ProtocolError(`Cannot read a message: ${frame.body.length} bytes of body, expected none`);
 }
 
 /** Its length is that of every hash of the run. */
 function readExtents(reader: FieldReader): Extent[] {
   const extents = parseExtents(reader.text());
-  if (extents === undefined) throw new ProtocolError("Cannot read a message: places that are none");
+  if (extents === undefined) throw new ProtocolError("Cannot read a message: it contains an invalid range");
   return extents;
 }
 
@@ -191,7 +191,7 @@ export const decode = {
       const index = reader.u64();
       const size = reader.u8();
       if (size !== LEAF_HASH_SIZE && size !== WIDE_LEAF_HASH_SIZE) {
-        throw new ProtocolError(`Cannot read a message: ${size} is no size of a leaf hash`);
+        throw new ProtocolError(`Cannot read a message: ${size} is not the size of a leaf hash`);
       }
       return { index, size };
     });
@@ -241,7 +241,7 @@ export const decode = {
       const count = reader.u64();
       if (first !== position || count === 0 || count > end - first) {
         throw new ProtocolError(
-          `Cannot read a scan: ${count} blocks from ${first} where ${position} to ${end - 1} are due`,
+          `Cannot read a scan: ${count} blocks from ${first}, expected ${position} to ${end - 1}`,
         );
       }
       if (kind === "hashed") {

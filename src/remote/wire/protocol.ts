@@ -205,7 +205,7 @@ export function decodeHeader(bytes: Uint8Array): FrameHeader {
   const headLength = view.getUint32(4, true);
   const bodyLength = view.getUint32(8, true);
   const type = view.getUint8(16);
-  if (!isMessageType(type)) throw new ProtocolError(`Cannot read a frame: ${type} is no message type`);
+  if (!isMessageType(type)) throw new ProtocolError(`Cannot read a frame: ${type} is not a message type`);
   if (view.getUint8(17) !== 0 || view.getUint8(18) !== 0 || view.getUint8(19) !== 0) {
     throw new ProtocolError("Cannot read a frame: its reserved bytes are not zero");
   }
@@ -299,7 +299,7 @@ export class FieldReader {
   #advance(length: number): number {
     const start = this.#position;
     if (length > this.#bytes.length - start)
-      throw new ProtocolError("Cannot read a message: a field goes beyond its end");
+      throw new ProtocolError("Cannot read a message: a field runs past its end");
     this.#position += length;
     return start;
   }
@@ -378,13 +378,13 @@ export function encodePreamble(version: string, build: string): Uint8Array {
 /** Checks the peer's line, without its newline. @throws {ProtocolError} unless it is the same blocksync. */
 export function checkPreamble(line: string, version: string, build: string): void {
   const match = PREAMBLE.exec(line);
-  if (match === null) throw new ProtocolError(`Cannot talk to the far side: it does not answer as blocksync does`);
+  if (match === null) throw new ProtocolError(`Cannot talk to the far side: it does not answer like blocksync`);
   const [, protocol, theirVersion, theirBuild] = match;
   if (protocol === String(PROTOCOL_VERSION) && theirVersion === version && theirBuild === build) return;
   throw new ProtocolError(
     `Cannot talk to the far side: it is blocksync ${theirVersion} (build ${theirBuild}, protocol ${protocol}), this is ${version} (build ${build}, protocol ${PROTOCOL_VERSION})`,
     {
-      hint: "install the same build there; without --script, and without a forced command there, blocksync brings its own copy along",
+      hint: "install the same build there, or leave out --script and any forced command: blocksync then copies itself there",
     },
   );
 }

@@ -27,7 +27,7 @@ function readPath(reader: FieldReader): string {
 
 function readBlockSize(reader: FieldReader): number {
   const size = reader.u32();
-  return checked(size, isBlockSize(size), `${size} is no block size`);
+  return checked(size, isBlockSize(size), `${size} is not a block size`);
 }
 
 function readSeed(reader: FieldReader): Uint8Array {
