@@ -122,7 +122,7 @@ export function gone(action: "read" | "write", label: string, cause: unknown): G
     action === "read"
       ? "run the same command again, with --on-read-error skip --mapfile FILE to go on where it stopped"
       : "it is a mixture of old and new until a run succeeds";
-  return new GoneError(`Cannot ${action} ${quote(label)} any more: ${what}, it is gone`, {
+  return new GoneError(`Cannot ${action} ${quote(label)} any more: it is gone (${what})`, {
     cause,
     hint: `check its cable and the kernel log (dmesg); ${next}`,
   });
@@ -231,7 +231,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOKEY: "it is encrypted and its key is not loaded",
 };
 
-const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
+const MAY_NOT = "run blocksync as root, or as a user with access; on the far side --sudo does that";
 const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
 
 /** What to do about an error of the system, whatever was attempted. */
@@ -346,11 +346,11 @@ export class BugError extends Failure {
   readonly kind = "bug";
   readonly exitCode = BUG_EXIT_CODE;
 
-  constructor(cause: unknown, where: "here" | "at the far side" = "here") {
+  constructor(cause: unknown, where: "here" | "on the far side" = "here") {
     const text = cause instanceof Error ? cause.message : String(cause);
     super(where === "here" ? `${INTERNAL}: ${text}` : `${INTERNAL} ${where}: ${text}`, {
       cause,
-      hint: "this is a bug in blocksync: run again with BLOCKSYNC_DEBUG=1 and report what it prints where you got blocksync",
+      hint: "this is a bug in blocksync: run it again with BLOCKSYNC_DEBUG=1 and report the output where you got blocksync",
     });
   }
 }
@@ -359,7 +359,7 @@ export class BugError extends Failure {
 export function farBug(message: string, stack: string): BugError {
   const thrown = new Error(message.replace(`${INTERNAL}: `, ""));
   thrown.stack = stack;
-  return new BugError(thrown, "at the far side");
+  return new BugError(thrown, "on the far side");
 }
 
 /** Whether these are the words of a BugError, said at the place where it was met. */

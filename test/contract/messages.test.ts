@@ -673,7 +673,7 @@ test("decode.failed() shows a bug of the far side as one that is there, with its
   expect(received).toBeInstanceOf(BugError);
   const { message, hint, exitCode } = received;
   expect({ message, hint, exitCode }).toEqual({
-    message: "Internal error at the far side: x is not a function",
+    message: "Internal error on the far side: x is not a function",
     hint: bug.hint,
     exitCode: 70,
   });

@@ -13,7 +13,7 @@ const onExt4 = testWith("loop", "mkfs");
 const onMounts = testWith("mounts");
 
 const ATTRIBUTES = "lsattr shows whether it is immutable (i) or append-only (a); chattr -i or -a removes that";
-const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
+const MAY_NOT = "run blocksync as root, or as a user with access; on the far side --sudo does that";
 
 function says(result: Result, exitCode: number, message: string, hint: string): void {
   expect({ exitCode: result.exitCode, stderr: result.stderr }).toEqual({

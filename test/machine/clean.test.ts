@@ -126,7 +126,9 @@ onSshd("clean goes on after a host that cannot be reached, and exits 5", async (
 onSshd("clean says so where a key starts blocksync instead of a shell", async () => {
   await using only = await startSshd({ keyOptions: `command="'${BINARY}' serve --only /dev/null"` });
   const result = await run(["clean", ...only.words, "127.0.0.1"]);
-  expect(result.stderr).toContain('Cannot clean "127.0.0.1": the key starts a blocksync there, no shell');
+  expect(result.stderr).toContain(
+    `Cannot clean "127.0.0.1": this key's forced command starts blocksync instead of a shell`,
+  );
   expect(result.exitCode).toBe(5);
 });
 

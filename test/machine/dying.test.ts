@@ -62,7 +62,7 @@ for (const far of [false, true]) {
       const result = await watch([...(far ? farWords(dir) : []), ...words, from, dir.file("d")], "remaining)", () =>
         disk.fail(true),
       );
-      expect(result.stderr).toContain("nothing on it can be read, it is gone\n");
+      expect(result.stderr).toContain("it is gone (nothing on it can be read)\n");
       expect(result.stderr).toContain("hint: check its cable and the kernel log (dmesg)");
       expect(result.exitCode).toBe(4);
       // Below a read of a block the kernel tries its parts; sector by sector it would be tens of thousands.
@@ -131,7 +131,7 @@ onFaulty("a disk of which nothing at all can be read is not read sector by secto
   const before = bytes(405, 8 * MIB);
   const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), disk.path, file(dir, "d", before)];
   const result = await run(words);
-  expect(result.stderr).toContain("nothing on it can be read, it is gone\n");
+  expect(result.stderr).toContain("it is gone (nothing on it can be read)\n");
   expect(result.exitCode).toBe(4);
   // Below a read of a block the kernel tries its parts; sector by sector it would be tens of thousands.
   expect(disk.failures()).toBeLessThan(2000);

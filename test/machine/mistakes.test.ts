@@ -242,7 +242,7 @@ const USAGE: readonly Mistake[] = [
 
 const NOT_FOUND = "check the name (ls, lsblk); in a sync the source comes first, then the destination";
 const NO_DISK = "the destination must be a regular file or a block device; for a directory, name a file in it";
-const MAY_NOT = "run blocksync as root, or as another user who may; --sudo does that on the far side";
+const MAY_NOT = "run blocksync as root, or as a user with access; on the far side --sudo does that";
 
 const EITHER_END: readonly Mistake[] = [
   {
@@ -401,77 +401,77 @@ const LOGIN: readonly Mistake[] = [
     words: ["DIR/s", "root@backpu.invalid:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "backpu.invalid": ssh ended with exit status 255: ssh: Could not resolve hostname backpu.invalid: WHY',
-    hint: "check how the name is spelt; ssh looks for it in ~/.ssh/config, /etc/hosts and DNS",
+    hint: "check the spelling of the name; ssh looks it up in ~/.ssh/config, /etc/hosts and DNS",
   },
   {
     name: "a port that nobody listens on",
     words: ["DIR/s", "ssh://127.0.0.1:SILENT/DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "127.0.0.1": ssh ended with exit status 255: ssh: connect to host 127.0.0.1 port SILENT: Connection refused',
-    hint: "no ssh server answers at that port: is it running there? ssh://HOST:PORT/PATH says another port",
+    hint: "no ssh server listens on that port: is sshd running? ssh://HOST:PORT/PATH names another port",
   },
   {
     name: "a key that is not accepted",
     words: ["-x", STRANGER, "-i", "DIR/other", "DIR/s", "ssh://127.0.0.1:LISTENED/DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "127.0.0.1": ssh ended with exit status 255: ACCOUNT@127.0.0.1: Permission denied (publickey).',
-    hint: "no key or password was accepted for this user, or sshd there refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass a password's variable",
+    hint: "sshd accepted no key or password for this user, or refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass the variable that holds a password",
   },
   {
     name: "a host whose key has changed",
     words: ["-x", `${CONFIG} -o 'UserKnownHostsFile="DIR/changed"'`, "DIR/s", "up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": ssh ended with exit status 255: Offending ED25519 key in DIR/changed:1 | Host key for [127.0.0.1]:LISTENED has changed and you have requested strict checking. | Host key verification failed.',
-    hint: "the host was installed anew, or something else answers in its place: find out which; then ssh-keygen -R forgets the old key",
+    hint: "the host was reinstalled, or something else answers in its place: find out which, then remove the old key with ssh-keygen -R",
   },
   {
     name: "a host whose key is not known",
     words: ["-x", `${CONFIG} -o UserKnownHostsFile=none`, "DIR/s", "up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": ssh ended with exit status 255: Host key verification failed.',
-    hint: `this host's key is not known here yet: log in once by hand and compare it: ${BY_HAND} -o UserKnownHostsFile=none up true`,
+    hint: `ssh does not know this host's key yet: log in once by hand and check it: ${BY_HAND} -o UserKnownHostsFile=none up true`,
   },
   {
     name: "an option that ssh does not know",
     words: ["-x", `${CONFIG} -o NoSuchOption=1`, "DIR/s", "up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": ssh ended with exit status 255: command-line: line 0: Bad configuration option: nosuchoption',
-    hint: "look at --extra-params, and at ssh's own configuration (~/.ssh/config)",
+    hint: "check --extra-params and ssh's own configuration (~/.ssh/config)",
   },
   {
     name: "a program that is not there",
     words: ["-x", CONFIG, "-S", "/nowhere/blocksync", "DIR/s", "up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": ssh ended with exit status 127: SHELL: /nowhere/blocksync',
-    hint: "there is no such program there, or a library is missing: without --script blocksync brings its own copy along",
+    hint: "the far side did not find that program or a library it needs: leave out --script and blocksync copies itself there",
   },
   {
     name: "two remotes of which one is down",
     words: ["-x", CONFIG, "up:DIR/s", "down:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "down": ssh ended with exit status 255: ssh: connect to host 127.0.0.1 port SILENT: Connection refused',
-    hint: "no ssh server answers at that port: is it running there? ssh://HOST:PORT/PATH says another port",
+    hint: "no ssh server listens on that port: is sshd running? ssh://HOST:PORT/PATH names another port",
   },
   {
     name: "a login that fails for a reason of its own",
     words: ["-e", "'DIR/odd'", "DIR/s", "root@up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start blocksync on "up": DIR/odd ended with exit status 3: odd: out of order | odd: sorry',
-    hint: "try the same by hand: the command of --rsh, with the host and true behind it; -v shows the command and all it says",
+    hint: "try it by hand: the --rsh command followed by the host and true; -v shows the command and its full output",
   },
   {
     name: "an ssh that is not in PATH",
     words: ["-e", "no-such-ssh -4", "DIR/s", "up:DIR/d"],
     exitCode: 5,
-    says: 'Cannot start "no-such-ssh": no such program in the folders of PATH',
-    hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
+    says: 'Cannot start "no-such-ssh": not found in PATH',
+    hint: "install it on this machine; --rsh names a remote shell to use instead of ssh",
   },
   {
     name: "an ssh that is not installed",
     words: ["-e", "/no/such/ssh", "DIR/s", "up:DIR/d"],
     exitCode: 5,
     says: 'Cannot start "/no/such/ssh": no such file or directory',
-    hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
+    hint: "install it on this machine; --rsh names a remote shell to use instead of ssh",
   },
 ];
 
@@ -689,7 +689,7 @@ describe("besides", () => {
       stderr:
         `Running: ${command} (bootstrap) serve\ndenied\n` +
         'blocksync: Cannot start blocksync on "box": sshpass ended with exit status 5: denied\n' +
-        `blocksync: hint: try the same by hand: the command of --rsh, with the host and true behind it; -v shows the command and all it says\n`,
+        `blocksync: hint: try it by hand: the --rsh command followed by the host and true; -v shows the command and its full output\n`,
     });
   });
 

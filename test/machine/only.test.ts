@@ -289,7 +289,7 @@ describe("serve --only", () => {
     const late = { ...leaf, body: Buffer.alloc(4096, 2) };
     const gone = async () => {
       const outcome = await lane.answer(ask.write(4, 0, late)).catch((error: unknown) => String(error));
-      return String(outcome).includes("the lane that has claimed it is gone");
+      return String(outcome).includes("the lane that claimed the destination is gone");
     };
     await until("the other lane's end is noticed", gone);
     await lane.leave();

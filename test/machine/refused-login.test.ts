@@ -35,7 +35,7 @@ async function refusal(sshd: Sshd, ...words: string[]): Promise<{ said: string; 
 }
 
 const NO_COMMANDS =
-  "this account seems to run no commands (sftp only, a login shell such as /bin/false, or a forced command): use another one";
+  "this account seems unable to run commands (sftp only, a login shell such as /bin/false, or a forced command): use another account";
 
 interface Account {
   readonly name: string;
@@ -52,7 +52,7 @@ const ACCOUNTS: readonly Account[] = [
     name: "for sftp only",
     lines: ["ForceCommand internal-sftp"],
     said: "exit status 1: This service allows sftp connections only.",
-    hint: "this account may use sftp only: blocksync needs one that may run commands, or serve --only as its forced command",
+    hint: "this account may only use sftp: blocksync needs an account that may run commands, or serve --only as its forced command",
   },
   {
     name: "whose forced command is sftp-server",
@@ -66,26 +66,26 @@ const ACCOUNTS: readonly Account[] = [
     shell: "/usr/sbin/nologin",
     needs: "/usr/sbin/nologin",
     said: "exit status 1: This account is currently not available.",
-    hint: "its login shell lets nobody in (nologin): blocksync needs an account that may run commands",
+    hint: "this account's login shell allows no logins (nologin): blocksync needs an account that may run commands",
   },
   { name: "with /bin/false as its shell", shell: "/bin/false", said: "exit status 1", hint: NO_COMMANDS },
   {
     name: "whose forced command says something else",
     lines: ["ForceCommand echo Backups by appointment only"],
     said: "exit status 0: Backups by appointment only",
-    hint: /^try the same by hand: /,
+    hint: /^try it by hand: /,
   },
   {
     name: "that sshd denies",
     lines: ["DenyUsers *"],
     said: /^exit status 255: .*: Permission denied \(/,
-    hint: /^no key or password was accepted for this user, or sshd there refuses the account \(AllowUsers, expired\)/,
+    hint: /^sshd accepted no key or password for this user, or refuses the account \(AllowUsers, expired\)/,
   },
   {
     name: "that may open no session",
     lines: ["MaxSessions 0"],
     said: "exit status 255: channel 0: open failed: connect failed: open failed",
-    hint: /^sshd there lets this account run nothing \(MaxSessions/,
+    hint: /^sshd lets this account run no commands \(MaxSessions/,
   },
 ];
 
@@ -120,6 +120,6 @@ onSshd("more logins at a time than sshd takes are told as such, with the options
   await using sshd = await startSshd({ lines: ["MaxStartups 1"] });
   const { said, hint } = await refusal(sshd, "-w", "16", "-l", "0");
   expect(said).toMatch(/^exit status 255: kex_exchange_identification: /);
-  expect(hint).toStartWith("sshd there takes few logins at a time (MaxStartups, 10 by default)");
+  expect(hint).toStartWith("sshd limits logins at a time (MaxStartups, 10 by default)");
   expect(hint).toContain("fewer --workers, a longer --splay");
 });

@@ -7,7 +7,7 @@ import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
 const HINT =
-  "blocksync: hint: this is a bug in blocksync: run again with BLOCKSYNC_DEBUG=1 and report what it prints where you got blocksync\n";
+  "blocksync: hint: this is a bug in blocksync: run it again with BLOCKSYNC_DEBUG=1 and report the output where you got blocksync\n";
 
 /** Bugs that a program can be given when it starts, each met in the course of a run. */
 const BUGS = {
@@ -44,14 +44,14 @@ function farWith(dir: TempDir, bug: string): string[] {
 const said = (stderr: string) => stderr.replace(/^Stopped after .*\n/m, "");
 
 for (const [name, bug] of Object.entries(BUGS)) {
-  test(`a bug ${name} at the far side ends the run with ${BUG_EXIT_CODE} and says that it is there`, async () => {
+  test(`a bug ${name} on the far side ends the run with ${BUG_EXIT_CODE} and says that it is there`, async () => {
     using dir = tempDir();
     const [source, destination] = pair(dir);
     const words = [...farWith(dir, bug), "--json", source, `far:${destination}`];
     const plainly = await run(words);
     expect({ exitCode: plainly.exitCode, stderr: said(plainly.stderr) }).toEqual({
       exitCode: BUG_EXIT_CODE,
-      stderr: `blocksync: Internal error at the far side: boom\n${HINT}`,
+      stderr: `blocksync: Internal error on the far side: boom\n${HINT}`,
     });
     expect(summaryOf(plainly)["exitCode"]).toBe(BUG_EXIT_CODE);
     const debugged = await run(words, { env: { BLOCKSYNC_DEBUG: "1" } });
@@ -92,7 +92,7 @@ test("a far side with a bug before it has begun is told from one that could not 
   const words = "blocksync: Internal error: boom";
   expect(await ending(`echo '${words}' >&2; exit 70`)).toEqual({
     exitCode: BUG_EXIT_CODE,
-    first: "blocksync: Internal error at the far side: boom",
+    first: "blocksync: Internal error on the far side: boom",
   });
   // Another program's 70, and the same words from one that ended otherwise.
   for (const script of ["echo no >&2; exit 70", `echo '${words}' >&2; exit 1`])

@@ -275,7 +275,7 @@ describe("every line is as the schema says, the last is the summary: after", () 
         exitCode: 70,
         stderr:
           "blocksync: Internal error: boom\n" +
-          "blocksync: hint: this is a bug in blocksync: run again with BLOCKSYNC_DEBUG=1 and report what it prints where you got blocksync\n",
+          "blocksync: hint: this is a bug in blocksync: run it again with BLOCKSYNC_DEBUG=1 and report the output where you got blocksync\n",
       });
       expect(kinds(checked(stdout, 70))).toContain("error");
     });

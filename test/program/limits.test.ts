@@ -142,7 +142,7 @@ describe("what lies in the current folder", () => {
     const [a] = pair(dir);
     const folder = planted(dir);
     const relative = await run(["-q", a, "nobody@127.0.0.1:/x", "-x", "-p 1"], { cwd: folder, env: { PATH: ".:" } });
-    expect(relative.stderr).toStartWith('blocksync: Cannot start "ssh": no such program in the folders of PATH\n');
+    expect(relative.stderr).toStartWith('blocksync: Cannot start "ssh": not found in PATH\n');
     expect(relative.exitCode).toBe(5);
     const none = await run(["-q", a, "nobody@127.0.0.1:/x", "-x", "-p 1"], { cwd: folder, env: { PATH: undefined } });
     expect(none.stderr).toContain("Connection refused");

@@ -139,7 +139,7 @@ describe("a connection that breaks", () => {
 });
 
 describe("slowness is no silence:", () => {
-  testWith("strace")("D4.17 a flush at the far side that takes three times the timeout", async () => {
+  testWith("strace")("D4.17 a flush on the far side that takes three times the timeout", async () => {
     using dir = tempDir();
     fs.writeFileSync(dir.file("s"), bytes(62, MIB));
     const strace = "strace -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=3000000:when=1";

@@ -184,7 +184,5 @@ test("loginByHand() is the user's own part of the command", () => {
   const options = { identityFile: "/k", cipher: "c", extraParameters: ["-4"], password: true };
   const far = remote({ user: "root", port: 2222 });
   expect(loginByHand(far, { rsh: undefined, ...options })).toBe("ssh -i /k -c c -4 -p 2222 root@box true");
-  expect(loginByHand(far, { rsh: ["my ssh"], ...options })).toBe(
-    "the command of --rsh, with the host and true behind it",
-  );
+  expect(loginByHand(far, { rsh: ["my ssh"], ...options })).toBe("the --rsh command followed by the host and true");
 });

@@ -51,7 +51,9 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
       patience.start();
       if (line === "cleaned") return removed;
       if (line === "ready")
-        throw new UnreachableError(`Cannot clean ${quote(remote.host)}: the key starts a blocksync there, no shell`);
+        throw new UnreachableError(
+          `Cannot clean ${quote(remote.host)}: this key's forced command starts blocksync instead of a shell`,
+        );
       const [, length, path] = /^removed (\d{1,15}) (.+)$/.exec(line) ?? [];
       if (path === undefined || removed.length === MAX_REMOVED)
         throw new ProtocolError(`Cannot clean ${quote(remote.host)}: it says ${quote(line.slice(0, 200))}`);

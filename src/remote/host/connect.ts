@@ -208,7 +208,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
         timeoutSeconds * 1000,
         () =>
           new UnreachableError(`Lost the connection to ${name}: the far side was silent for ${timeoutSeconds} s`, {
-            hint: "what was written so far stays written; run again, it goes on where it differs; --timeout allows more",
+            hint: "what was written stays written: run the same command again to continue; --timeout allows more",
           }),
       );
     },

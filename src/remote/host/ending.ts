@@ -23,32 +23,41 @@ const NOISE = /^(Warning: Permanently added |\*\* |\s*remove with:|\s*ssh-keygen
 const SAID_LINES = 3;
 
 const NO_COMMANDS =
-  "this account seems to run no commands (sftp only, a login shell such as /bin/false, or a forced command): use another one";
+  "this account seems unable to run commands (sftp only, a login shell such as /bin/false, or a forced command): use another account";
 
 /** ssh's own words (sshconnect.c, readconf.c and strerror of OpenSSH, which does not translate them) and what they ask for. */
 const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
-  [/Could not resolve hostname/, "check how the name is spelt; ssh looks for it in ~/.ssh/config, /etc/hosts and DNS"],
+  [
+    /Could not resolve hostname/,
+    "check the spelling of the name; ssh looks it up in ~/.ssh/config, /etc/hosts and DNS",
+  ],
   [
     /Connection refused/,
-    "no ssh server answers at that port: is it running there? ssh://HOST:PORT/PATH says another port",
+    "no ssh server listens on that port: is sshd running? ssh://HOST:PORT/PATH names another port",
   ],
-  [/timed out|No route to host|Network is unreachable/, "is the host up, and no firewall in between? try ping"],
+  [
+    /timed out|No route to host|Network is unreachable/,
+    "check that the host is up (ping) and that no firewall blocks ssh",
+  ],
   [
     /has changed and you have requested strict/,
-    "the host was installed anew, or something else answers in its place: find out which; then ssh-keygen -R forgets the old key",
+    "the host was reinstalled, or something else answers in its place: find out which, then remove the old key with ssh-keygen -R",
   ],
-  [/Too many authentication failures/, 'too many keys were offered: --id FILE -x "-o IdentitiesOnly=yes" offers one'],
+  [
+    /Too many authentication failures/,
+    'ssh offered too many keys: --id FILE -x "-o IdentitiesOnly=yes" offers only one',
+  ],
   [
     /Permission denied \(/,
-    "no key or password was accepted for this user, or sshd there refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass a password's variable",
+    "sshd accepted no key or password for this user, or refuses the account (AllowUsers, expired): --id names a key, USER@HOST another user, --pass the variable that holds a password",
   ],
   [
     /\b(kex|ssh)_exchange_identification: /,
-    "sshd there takes few logins at a time (MaxStartups, 10 by default), or none from here for a while (fail2ban, PerSourcePenalties): fewer --workers, a longer --splay, or wait",
+    "sshd limits logins at a time (MaxStartups, 10 by default), or blocks this machine for a while (fail2ban, PerSourcePenalties): use fewer --workers or a longer --splay, or wait",
   ],
   [
     /service allows sftp connections only/i,
-    "this account may use sftp only: blocksync needs one that may run commands, or serve --only as its forced command",
+    "this account may only use sftp: blocksync needs an account that may run commands, or serve --only as its forced command",
   ],
   // ssh's own where the server offers sftp and no commands, and what git, GitHub, rssh, rbash and storage boxes say.
   [
@@ -57,44 +66,41 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   ],
   [
     /account is (currently )?not available/i,
-    "its login shell lets nobody in (nologin): blocksync needs an account that may run commands",
+    "this account's login shell allows no logins (nologin): blocksync needs an account that may run commands",
   ],
   [
     /password has expired|change your password|password change required/i,
     "log in by hand and set a new password for this account first",
   ],
-  [/[Aa]ccount has expired/, "the account has expired there (chage -l): use another one, or have it extended"],
+  [/[Aa]ccount has expired/, "the account has expired (chage -l): use another account, or have this one extended"],
   [
     /open failed: (connect failed|administratively prohibited)/,
-    "sshd there lets this account run nothing (MaxSessions, ForceCommand, PermitOpen): see its sshd_config, or use another",
+    "sshd lets this account run no commands (MaxSessions, ForceCommand, PermitOpen): check the host's sshd_config, or use another account",
   ],
   [
     /Bad configuration option|Bad owner or permissions|Can't open user config|bad configuration|usage: ssh/i,
-    "look at --extra-params, and at ssh's own configuration (~/.ssh/config)",
+    "check --extra-params and ssh's own configuration (~/.ssh/config)",
   ],
-  [
-    /\bsudo: .*(tty|terminal)/,
-    "sudo there wants a terminal (requiretty): allow it without one for this user, or log in as root",
-  ],
+  [/\bsudo: .*(tty|terminal)/, "sudo requires a terminal (requiretty): exempt this user from that, or log in as root"],
   // The dynamic linkers of glibc and musl; of musl's some forty lines only the last are kept, and those name symbols.
-  [/version .GLIBC_[\d.]+. not found/, `its glibc is too old, blocksync needs ${OLDEST_GLIBC}`],
+  [/version .GLIBC_[\d.]+. not found/, `the host's glibc is too old: blocksync needs ${OLDEST_GLIBC} or newer`],
   [
     /Error (loading shared library|relocating)/,
-    "a library is missing there or too old: install libstdc++, on Alpine with: apk add libstdc++",
+    "a library is missing or too old: install libstdc++ on the host (Alpine: apk add libstdc++)",
   ],
 ];
 
 function adviceByStatus(status: number | undefined, script: string | undefined): string | undefined {
   const missing =
     script === undefined
-      ? "the program or a library it needs was not found there"
-      : "there is no such program there, or a library is missing: without --script blocksync brings its own copy along";
+      ? "the far side did not find the program or a library it needs"
+      : "the far side did not find that program or a library it needs: leave out --script and blocksync copies itself there";
   const known: Readonly<Record<number, string>> = {
-    126: "the program cannot be executed there (another platform, a noexec mount, or noexec of sudoers)",
+    126: "the far side cannot execute the program (another platform, a noexec mount, or NOEXEC in sudoers)",
     // sftp-server's own for a first word that is none of its protocol (sftp-server.c).
     11: NO_COMMANDS,
     127: missing,
-    132: "the program needs a newer processor (SSE4.2)",
+    132: "the program needs a newer processor on the far side (SSE4.2)",
   };
   return status === undefined ? undefined : known[status];
 }
@@ -113,11 +119,11 @@ function bugOf({ lastLines }: Attempt["child"], status: number | undefined): Bug
 /** Waits for the end of a command that ran, and explains it. */
 export async function explainEnd(child: Attempt["child"], host: string, command: string): Promise<Failure> {
   const { status, text } = await child.ending();
-  const said = child.lastLines.length > 0 ? `; its last words: ${child.lastLines.slice(-3).join(" | ")}` : "";
+  const said = child.lastLines.length > 0 ? `; its last output: ${child.lastLines.slice(-3).join(" | ")}` : "";
   return (
     bugOf(child, status) ??
     new UnreachableError(`Lost the connection to ${quote(host)}: ${command} ended with ${text}${said}`, {
-      hint: "what was written so far stays written; run again, it goes on where it differs",
+      hint: "what was written stays written: run the same command again to continue",
     })
   );
 }
@@ -141,10 +147,10 @@ export async function notStarted(
     lines.findLast((line) => line.startsWith(FAR_HINT))?.slice(FAR_HINT.length) ??
     ADVICE.find(([pattern]) => pattern.test(said))?.[1] ??
     (/Host key verification failed/.test(said)
-      ? `this host's key is not known here yet: log in once by hand and compare it: ${byHand}`
+      ? `ssh does not know this host's key yet: log in once by hand and check it: ${byHand}`
       : adviceByStatus(status, options.script)) ??
     (said === "" && (status === 0 || status === 1) ? NO_COMMANDS : undefined) ??
-    `try the same by hand: ${byHand}; -v shows the command and all it says`;
+    `try it by hand: ${byHand}; -v shows the command and its full output`;
   return new UnreachableError(
     `Cannot start blocksync on ${quote(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
     { hint },

@@ -46,7 +46,7 @@ function fileOf(name: string, env: ChildOptions["env"]): string {
   if (name.includes("/")) return name;
   const folders = ((env ?? process.env)["PATH"] ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
   const found = Bun.which(name, { PATH: folders.join(":") });
-  if (found === null) throw new Error("no such program in the folders of PATH");
+  if (found === null) throw new Error("not found in PATH");
   return found;
 }
 
@@ -67,7 +67,7 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
     for (const fd of [input.readEnd, input.writeEnd, output.readEnd, output.writeEnd]) fs.closeSync(fd);
     throw new UnreachableError(`Cannot start ${quote(name)}: ${reason(cause)}`, {
       cause,
-      hint: "it has to be installed on this machine; --rsh says what is used instead of ssh",
+      hint: "install it on this machine; --rsh names a remote shell to use instead of ssh",
     });
   }
   const ending = onAbort(options.signal, () => child.kill("SIGTERM"));
@@ -91,7 +91,7 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
     async ending() {
       await Promise.race([ended, Bun.sleep(EXIT_WAIT_MS)]);
       if (child.signalCode !== null) return { status: undefined, text: `signal ${child.signalCode}` };
-      if (child.exitCode === null) return { status: undefined, text: "it closed its output but runs on" };
+      if (child.exitCode === null) return { status: undefined, text: "its output closed, though it still runs" };
       return { status: child.exitCode, text: `exit status ${child.exitCode}` };
     },
     async stop() {

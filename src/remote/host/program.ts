@@ -49,7 +49,7 @@ export function programIn(path: string, target: Target, note: string): Program {
  */
 export function ownProgram(target: string): Program {
   if (!Bun.main.startsWith("/$bunfs/")) {
-    throw new UnreachableError("Cannot bring blocksync to the far side: it does not run as its own executable", {
+    throw new UnreachableError("Cannot copy blocksync to the far side: it is not running as its own executable", {
       hint: "build it with make, and run dist/blocksync",
     });
   }

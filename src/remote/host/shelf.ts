@@ -22,14 +22,14 @@ function flawOf(path: string, target: Target, build: string): string | undefined
   const fd = fs.openSync(bytesOf(path), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   try {
     const stat = fs.fstatSync(fd);
-    if (!stat.isFile()) return "is no file";
+    if (!stat.isFile()) return "is not a regular file";
     // Also by putting another file in its place, between this look and the next.
     if (![stat, fs.statSync(bytesOf(dirname(path)))].every((one) => isPrivate(one, true)))
       return "could have been changed by another user";
     const start = Buffer.alloc(ELF_START);
     fs.readSync(fd, start, 0, ELF_START, 0);
     if (start.toString("latin1", 0, 4) !== "\x7fELF" || start.readUInt16LE(18) !== target.elfMachine)
-      return `is no program for ${target.machine}`;
+      return `is not a program for ${target.machine}`;
     const tail = Buffer.alloc(Math.min(stat.size, MARK_WITHIN));
     const read = fs.readSync(fd, tail, 0, tail.length, stat.size - tail.length);
     if (!tail.subarray(0, read).includes(programMark(build, target.name), 0, "latin1"))
@@ -67,9 +67,9 @@ export function programFor(target: Target, build: string, host: string): Program
       if (systemCode(error) !== "ENOENT") flaws.push(`${quote(path)} cannot be read: ${reason(error)}`);
     }
   }
-  const found = flaws.length === 0 ? "which is not here" : flaws.join("; ");
+  const found = flaws.length === 0 ? ", which is not on this machine" : `: ${flaws.join("; ")}`;
   throw new UnreachableError(
-    `Cannot start blocksync on ${quote(host)}: it is Linux ${target.machine} with ${target.libc} and needs ${name}, ${found}`,
+    `Cannot start blocksync on ${quote(host)}: it is Linux ${target.machine} with ${target.libc} and needs ${name}${found}`,
     {
       hint: `put ${name} of build ${build} (make dist builds it) into ${places.map((one) => quote(one)).join(" or ")}; BLOCKSYNC_BINARIES names another directory`,
     },

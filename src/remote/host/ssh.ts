@@ -92,7 +92,7 @@ export function shellCommand(remote: RemoteHost, options: ShellOptions, command:
 
 /** The same login as a person would try it. It is said unasked, so nothing of a --rsh, where a password may stand. */
 export function loginByHand(remote: RemoteHost, options: ShellOptions): string {
-  if (options.rsh !== undefined) return "the command of --rsh, with the host and true behind it";
+  if (options.rsh !== undefined) return "the --rsh command followed by the host and true";
   return shownCommand([...ownWords(remote, options), target(remote), "true"]);
 }
 
