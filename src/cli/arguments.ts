@@ -115,7 +115,7 @@ export function checkArguments(words: readonly string[], table: ArgsDef, least =
     if (option.valueHint?.includes("FILE") === true && name !== "id" && UNEXPANDED.test(value))
       throw failure(
         `The shell did not expand ${quote(value)}`,
-        `write ${word} ${value}, with a blank and without quotes`,
+        `write ${word} ${value}, with a space and without quotes`,
       );
     if (attached === undefined && LIKE_LOCATION.test(value)) taken = { word, found, value };
     options.set(name, `--${name}=${value}`);

@@ -17,7 +17,7 @@ export async function compareCommand(values: Values, words: readonly string[], s
   }
   if (surplus !== undefined)
     throw new UsageError(`Too many arguments: ${quote(surplus)}`, {
-      hint: "blocksync compare A B; a file on a host is HOST:PATH; quote a name that contains blanks",
+      hint: "blocksync compare A B; a file on a host is HOST:PATH; quote a name that contains spaces",
     });
   for (const word of words) checkSlips(word, exists);
   const a = parseLocation(first);

@@ -39,7 +39,7 @@ const OPTIONS: Answers = [
     "--sparse --zeroblocks --preallocate",
   ],
   [
-    "not needed: the same command once more goes on, since it sends and writes only what still differs",
+    "not needed: run the same command again; it sends and writes only what still differs",
     "--partial --partial-dir --append --append-verify --resume --continue",
   ],
   [
@@ -56,7 +56,7 @@ const OPTIONS: Answers = [
   ],
   ["both sides are always compared; there is no blind copy", "--no-compare"],
   [
-    "keep generations by a snapshot or reflink of the destination before each run (cp --reflink, LVM, btrfs, ZFS)",
+    "to keep generations, snapshot or reflink the destination before each run (cp --reflink, LVM, btrfs, ZFS)",
     "--link-dest --copy-dest --backup --backup-dir --suffix --snapshot",
   ],
   [
@@ -68,15 +68,15 @@ const OPTIONS: Answers = [
     "ssh's own options go to ssh: -x '-4', or ~/.ssh/config",
     "-4 --ipv4 -6 --ipv6 -F --address --sockopts --ssh-options --blocking-io",
   ],
-  ["reach a host by way of another with -x '-J HOST', or ProxyJump in ~/.ssh/config", "-J --jump"],
+  ["reach a host through another with -x '-J HOST', or ProxyJump in ~/.ssh/config", "-J --jump"],
   ["--id FILE (-i) names ssh's key", "--identity --identity-file --key --ssh-key"],
   ["--cipher SPEC (-c) chooses ssh's cipher", "--encalg"],
   [
     "a password does not belong on the command line: --pass VAR names the variable that holds it, or use a key",
     "--password --passwd --password-file --passphrase",
   ],
-  ["--timeout SECONDS is for connecting too", "--contimeout --connect-timeout"],
-  ["--sudo (-s) runs the far side as root; --script PATH runs the blocksync that is there already", "--rsync-path"],
+  ["--timeout SECONDS covers connecting too", "--contimeout --connect-timeout"],
+  ["--sudo (-s) runs the far side as root; --script PATH runs a blocksync already installed there", "--rsync-path"],
   [
     "blocksync starts its far side by itself, over ssh",
     "--server --sender --daemon --remote-option -M --protocol --remote --no-motd --early-input",
@@ -117,7 +117,7 @@ const OPTIONS: Answers = [
   ["sizes are in units of 1024: KiB, MiB, GiB", "-B --binary-prefixes"],
   ["the summary ends with a fingerprint of both sides", "--showsum"],
   [
-    "stop a run whenever you like (Ctrl-C, timeout 1h blocksync …); the same command goes on later",
+    "stop a run whenever you like (Ctrl-C, timeout 1h blocksync …); the same command continues later",
     "--stop-after --stop-at --time-limit",
   ],
   ["start it with nice and ionice instead", "--cpuidle --nice --ionice"],
@@ -129,7 +129,7 @@ const OPTIONS: Answers = [
     "not needed: blocksync sizes its own buffers",
     "--buffer-size --max-alloc --mmap --no-splice --line-mode --null --sector-size",
   ],
-  ["--force (-f) does not ask before a device is overwritten", "--yes --assume-yes --no-confirm --ask --batch"],
+  ["--force (-f) overwrites a device without asking", "--yes --assume-yes --no-confirm --ask --batch"],
   [
     "a new file gets the source's size; -T also makes an existing one exactly as large",
     "--create --notruncate --no-truncate --resize --devsize --extend-outfile",
@@ -140,7 +140,7 @@ const OPTIONS: Answers = [
     "--offset --length --size --skip --count --seek --input-position --output-position --ignore-initial --stop-at-size --domain-mapfile --loose-domain",
   ],
   [
-    "--on-read-error skip goes on past unreadable areas; with --retries N it tries each of their sectors N times more",
+    "--on-read-error skip continues past unreadable areas; --retries N retries each bad sector N times",
     "--skip-errors --noerror --retry --retry-passes --try-again --no-scrape --no-trim --retrim --ignore-read-errors",
   ],
   [
@@ -148,7 +148,7 @@ const OPTIONS: Answers = [
     "-r",
   ],
   [
-    "use ddrescue for that; --mapfile FILE reads and writes its map, so one goes on where the other ended",
+    "use ddrescue for that; --mapfile FILE reads and writes its map, so each continues where the other stopped",
     `--cluster-size --skip-size --min-read-rate --max-bad-areas --max-error-rate --max-slow-reads --max-read-errors --cpass
     --delay-slow --pause-on-error --pause-on-pass --reset-slow --unidirectional --reverse --fill-mode -G --generate-mode
     --test-mode --complete-only --verify-on-error -Q --verify-input-size --mapfile-interval --same-file --command-mode
@@ -156,7 +156,7 @@ const OPTIONS: Answers = [
   ],
   ["a write error always ends the run", "--ignore-write-errors"],
   [
-    "run it from cron or systemd; the examples that come with it have both",
+    "run it from cron or systemd; the examples that come with blocksync show both",
     "--pidfile --watchfd --delay-start --background --schedule",
   ],
 ];
@@ -184,16 +184,13 @@ const COMMANDS: Answers = [
     "copy cp clone dd mirror push pull send receive backup restore rsync update write run start image flash",
   ],
   ["blocksync -n SOURCE DESTINATION writes nothing, and exits 1 if something differs", "dry-run dryrun test simulate"],
-  [
-    "the same sync command once more goes on, since it sends and writes only what still differs",
-    "resume continue retry",
-  ],
+  ["run the same sync command again; it sends and writes only what still differs", "resume continue retry"],
   [
     "blocksync starts its far side by itself, over ssh; blocksync serve is what it runs there",
     "server tmpserver daemon",
   ],
   ["lsblk lists the block devices of this machine", "list ls devices"],
-  ["blocksync clean HOST removes the copies of itself there", "cleanup clear uninstall remove rm"],
+  ["blocksync clean HOST removes blocksync's copies from HOST", "cleanup clear uninstall remove rm"],
   ["nothing has to be installed on the far side: blocksync copies itself there", "install init setup deploy"],
 ];
 

@@ -108,7 +108,7 @@ export interface LocationOptions {
   readonly forHost: boolean;
 }
 
-const QUOTES = "quote a name that contains blanks";
+const QUOTES = "quote a name that contains spaces";
 
 /** Whether a DESTINATION without colon and slash is more likely blocksync.py's host than a file's name. */
 function looksLikeHost(text: string, source: Location, { exists, forHost }: LocationOptions): boolean {

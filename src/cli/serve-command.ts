@@ -18,10 +18,10 @@ function permissionOf(values: Values): Permission | undefined {
 
 /** Returns the exit code, when the input has ended. @throws {UsageError} */
 export async function serveCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
-  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments, not ${quote(words[0])}`);
+  if (words[0] !== undefined) throw new UsageError(`serve takes no arguments, but was given ${quote(words[0])}`);
   if (process.stdin.isTTY)
     throw new UsageError("serve talks to another blocksync, not to a terminal", {
-      hint: "nobody has to start it: blocksync SOURCE HOST:PATH does so on HOST, over ssh",
+      hint: "you need not start it: blocksync SOURCE HOST:PATH does that on HOST, over ssh",
     });
   return await runServe(permissionOf(values), signal);
 }

@@ -83,7 +83,7 @@ export function createOutput(options: OutputOptions): Output {
     } catch (error) {
       throw new IoError(`Cannot open ${quote(options.file)} for messages: ${reason(error)}`, {
         cause: error,
-        hint: "--output names a file in a directory that exists",
+        hint: "--output needs a file in an existing directory",
       });
     }
   }

@@ -14,23 +14,26 @@ export function checkExpected(destination: Description, { expectSize, expectSeri
   const { label, kind, sizeBytes } = destination;
   const refuse = (why: string, hint: string) => refusedDestination(label, "unexpected", why, hint);
   if (expectSize !== undefined && kind === "missing") {
-    throw refuse(`it does not exist, --expect-size says ${expectSize} bytes`, "leave --expect-size out to create it");
+    throw refuse(
+      `it does not exist, but --expect-size says ${expectSize} bytes`,
+      "leave out --expect-size to create it",
+    );
   }
   if (expectSize !== undefined && sizeBytes !== expectSize) {
     throw refuse(
-      `it has ${sizeBytes} bytes, --expect-size says ${expectSize}`,
+      `it has ${sizeBytes} bytes, but --expect-size says ${expectSize}`,
       "this may be another disk: lsblk --bytes",
     );
   }
   if (expectSerial === undefined) return;
   if (kind !== "device") {
-    throw refuse("it is not a device, so it has no serial number", "leave --expect-serial out for a file");
+    throw refuse("it is not a device, so it has no serial number", "leave out --expect-serial for a file");
   }
   const serial = destination.facts?.serial ?? "";
   if (serial === expectSerial) return;
   const found = serial === "" ? "its serial number is unknown" : `its serial number is ${quote(serial)}`;
   throw refuse(
-    `${found}, --expect-serial says ${quote(expectSerial)}`,
+    `${found}, but --expect-serial says ${quote(expectSerial)}`,
     "this may be another disk: lsblk --output NAME,SERIAL",
   );
 }

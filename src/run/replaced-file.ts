@@ -92,7 +92,7 @@ export class ReplacedFile {
   read(most: number): string {
     return using(this.#called, () => {
       const size = fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.size ?? 0;
-      if (size > most) throw new UsageError(`The ${this.#called} has ${size} bytes, too many`);
+      if (size > most) throw new UsageError(`The ${this.#called} is too large (${size} bytes)`);
       return size === 0 ? "" : fs.readFileSync(bytesOf(this.#path), "utf8");
     });
   }

@@ -175,7 +175,7 @@ describe("udev's database", () => {
       expect(shown.seen).toContain(": Ultra Fit, serial 4C53, loop\r\n");
       for (const to of [loop.path, `host:${loop.path}`]) {
         const other = await run(["-f", "--expect-serial", "4C54", ...words, to]);
-        expect(other.stderr).toContain('its serial number is "4C53", --expect-serial says "4C54" (unexpected)');
+        expect(other.stderr).toContain('its serial number is "4C53", but --expect-serial says "4C54" (unexpected)');
         expect(other.exitCode).toBe(3);
       }
       expect(fs.readFileSync(dir.file("disk")).equals(Buffer.alloc(MIB))).toBe(true);

@@ -422,13 +422,13 @@ describe("D7.37 another device than meant", () => {
     const expectUnexpected = async (words: string[], to: string, sentence: string) => {
       await expectRefused(dir, file, { to, words }, "unexpected", sentence);
     };
-    const size = `it has ${SIZE} bytes, --expect-size says ${SIZE + 512}`;
+    const size = `it has ${SIZE} bytes, but --expect-size says ${SIZE + 512}`;
     await expectUnexpected(["--expect-size", String(SIZE + 512)], loop.path, size);
-    const serial = 'its serial number is unknown, --expect-serial says "S1"';
+    const serial = 'its serial number is unknown, but --expect-serial says "S1"';
     await expectUnexpected(["--expect-serial", "S1"], loop.path, serial);
     const none = "it is not a device, so it has no serial number";
     await expectUnexpected(["--expect-serial", "S1"], diskFile(dir, bytes(218, SIZE), "other"), none);
-    const missing = "it does not exist, --expect-size says 1048576 bytes";
+    const missing = "it does not exist, but --expect-size says 1048576 bytes";
     await expectUnexpected(["--expect-size", "1M"], dir.file("new"), missing);
     expect(fs.existsSync(dir.file("new"))).toBe(false);
     await expectWritten(dir, file, 0, { to: loop.path, words: ["--expect-size", "8M"] });

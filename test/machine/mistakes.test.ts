@@ -90,14 +90,14 @@ const USAGE: readonly Mistake[] = [
     words: ["my", "old", "disk.img", "DIR/d"],
     exitCode: 2,
     says: 'Too many arguments: "DIR/d"',
-    hint: "give SOURCE DESTINATION or SOURCE HOST PATH; quote a name that contains blanks",
+    hint: "give SOURCE DESTINATION or SOURCE HOST PATH; quote a name that contains spaces",
   },
   {
     name: "a name with one blank that nobody quoted",
     words: ["my", "./disk.img", "DIR/d"],
     exitCode: 2,
     says: '"./disk.img" is not a host: three arguments are SOURCE HOST PATH',
-    hint: "quote a name that contains blanks",
+    hint: "quote a name that contains spaces",
   },
   {
     name: "messages into the source",
@@ -136,7 +136,7 @@ const USAGE: readonly Mistake[] = [
       "-a: not needed: blocksync copies contents only, no owners, permissions, times or links\nblocksync: hint: " +
       "-z: not needed: what is sent is compressed where that saves bytes; --no-compress turns it off\nblocksync: hint: " +
       "--delete: not needed: blocksync deletes nothing; -T cuts a longer destination file to the source's size\nblocksync: hint: " +
-      "--partial: not needed: the same command once more goes on, since it sends and writes only what still differs",
+      "--partial: not needed: run the same command again; it sends and writes only what still differs",
   },
   {
     name: "rsync's --progress, which takes no kind",
@@ -236,7 +236,7 @@ const USAGE: readonly Mistake[] = [
     words: ["-o", "DIR/none/log", "DIR/s", "DIR/d"],
     exitCode: 4,
     says: 'Cannot open "DIR/none/log" for messages: no such file or directory',
-    hint: "--output names a file in a directory that exists",
+    hint: "--output needs a file in an existing directory",
   },
 ];
 
@@ -602,7 +602,7 @@ describe("on the command line", () => {
       exitCode: 2,
       seen:
         "blocksync: serve talks to another blocksync, not to a terminal\r\n" +
-        "blocksync: hint: nobody has to start it: blocksync SOURCE HOST:PATH does so on HOST, over ssh\r\n",
+        "blocksync: hint: you need not start it: blocksync SOURCE HOST:PATH does that on HOST, over ssh\r\n",
     });
   });
 

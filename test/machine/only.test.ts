@@ -334,7 +334,7 @@ describe("serve --only", () => {
     [["--allow", "mounted"], "--allow needs --only PATH"],
     [["--only", "a", "--allow", "everything"], "--allow"],
     [["--only="], "The value of the option --only is empty"],
-    [["--only", "a", "b"], 'serve takes no arguments, not "b"'],
+    [["--only", "a", "b"], 'serve takes no arguments, but was given "b"'],
   ])("%p is a usage error", async (words, message) => {
     const result = await run(["serve", ...words]);
     expect(result.stderr).toContain(message);
