@@ -40,8 +40,8 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "a block that was copied with other bytes than it was compared with is no changed source",
     file: "sync/sync.ts",
-    from: "if (statistics.blocksChanged > 0) {",
-    to: "if (statistics.blocksChanged > 1e9) {",
+    from: "if (blocksChanged > 0) {",
+    to: "if (blocksChanged > 1e9) {",
     tests: ["contract/sync.test.ts"],
   },
   {
