@@ -121,5 +121,5 @@ onSshd("more logins at a time than sshd takes are told as such, with the options
   const { said, hint } = await refusal(sshd, "-w", "16", "-l", "0");
   expect(said).toMatch(/^exit status 255: kex_exchange_identification: /);
   expect(hint).toStartWith("sshd limits logins at a time (MaxStartups, 10 by default)");
-  expect(hint).toContain("fewer --workers, a longer --splay");
+  expect(hint).toContain("fewer --workers or a longer --splay");
 });
