@@ -1,4 +1,4 @@
-/** Work that is given up: what hears an AbortSignal, and is taken away from it again by whoever had it heard. */
+/** Giving up work: listens to an AbortSignal, and stops listening when whoever asked for it is done. */
 
 /** Has `act` called when `signal` is aborted, at once where it is, until disposed of. */
 export function onAbort(signal: AbortSignal, act: () => void): Disposable {
@@ -7,7 +7,10 @@ export function onAbort(signal: AbortSignal, act: () => void): Disposable {
   return { [Symbol.dispose]: () => signal.removeEventListener("abort", act) };
 }
 
-/** As `work`, but no longer than until `signal` is aborted. @throws the signal's reason then; what `work` comes to is nobody's business. */
+/**
+ * Waits for `work`, but no longer than until `signal` is aborted, when nobody looks at what becomes of `work`.
+ * @throws the signal's reason.
+ */
 export async function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   using _ = onAbort(signal, () => aborted.reject(signal.reason));

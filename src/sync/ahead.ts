@@ -1,4 +1,4 @@
-/** Scans that go on while their consumer waits for something else, such as the other side's answer from far away. */
+/** Scans that continue while their consumer waits for something else, such as an answer from a distant far side. */
 import type { Run } from "./endpoint.ts";
 import { Window } from "./window.ts";
 
@@ -9,8 +9,8 @@ import { Window } from "./window.ts";
 const AHEAD_BYTES = 4 * 2 ** 30;
 const AHEAD_BLOCKS = 1 << 16;
 /**
- * A disk that is to rest after each block must not be read far ahead all at once: a second's worth of blocks, so that an
- * answer from far away is there in time, and at least one read of 1 MiB.
+ * With a pause after each block the disk must not be read far ahead in one go: one second's worth of blocks, so that an
+ * answer from far away arrives in time, and at least one read of 1 MiB.
  */
 const RESTING_MS = 1000;
 const RESTING_BYTES = 1 << 20;

@@ -1,6 +1,6 @@
 /**
- * Where in a device a run found differences, for the change map. Memory is bounded whatever the size: exact counts of
- * bytes for a fixed number of cells, and where it is wanted to the leaf a LeafMap. What is added may come in any order.
+ * Where in a device a run found differences, for the change map. Memory is bounded whatever the size: a fixed number of
+ * cells with exact byte counts and, on request, a LeafMap that is exact to the leaf. Ranges may be added in any order.
  */
 import { type BlockLayout, equalBytes, LEAF_SIZE, type LeafSet, leafCount, leafRuns } from "./blocks.ts";
 import { LeafMap } from "./leaf-map.ts";

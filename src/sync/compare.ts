@@ -121,7 +121,10 @@ function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
   return verdicts.all;
 }
 
-/** For a destination without any data: what is no hole in the source may differ, and is only read once, to be sent. */
+/**
+ * For a destination without any data: whatever is not a hole in the source may differ, so it is read only once, when it
+ * is sent.
+ */
 export async function* compareWithNothing(
   source: Endpoint,
   range: BlockRange,

@@ -27,8 +27,8 @@ import type { Verdict } from "./verdicts.ts";
 import { Window } from "./window.ts";
 
 /**
- * Differing blocks on their way at once. Their data is bounded by the endpoints; this bounds the round trips: at 100 ms
- * and 1 MiB blocks that nearly all differ in a few leaves, two trips each, 4096 keep 20 GB/s going.
+ * Most differing blocks in flight at once. The endpoints bound the blocks' data; this bounds the round trips: at 100 ms,
+ * with 1 MiB blocks that nearly all differ in a few leaves and take two trips each, 4096 sustain 20 GB/s.
  */
 const BLOCKS_IN_FLIGHT = 4096;
 
@@ -306,7 +306,10 @@ export class Copier {
     return equalBytes(there.sectors, salvage.sectors) && equalBytes(there.bytes, salvage.bytes);
   }
 
-  /** The whole block once more, returning its print: two leaves may have had one hash (1 in 2^32), or the source changed in between. */
+  /**
+   * Copies the whole block again and returns its print: two leaves may have had the same hash (1 in 2^32), or the source
+   * changed in between.
+   */
   async #copyAgain(index: number): Promise<bigint> {
     const data = await this.#source.read(index, { kind: "all" });
     const print = printOf(data.hash);

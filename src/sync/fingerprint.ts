@@ -10,7 +10,10 @@
 import { addLeaf, type BlockLayout, emptyLeafSet, hasLeaf, type LeafSet } from "./blocks.ts";
 import { PRINT_SIZE } from "./endpoint.ts";
 
-/** Blocks come nearly in order, so that few parts of the tree are open at once: a window of blocks, and one for each lane. */
+/**
+ * Blocks arrive nearly in order, so only a few parts of the tree are open at once: a window of blocks, and one part for
+ * each lane.
+ */
 const FANOUT = 4096;
 
 /** The SHA-256 of bytes. It comes from outside: sync/ has no library of hashes. */

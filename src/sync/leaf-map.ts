@@ -1,6 +1,6 @@
 /**
- * Remembers leaves of two kinds in bounded memory, in whatever order they come: a sparse map that puts two neighbouring
- * units into one, again and again, when it would grow too large.
+ * Remembers leaves of two kinds in bounded memory, in whatever order they come: a sparse map that doubles its unit, as
+ * often as it must, before it would grow too large.
  */
 import { addLeaf, hasLeaf, LEAF_SIZE, type LeafSet } from "./blocks.ts";
 import type { ByteRange } from "./ranges.ts";

@@ -1,6 +1,6 @@
 /**
- * What a careful person would want to know about a pair before the first byte is written, though nothing is refused: a
- * sentence each, and none about a pair as it should be. Only what is certain is said. Pure.
+ * What a careful person would want to know about a pair before the first byte is written. Nothing here is a refusal:
+ * each notice is one sentence, says only what is certain, and a pair as it should be gets none. Pure.
  */
 import { formatBoth, formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
@@ -12,7 +12,10 @@ type Notice = (source: Description, destination: Description) => string | undefi
 
 /** A table of partitions, as against what stands in one. */
 const TABLES: ReadonlySet<string> = new Set(["gpt", "dos"]);
-/** Optical discs are written to whole disks with a table of partitions, and without one, and carry their own at times. */
+/**
+ * Images of optical discs are written to whole disks that have a partition table or none, and some carry a table
+ * themselves.
+ */
 const DISCS: ReadonlySet<string> = new Set(["iso9660"]);
 /** Facts.atEnd looks so far. */
 const END_LENGTH = 128 << 10;

@@ -44,7 +44,7 @@ export function checkPair(
   return noticesOf(source, destination, options);
 }
 
-/** What compare says of two names that lead to the same bytes, whose verdict is worth nothing; undefined for any others. */
+/** What compare says when both names lead to the same bytes and its verdict is worth nothing; otherwise undefined. */
 export function noticeOfItself(a: Description, b: Description): string | undefined {
   if (!shareBytes(placesOf(a), placesOf(b))) return undefined;
   const names = `${quote(a.label)} and ${quote(b.label)}`;
@@ -59,9 +59,9 @@ function isSame(a: Signature, b: Signature): boolean {
 }
 
 /**
- * Whether a destination file looks like something else than an earlier copy of the source: it carries what the source
- * does not, or nothing known where the source carries something; or neither carries anything, and their sizes differ (a run
- * that was stopped leaves a file of the source's size).
+ * Whether a destination file looks like anything but an earlier copy of the source. It does if it carries something that
+ * the source does not, or nothing known where the source carries something; or if neither carries anything and their
+ * sizes differ (an interrupted run leaves a file of the source's size).
  */
 export function isAnother(source: Description, destination: Description): boolean {
   const { kind, sizeBytes, blank, facts } = destination;
@@ -106,7 +106,10 @@ export function sizeDiffers(
   return options.exact && destination.kind === "file" && destination.sizeBytes > source.sizeBytes;
 }
 
-/** Bytes that only one of two sides that are compared has. A device that is larger than what it was written from is no difference. */
+/**
+ * Bytes that only one of the compared sides has. A device larger than what was written to it does not count as
+ * different.
+ */
 export function tailBeyond(a: Description, b: Description): number {
   if (b.kind === "device" && b.sizeBytes > a.sizeBytes) return 0;
   return Math.abs(a.sizeBytes - b.sizeBytes);

@@ -1,6 +1,6 @@
 /**
- * All arithmetic of byte ranges. A list of ranges is in ascending order and without overlap, its neighbours may meet; the
- * functions take time in proportion to their lists together, so that a disk with a million bad areas costs a second and
+ * All arithmetic on byte ranges. A list of ranges is in ascending order and has no overlaps; neighbours may meet. Each
+ * function takes time in proportion to the total length of its lists, so a disk with a million bad areas costs a second,
  * not an hour.
  */
 import { IoError } from "../errors.ts";
@@ -160,8 +160,8 @@ export function totalLength(ranges: readonly ByteRange[]): number {
 }
 
 /**
- * Separate ranges that a set holds at most, in 16 bytes each: as many bad areas as no disk has that is worth reading, and a
- * far side that makes them up must not fill the memory.
+ * Most separate ranges in a set, at 16 bytes each: more bad areas than any disk worth reading has, and a limit for a far
+ * side that makes them up to fill the memory.
  */
 const MAX_RANGES = 1 << 20;
 /** What comes out of order is put in its place in batches of an eighth of what is there, and at least of so many. */

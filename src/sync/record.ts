@@ -58,8 +58,9 @@ export class BlockRecord {
   }
 
   /**
-   * Notes blocks that cannot be read as a whole and are to be copied in part: nothing is known of them as such. At once, and not
-   * when they are copied, since a part of the fingerprint stays in memory until all its blocks are noted.
+   * Notes blocks that cannot be read as a whole and will be copied in part, so nothing is known about them as blocks.
+   * Call it at once rather than when they are copied: a part of the fingerprint stays in memory until all of its blocks
+   * are noted.
    */
   deferred(range: BlockRange): void {
     this.#noteUnknown(range, this.#salvaged);

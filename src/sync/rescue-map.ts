@@ -113,8 +113,9 @@ export function parseRescueMap(text: string, name: string): RescueArea[] {
 }
 
 /**
- * The map for a source of this size: what it leaves out is untried, and what was not read beyond the source's end is cut off,
- * as ddrescue has it. @throws {UsageError} for one that has read what this source has not: it is another one's.
+ * Fits the map to a source of this size: what it leaves out counts as untried, and unread areas past the source's end
+ * are cut off, as ddrescue does.
+ * @throws {UsageError} when the map has areas that were read but that this source does not have: it belongs to another.
  */
 export function fitRescueMap(map: readonly RescueArea[], sizeBytes: number, source: string): RescueArea[] {
   const fitted: RescueArea[] = [];

@@ -82,8 +82,9 @@ export class Share {
   }
 
   /**
-   * Compares a few of the blocks that the destination holds by what a rescue map says, more of them until enough hold data, or so many
-   * cannot be read that the source is not to be asked for more. What cannot be read of them is left for the end.
+   * Compares a few of the blocks that, according to a rescue map, the destination holds. It takes more of them until
+   * enough hold data, or until so many are unreadable that the source should be spared. Unreadable ones are left for the
+   * end.
    */
   async sample(): Promise<"holds" | "differs" | "unknown"> {
     const { blocksDiffering, blocksDeferred } = this.#statistics;
@@ -162,8 +163,8 @@ export class Share {
 }
 
 /**
- * Finds out whether the destination holds what an earlier run's rescue map says, before anything is believed of it: another disk may
- * be under its name by now. What was not seen to be there is not believed either.
+ * Checks whether the destination holds what an earlier run's rescue map says, before anything is taken from the map: the
+ * name may lead to another disk by now. What the check did not see is not believed either.
  */
 export async function checkHeld(shares: readonly Share[], rescue: Rescue, onDisbelief: () => void): Promise<void> {
   const found = await Promise.all(shares.map((share) => share.sample()));

@@ -21,10 +21,11 @@ export function layoutOf(source: Description, blockSize: number): BlockLayout {
 }
 
 /**
- * Makes the destination equal to the source and durable, or with dryRun only counts. `statistics` is filled in as it
- * goes; each of its lanes does its share, the first through `first`, the others through what `openLane` opens (number
- * 1, 2, …), all at once. Who opens closes, also what is still being opened when another lane has failed.
- * @throws {Failure} the first that occurred in any lane, or the reason of an aborted signal; what was written by then stays written.
+ * Makes the destination equal to the source and durable, or with dryRun only counts. Fills in `statistics` as it goes.
+ * Each lane does its share, all at once: the first through `first`, the others through what `openLane` opens (number 1,
+ * 2, …). Whoever opens also closes, including what is still being opened when another lane has failed.
+ * @throws {Failure} the first in any lane, or the reason of an aborted signal; what was written until then stays
+ * written.
  */
 export async function synchronize(
   first: Lane,

@@ -1,4 +1,7 @@
-/** Reads both sides again after a run, holes too, the destination from its medium, and tells which of them is not what it was. */
+/**
+ * After a run reads both sides again, including holes, the destination from its medium, and tells which side is no
+ * longer what it was.
+ */
 
 import { VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
@@ -98,7 +101,7 @@ async function compareAgain(
   return findings;
 }
 
-/** So that a run without end, which two far sides may claim, does not keep signals and the connection waiting. */
+/** Keeps a run of blocks without end, which two far sides may claim, from holding up signals and the connection. */
 const BLOCKS_AT_ONCE = 1 << 16;
 
 function breathe(): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Files that hold an image in another form, compressed or in a format of their own: written to a disk as they are, they
- * are no disk. Only what nothing else begins with is taken for one: a mark of four bytes and what has to follow it. Pure.
+ * Files that hold an image in another form, compressed or in a format of their own, and are no disk when written to one
+ * unchanged. A file is recognized only by what nothing else begins with: a mark of four bytes and what has to follow it.
+ * Pure.
  */
 import { type Ends, type Probe, signature } from "./ends.ts";
 

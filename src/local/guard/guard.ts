@@ -8,10 +8,11 @@ import { kindOf, statPath } from "../medium/stat.ts";
 import { look } from "../system/picture.ts";
 
 /**
- * Refuses destinations that are neither a regular file nor a block device, and files that would come into being under
- * /dev: a mistyped device name would fill the memory behind /dev and look like success. /dev/shm is meant for files.
- * Returns what stat says of it, undefined when nothing is there.
- * @throws {RefusedError} {IoError} when the path cannot be examined.
+ * Refuses destinations that are neither a regular file nor a block device, and new files under /dev: a mistyped device
+ * name would fill the memory behind /dev and look like success. /dev/shm is meant for files. Returns the destination's
+ * stat, or undefined when nothing is there.
+ * @throws {RefusedError}
+ * @throws {IoError} when the path cannot be examined.
  */
 export function guardDestination(path: string, label: string): fs.BigIntStats | undefined {
   const stat = statPath(path, label);

@@ -1,8 +1,8 @@
 /**
- * The locks by which programs agree on who writes to a file or device: flock(2), as udev, partitioning tools and blocksync
- * take it, and locks of bytes (fcntl(2)), as QEMU, VirtualBox, file servers and editors take them. QEMU locks for reading
- * single bytes that stand for what it does and does not let others do (RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE in its
- * block/file-posix.c), so whoever has all bytes for himself stands in the way of all of it.
+ * The locks by which programs agree on who writes to a file or device: flock(2), as udev, partitioning tools and
+ * blocksync use it, and byte-range locks (fcntl(2)), as QEMU, VirtualBox, file servers and editors use them. QEMU takes
+ * read locks on single bytes that stand for what it does and what it lets nobody else do (RAW_LOCK_PERM_BASE and
+ * RAW_LOCK_SHARED_BASE in its block/file-posix.c), so an exclusive lock on all bytes conflicts with every one of them.
  */
 
 import { aside } from "../kernel/aside.ts";
@@ -16,8 +16,8 @@ export interface LockCalls {
 }
 
 /**
- * Takes both locks. Where flock() is made a lock of bytes (NFS, since Linux 2.6.12: flock(2)), the second of them meets the
- * first one: then one is both. False, with none taken, when another has one of them.
+ * Takes both locks. Where flock() is implemented as a byte-range lock (NFS since Linux 2.6.12: flock(2)), the second
+ * would meet the first, so one of them stands for both. Returns false, holding neither, when another program has one.
  */
 export async function takeBoth({ bytes, file }: LockCalls): Promise<boolean> {
   const taken = await bytes(true);
@@ -37,8 +37,8 @@ export async function tryLock(file: Descriptor): Promise<boolean> {
 }
 
 /**
- * For what is open for reading only, and has bytes of what is written: nobody has locked a byte of it, and from now on
- * nobody who asks will take one for writing.
+ * For a device opened read-only that shares bytes with the destination: checks that nobody has locked a byte of it, and
+ * keeps everybody who asks from taking a write lock from now on.
  */
 export async function tryLockBeside(file: Descriptor): Promise<boolean> {
   if (await file.look(aside.hasLockedBytes)) return false;
@@ -61,9 +61,10 @@ export function isLocked(fd: number): boolean {
 const QEMU_WRITES = 101;
 
 /**
- * Who else may write to the file or device behind `fd`, which is open for reading only, as Facts.writer has it; "" where
- * nothing tells. With `byOpening` whoever has it open for writing counts. A file's times do not: what was mapped into memory
- * (mmap(2)) and written to once can be written to again without another word until it is written back.
+ * Who else may write to the file or device behind `fd`, which is open read-only, in the words of Facts.writer; "" when
+ * nothing indicates anybody. With `byOpening` whoever has it open for writing counts. A file's times do not count:
+ * memory mapped to it (mmap(2)) that was written to once can be written to again, and the times do not move until it is
+ * written back.
  */
 export function writerOf(fd: number, { byOpening }: { readonly byOpening: boolean }): string {
   if (hasLockedBytes(fd, QEMU_WRITES, 1)) return "another program, such as a virtual machine, has it open for writing";

@@ -102,9 +102,9 @@ function writing(name: string, what: string): Use {
 }
 
 /**
- * Why not to write to the file at `path`, which nothing else speaks against: a program has mounted it, or has it open for
- * writing, as virtual machines without locks do, and what lies in another mount namespace. Whoever started this run knows what
- * he has open, such as a script with a temporary file.
+ * Why not to write to the file at `path` when nothing else speaks against it: a program serves a file system from it or
+ * has it open for writing, as virtual machines without locks do, possibly in another mount namespace. What the parents
+ * of this run have open does not count, such as a script's temporary file: they know of it.
  */
 export async function useByOpening(path: string, file: fs.BigIntStats): Promise<Use | undefined> {
   const isOpen = (forWriting: boolean) =>
@@ -128,8 +128,9 @@ export async function useByOpening(path: string, file: fs.BigIntStats): Promise<
 }
 
 /**
- * The same of devices, which the kernel gives no leases on: a program has one open that has bytes of `node`. Whoever locks it
- * is refused for that, and what serves it, as nbd-client does, is no other user of it.
+ * The same for devices, on which the kernel grants no leases: a program has a device open that shares bytes with `node`.
+ * A program that locks it is left to the refusal for that, and the one that serves it, as nbd-client does, does not
+ * count as another user.
  */
 export async function useOfDevices(picture: Picture, node: Node): Promise<Use | undefined> {
   const devices = picture.relatives(node).flatMap((relative) => {
@@ -168,8 +169,9 @@ function isClaimed(path: string): boolean {
 }
 
 /**
- * Why not to write to a device, or to a file with devices over it, of which nobody here uses these: one of them may be in use
- * where this process does not see it. What has partitions is claimed with any of them, so they speak for it.
+ * Why not to write to a device, or to a file with devices on top, that nobody visible here uses: one of those devices
+ * may be in use where this process cannot see it. The kernel claims a partitioned device together with any of its
+ * partitions, so the partitions speak for it.
  */
 export function useOutOfSight(picture: Picture, node: Node): Use | undefined {
   for (const relative of picture.relatives(node)) {

@@ -3,9 +3,10 @@ import { shareBytes, wholeOf } from "../../sync/extents.ts";
 import { nodeAt, Picture } from "../system/picture.ts";
 
 /**
- * Whether what is written to `path` lands in what `other` leads to: they are one file or device, or one is a loop device
- * over the other, a part of it, or something made of it. Not where a file only lies in the file system of a device: to write
- * the log of a backup to the disk that is backed up is usual. False where nothing is at one of them.
+ * Whether a write to `path` lands in what `other` leads to: both are one file or device, or one is a loop device over
+ * the other, a partition of it, or a device built on it. A file that merely lies in a device's file system does not
+ * count: it is common to write a backup's log to the disk being backed up. False when there is nothing at one of the
+ * paths.
  */
 export function writesInto(path: string, other: string): boolean {
   const [own, theirs] = [nodeAt(path), nodeAt(other)];

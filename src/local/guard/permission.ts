@@ -18,9 +18,10 @@ export interface Permission {
 }
 
 /**
- * What a path leads to: symbolic links are followed, the last one too, because names such as /dev/vg0/data and
- * /dev/disk/by-id/x are links. What does not exist yet is its name in the directory that its directory leads to.
- * Where not even that directory can be found, opening will fail, and the path stays as it is to be named then.
+ * Where a path leads. Symbolic links are followed, the last one too, because names such as /dev/vg0/data and
+ * /dev/disk/by-id/x are links. For a file that does not exist yet it is that name in the directory to which its
+ * directory leads. If even the directory is not found, the path is returned unchanged, and opening it will fail under
+ * that name.
  */
 function targetOf(path: string): string {
   for (const find of [() => realPath(path), () => join(realPath(dirname(path)), basename(path))]) {
@@ -34,9 +35,10 @@ function targetOf(path: string): string {
 }
 
 /**
- * Returns the spec with the path that may be opened in place of the one that was asked for; as it is without a permission. The refusal says the same whether or not the other path exists.
- * @throws {RefusedError} when another path was asked for, a destination where only reading is allowed, or a refusal overridden
- *   that may not be.
+ * Returns the spec with the permitted path in place of the requested one, or unchanged when there is no permission. The
+ * refusal says the same whether or not the other path exists.
+ * @throws {RefusedError} for another path, for a destination where only reading is allowed, and for overriding a refusal
+ * that the permission does not allow to be overridden.
  */
 export function permitted(spec: EndpointSpec, permission: Permission | undefined): EndpointSpec {
   if (permission === undefined) return spec;

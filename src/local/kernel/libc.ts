@@ -157,10 +157,11 @@ export function createPipe(): { readonly readEnd: number; readonly writeEnd: num
 }
 
 /**
- * What a library of functions for JavaScript (Node-API) exports that is inside the program, at `innerPath`. Bun would unpack
- * it to a temporary directory and leave it there: 600 KB after a run, in a place that others may write to, that may be
- * mounted noexec, or that is not there at all. Here it is a file without a name, in memory, that is gone with the process.
- * @throws {Error} where it cannot be loaded, or the C library (glibc before 2.27) or the kernel has no files in memory.
+ * What the Node-API library at `innerPath`, inside the program, exports. Bun would unpack it to a temporary directory
+ * and leave it there: 600 KB after each run, in a place that others may be able to write to, that may be mounted noexec,
+ * or that may not exist. Here it becomes an unnamed file in memory, which goes with the process.
+ * @throws {Error} when it cannot be loaded, or when the C library (glibc before 2.27) or the kernel has no files in
+ * memory.
  */
 export function loadInner(innerPath: string): unknown {
   const { memfd_create } = dlopen(libraryName(), { memfd_create: { args: ["ptr", "int"], returns: "int" } }).symbols;
@@ -275,11 +276,12 @@ export function hasLockedBytes(fd: number, start = 0, length = 0): boolean {
 }
 
 /**
- * Whether anybody else has the file behind `fd` open, which itself is open for reading only; with `forWriting` whether
- * anybody can write to it, a loop device or a process out of sight as well. The kernel grants a lease (fcntl(2)) to nobody
- * else, and it is given back at once; SIGURG, which nobody minds, would tell of an open() in between. False too where nobody
- * can tell: for others' files, unless one is root, and on file systems that know no leases, or refuse them with the same error as
- * long as their server has not promised them anything (nfs4_add_lease() in fs/nfs/nfs4proc.c, cifs_setlease()).
+ * Whether anybody else has the file behind `fd` open, which itself is open read-only; with `forWriting`, whether anybody
+ * can write to it, including a loop device or a process out of sight. It asks for a lease (fcntl(2)), which the kernel
+ * grants only when nobody else has the file open, and returns it at once; SIGURG, which nothing here acts on, would
+ * report an open() in between. Also false when nobody can tell: for other users' files unless run as root, and on file
+ * systems that have no leases, or that refuse them with the same error as long as their server has promised nothing
+ * (nfs4_add_lease() in fs/nfs/nfs4proc.c, cifs_setlease()).
  */
 export function isOpenElsewhere(fd: number, { forWriting }: { readonly forWriting: boolean }): boolean {
   if (LEASES_OF_SERVERS.has(fs.statfsSync(`/proc/self/fd/${fd}`).type)) return false;

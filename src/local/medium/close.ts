@@ -1,8 +1,8 @@
 /**
- * Whether closing would succeed, asked before it is too late: some file systems (FUSE, NFS, CIFS) say only then that they could
- * not store what was written. Bun's close() hides every such error (measured with 1.4.5: EIO, ENOSPC and EDQUOT are success).
- * The kernel calls the file system's flush() at each close() of a descriptor (filp_close() in fs/open.c), so that of a copy
- * tells the same, and the file stays open and claimed.
+ * Finds out whether closing would succeed before it is too late: some file systems (FUSE, NFS, CIFS) report only at
+ * close() that they could not store what was written. Bun's close() hides every such error (measured with 1.4.5: EIO,
+ * ENOSPC and EDQUOT look like success). The kernel calls the file system's flush() whenever a descriptor is closed
+ * (filp_close() in fs/open.c), so closing a copy reports the same error, and the file stays open and claimed.
  */
 import fs from "node:fs";
 import { constants } from "node:os";

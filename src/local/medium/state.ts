@@ -50,7 +50,7 @@ export function unseenMs({ modifiedNs, changedNs }: State, nowMs: number): numbe
   return passedMs < 0 || passedMs >= stepMs + CLOCK_MS ? 0 : stepMs + CLOCK_MS - passedMs;
 }
 
-/** Whether what can be read is another thing than before, or of another length; in words that go on after a colon. */
+/** Whether the readable content has been replaced or has another length; words to follow a colon. */
 export function otherSize(before: State, now: State): string | undefined {
   if (now.sequence !== before.sequence) return "its medium, or the file underneath it, was replaced";
   if (now.sizeBytes !== before.sizeBytes) return `it has ${now.sizeBytes} bytes instead of ${before.sizeBytes}`;
