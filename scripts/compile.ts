@@ -40,7 +40,7 @@ export async function compile(target: Target, bun: string, modules: string, outf
   try {
     await Bun.build({
       // A thread starts with a file of its own, which must be an entry point, and is looked for beside main's.
-      entrypoints: ["main.ts", "local/work/hash-thread.ts", "local/kernel/aside-thread.ts"].map((file) =>
+      entrypoints: ["main.ts", "local/work/job-thread.ts", "local/kernel/aside-thread.ts"].map((file) =>
         join(root, "src", file),
       ),
       naming: { entry: "[name].[ext]" },

@@ -51,9 +51,11 @@ const MAX_PAUSE_MS = 3_600_000;
 const PROGRESS = ["auto", "bar", "plain", "none"] as const;
 const READ_ERROR = ["stop", "skip"] as const;
 
+const HASHES = ["auto", ...HASH_NAMES] as const;
+
 /** The options whose value is one of a few words (of --allow one or more), with these words. */
 export const CHOICES: Readonly<Record<string, readonly string[]>> = {
-  hash: HASH_NAMES,
+  hash: HASHES,
   "additional-hash": HASH_NAMES,
   fadvise: ["0", "1", "2", "3"],
   progress: PROGRESS,
@@ -150,7 +152,7 @@ export function commonOptions(values: Values): CommonOptions {
   return {
     ...host,
     blockSize,
-    hash: parseChoice(required(values, "hash"), "--hash", HASH_NAMES),
+    hash: parseChoice(required(values, "hash"), "--hash", HASHES),
     additionalHash: additional === undefined ? undefined : parseChoice(additional, "--additional-hash", HASH_NAMES),
     dropCacheHere: (fadvise & 1) !== 0,
     dropCacheThere: (fadvise & 2) !== 0,

@@ -17,8 +17,8 @@ const sharedOptions = {
     type: "string",
     alias: ["1"],
     valueHint: "NAME",
-    default: "xxh3-xxh64",
-    description: "hash for comparing blocks: xxh3-xxh64 xxh128 sha256 sha512 blake2b512 md5 sha1",
+    default: "auto",
+    description: "hash for comparing blocks: auto gmac xxh3-xxh64 xxh128 sha256 sha512 blake2b512 md5 sha1",
   },
   "additional-hash": {
     type: "string",

@@ -4,7 +4,7 @@ import { IoError, ReadError, sourceChanged, tooSmall, VerificationError } from "
 import { quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
 import { ahead } from "../sync/ahead.ts";
-import { BlockLayout, type BlockRange, equalBytes, leafRuns, type SectorSet } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, equalBytes, type SectorSet } from "../sync/blocks.ts";
 import type {
   BlockData,
   CacheBypass,
@@ -19,21 +19,23 @@ import type {
   WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
-import type { EndpointSpec } from "../sync/spec.ts";
 import type { Compare } from "../sync/verdicts.ts";
 import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./guard/claim.ts";
 import { factsOf } from "./guard/facts.ts";
 import type { RunLock } from "./guard/run-lock.ts";
 import { aside } from "./kernel/aside.ts";
-import type { Device, ReadOptions } from "./medium/device.ts";
+import type { Device } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
+import type { ReadOptions } from "./medium/reader.ts";
+import type { LocalSpec, Surroundings } from "./opening.ts";
 import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
-import { hashBlocks } from "./work/hash-threads.ts";
-import { piecesOf, READ_LENGTH } from "./work/pieces.ts";
+import { type Blocks, hashBlocks, scanBlocks, selectBlock } from "./work/jobs.ts";
+import { JobSize, piecesOf, READ_LENGTH, readsOf } from "./work/pieces.ts";
 import { BufferPool } from "./work/pool.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./work/salvage.ts";
 import { selectLeaves } from "./work/select.ts";
+import { writeLeaves } from "./work/write.ts";
 
 /**
  * Memory of an endpoint's buffers: what a scan reads ahead and the blocks on their way. With 5,243 pages changed in 2 GiB
@@ -45,23 +47,13 @@ const MIN_POOL_BUFFERS = 3;
  * Reads in flight of a scan: 2 GiB equal on both sides of a pipe took 0.71 s with 2, 0.65 with 4, 0.69 with 8 (2 cores);
  * with SHA-256 on two threads 4 gave 2.0 GB/s, 6 gave 2.3, 8 gave 2.2.
  */
-const SCAN_DEPTH = 6;
+const SCAN_DEPTH = 8;
 /** The page cache is dropped in steps of this length, so that the call is rare. */
 const DROP_LENGTH = 32 << 20;
 
-/** What only this process has to do with. */
-export interface Surroundings {
-  /** Tells what is worth knowing under -v. */
-  readonly onNote: (text: string) => void;
-  /** Endpoints in this process that share the memory of one. */
-  readonly sharers: number;
-  /** Ends scans, waits for memory and long looks at bad places when it is aborted; what is written by then can still be flushed. */
-  readonly signal: AbortSignal;
-}
-
 export class LocalEndpoint implements Endpoint, Lender {
   readonly description: Description;
-  readonly #spec: EndpointSpec;
+  readonly #spec: LocalSpec;
   readonly #onNote: Surroundings["onNote"];
   readonly #hasher: Hasher;
   readonly #pool: BufferPool;
@@ -83,7 +75,7 @@ export class LocalEndpoint implements Endpoint, Lender {
   #end = Number.POSITIVE_INFINITY;
 
   private constructor(
-    spec: EndpointSpec,
+    spec: LocalSpec,
     { onNote, sharers, signal }: Surroundings,
     hasher: Hasher,
     { device, lock, picture }: Claim,
@@ -116,14 +108,15 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   /** Opens and claims; writes nothing. @throws {RefusedError} {IoError} */
-  static async open(spec: EndpointSpec, surroundings: Surroundings): Promise<LocalEndpoint> {
+  static async open(spec: LocalSpec, surroundings: Surroundings): Promise<LocalEndpoint> {
     aside.begin();
-    const hasher = await Hasher.create(spec.hash);
     const claim = await openClaimed(spec);
     try {
       const { device } = claim;
       const facts = device === undefined ? undefined : await factsOf(device, claim.picture, spec);
-      return new LocalEndpoint(spec, surroundings, hasher, claim, facts, (await device?.isBlank()) ?? true);
+      const blank = (await device?.isBlank()) ?? true;
+      const hasher = await Hasher.create(typeof spec.hash === "function" ? await spec.hash() : spec.hash);
+      return new LocalEndpoint(spec, surroundings, hasher, claim, facts, blank);
     } catch (error) {
       await claim.device?.close();
       await claim.lock?.close();
@@ -151,6 +144,11 @@ export class LocalEndpoint implements Endpoint, Lender {
     return this.#spec.blockSize;
   }
 
+  placeOf(blocks: BlockRange): Blocks {
+    return { ...this.#layout.spanOf(blocks), blockSize: this.#layout.blockSize };
+  }
+
+  /** How many reads may be in flight at once without waiting for memory. */
   get readDepth(): number {
     return this.#depth;
   }
@@ -202,7 +200,8 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
     const queue: Promise<readonly Run[]>[] = [];
-    const pieces = piecesOf(range, this.#layout, this.device, options);
+    const size = new JobSize(this.blockSize, options.ahead);
+    const pieces = piecesOf(range, this.#layout, this.device, options, size);
     // Who goes on without a block looks at its sectors later; of a destination the place is said.
     this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#spec.access === "read" };
     try {
@@ -212,7 +211,9 @@ export class LocalEndpoint implements Endpoint, Lender {
           const next = await pieces.next();
           if (next.done === true) break;
           const read = next.value.kind === "data" && options.hashed;
-          const runs = read ? this.#hashRun(next.value, options.tolerant) : Promise.resolve([next.value]);
+          const runs = read
+            ? size.time(this.#hashRun({ first: next.value.first, count: next.value.count }, options.tolerant))
+            : Promise.resolve([next.value]);
           // A failed read is reported when its turn comes, not as an unhandled rejection before.
           runs.catch(() => undefined);
           queue.push(runs);
@@ -226,29 +227,32 @@ export class LocalEndpoint implements Endpoint, Lender {
     }
   }
 
-  /** One hashed run; where a part cannot be read and that is tolerated, a run for each block. */
+  /** Hashed runs; where a part cannot be read and that is tolerated, a run for each block. */
   async #hashRun(run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
+    const hashes = await scanBlocks(this.device, this.placeOf(run), this.#hasher);
+    if (hashes !== undefined) return [{ kind: "hashed", ...run, hashes }];
+    const found: Run[] = [];
+    for (const part of readsOf(run, this.blockSize)) found.push(...(await this.#hashCarefully(part, tolerant)));
+    return found;
+  }
+
+  /** As #hashRun(), of what one read takes. */
+  async #hashCarefully(run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
     try {
-      return [await this.#hashTogether(run)];
+      const { bytes, release } = await this.lend(run.first, run.count);
+      try {
+        return [{ kind: "hashed", ...run, hashes: await hashBlocks(this.#hasher, bytes, this.blockSize) }];
+      } finally {
+        release();
+      }
     } catch (error) {
       if (!tolerant || !(error instanceof ReadError)) throw error;
     }
     if (run.count === 1) return [{ kind: "unreadable", first: run.first, count: 1 }];
     const found: Run[] = [];
     for (let i = 0; i < run.count; i++)
-      found.push(...(await this.#hashRun({ first: run.first + i, count: 1 }, tolerant)));
+      found.push(...(await this.#hashCarefully({ first: run.first + i, count: 1 }, tolerant)));
     return found;
-  }
-
-  async #hashTogether(run: BlockRange): Promise<Run> {
-    const { blockSize } = this.#layout;
-    const { bytes, release } = await this.lend(run.first, run.count);
-    try {
-      const hashes = await hashBlocks(this.#hasher, bytes, blockSize);
-      return { kind: "hashed", first: run.first, count: run.count, hashes };
-    } finally {
-      release();
-    }
   }
 
   /** Reads; what lies beyond the end of a destination that was not grown is zero. */
@@ -258,7 +262,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     if (available < bytes.length && this.#spec.access === "read") {
       throw new VerificationError(`Cannot read ${quote(this.#spec.label)}: it is shorter than the run expects`);
     }
-    if (available > 0) await device.read(bytes.subarray(0, available), offset, this.#reads);
+    if (available > 0) await device.reader.read(bytes.subarray(0, available), offset, this.#reads);
     bytes.fill(0, available);
   }
 
@@ -272,8 +276,14 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async read(index: number, filter: LeafFilter): Promise<BlockData> {
-    const { bytes, release } = await this.lend(index, 1);
+    const place = this.#layout.placeOf(index);
+    const buffer = await this.#pool.take();
+    const release = () => this.#pool.give(buffer);
     try {
+      const selected = await selectBlock(await this.#ready(), place, buffer, filter, this.#hasher);
+      if (selected !== undefined) return { ...selected, bytes: buffer.subarray(0, selected.used), release };
+      const bytes = buffer.subarray(0, place.length);
+      await this.#fill(bytes, place.offset);
       const hash = await hashBlocks(this.#hasher, bytes, bytes.length);
       return selectLeaves(bytes, hash, filter, this.#hasher, release);
     } catch (error) {
@@ -283,23 +293,10 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async write(index: number, data: BlockData): Promise<WriteOutcome> {
-    const offset = this.#layout.offsetOf(index);
-    const length = this.#layout.lengthOf(index);
     this.#written = true;
-    let bytesWritten = 0;
+    let bytesWritten: number;
     try {
-      const device = await this.#ready();
-      let position = 0;
-      for (const run of leafRuns(data.leaves, length)) {
-        await device.write(data.bytes.subarray(position, position + run.length), offset + run.offset);
-        position += run.length;
-      }
-      bytesWritten += position;
-      for (const run of leafRuns(data.zeros, length)) {
-        if (await device.zero(offset + run.offset, run.length, this.#spec.discard)) continue;
-        await device.write(new Uint8Array(run.length), offset + run.offset);
-        bytesWritten += run.length;
-      }
+      bytesWritten = await writeLeaves(await this.#ready(), this.#layout.placeOf(index), data, this.#spec.discard);
     } finally {
       data.release();
     }
@@ -307,6 +304,8 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async #holds(index: number, hash: Uint8Array): Promise<boolean> {
+    const quick = await scanBlocks(await this.#ready(), this.placeOf({ first: index, count: 1 }), this.#hasher);
+    if (quick !== undefined) return equalBytes(quick, hash);
     const { bytes, release } = await this.lend(index, 1);
     try {
       return equalBytes(await hashBlocks(this.#hasher, bytes, bytes.length), hash);
@@ -354,7 +353,10 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   counters(): Promise<Counters> {
-    return Promise.resolve({ bytesRead: this.#device?.bytesRead ?? 0, bytesWritten: this.#device?.bytesWritten ?? 0 });
+    return Promise.resolve({
+      bytesRead: this.#device?.reader.bytesRead ?? 0,
+      bytesWritten: this.#device?.bytesWritten ?? 0,
+    });
   }
 
   async confirmUnchanged(): Promise<void> {

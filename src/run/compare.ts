@@ -51,7 +51,7 @@ export async function runCompare(
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
       const layout = new BlockLayout(sizeBytes, options.blockSize);
       const statistics = new Statistics(layout, 1);
-      report.start(a.label, b.label, statistics, options.hash, () => lanes.traffic);
+      report.start(a.label, b.label, statistics, await lanes.hashes(), () => lanes.traffic);
       await Promise.all([source, destination].map((end) => end.prepare(sizeBytes, { exact: false })));
       const tail = tailBeyond(inA, inB);
       const changes = changeMap.begin(sizeBytes + tail, lanes.zeroLeafHash);

@@ -2,6 +2,7 @@
 
 import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel/libc.ts";
+import { hasAes } from "../local/kernel/processor.ts";
 import type { ConnectOptions } from "../remote/host/connect.ts";
 import type { TellStage } from "../sync/stage.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
@@ -33,7 +34,8 @@ export function hostConnection(
     script: undefined,
     directory: remoteDirectory,
     env: childEnvironment(passwordVariable),
-    own: { version: VERSION, build: BUILD },
+    own: { version: VERSION, build: BUILD, hasAes: hasAes() },
+    compress: false,
     target: TARGET,
     createPipe,
     limits: undefined,

@@ -2,19 +2,21 @@
 
 import { InterruptedError, type Overridable } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
+import { hasAes } from "../local/kernel/processor.ts";
 import { zeroLeafHashes } from "../local/work/hash.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/host/connect.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
-import type { Report } from "../report/report.ts";
+import type { Report, Stages } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
 import type { Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
-import { type Access, type EndpointSpec, SEED_SIZE } from "../sync/spec.ts";
+import { type Access, type HashChoice, type Opening, SEED_SIZE } from "../sync/spec.ts";
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
+import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
@@ -60,6 +62,7 @@ export class Lanes {
   readonly #signal: AbortSignal;
   readonly #ending = new AbortController();
   readonly #passwords: Passwords;
+  readonly #agreement: HashAgreement;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
@@ -70,6 +73,7 @@ export class Lanes {
     this.#report = report;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
     this.#passwords = new Passwords(this.#signal);
+    this.#agreement = new HashAgreement(options.hash, 2);
     const rate = options.bytesPerSecond;
     this.#limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
     // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
@@ -112,13 +116,31 @@ export class Lanes {
   /** Tells meanwhile what it is at. */
   async #openSide(side: Side, number: number): Promise<Endpoint> {
     using stages = this.#report.stages();
+    try {
+      return await this.#connectSide(side, number, stages);
+    } catch (error) {
+      this.#agreement.fails(error);
+      throw error;
+    }
+  }
+
+  async #connectSide(side: Side, number: number, stages: Stages): Promise<Endpoint> {
     const { tell } = stages;
     const { location, throughSudo } = side;
     const spec = this.#specOf(side, number);
     if (location.remote === undefined && !throughSudo) {
+      this.#agreement.says(hasAes());
       tell({ kind: "opening", label: spec.label });
       const onNote = (text: string) => this.#report.detail(text);
-      const endpoint = await LocalEndpoint.open(spec, { onNote, sharers: this.#options.lanes, signal: this.#signal });
+      const hash = () => {
+        // What is waited for from here on the other side tells.
+        stages[Symbol.dispose]();
+        return spec.hash;
+      };
+      const endpoint = await LocalEndpoint.open(
+        { ...spec, hash },
+        { onNote, sharers: this.#options.lanes, signal: this.#signal },
+      );
       await this.#keep(() => endpoint.close());
       return endpoint;
     }
@@ -128,26 +150,32 @@ export class Lanes {
       : connect(location.remote, options));
     await this.#keep(() => connection.close());
     this.#connections.push(connection);
+    this.#agreement.says(connection.hasAes);
     // Of a sudo of this machine nobody knows when it has asked enough.
     if (!throughSudo) tell({ kind: "opening", label: spec.label });
-    return await RemoteEndpoint.open(connection.channel, spec, () => connection.close());
+    return await RemoteEndpoint.open(connection.channel, { ...spec, hash: await spec.hash }, () => connection.close());
   }
 
   /** What the first lane has claimed and looked at, a further one only joins. */
-  #specOf({ location: { path, label }, access, dropCache, examine }: Side, number: number): EndpointSpec {
-    const { blockSize, discard, compress, allowed, hash: name, additionalHash: additional } = this.#options;
-    const hash = { name, additional, seed: this.#seed };
+  #specOf(
+    { location: { path, label }, access, dropCache, examine }: Side,
+    number: number,
+  ): Opening & { readonly hash: Promise<HashChoice> } {
+    const { blockSize, discard, compress, allowed, additionalHash: additional } = this.#options;
+    const hash = this.#agreement.name.then((name) => ({ name, additional, seed: this.#seed }));
+    hash.catch(() => undefined);
     const common = { path, label, blockSize, hash, dropCache, discard, compress, allowed };
     if (number === 0) return { ...common, access, examine };
     return { ...common, access: access === "write" ? "join" : access, examine: "nothing" };
   }
 
   #connectOptions(tell: TellStage): ConnectOptions {
-    const { sudo, script } = this.#options;
+    const { sudo, script, compress } = this.#options;
     const ask: ConnectOptions["askPassword"] = (...words) =>
       this.#report.whileAsking(() => this.#passwords.ask(...words));
     const askPassword = sudo && canAsk() ? ask : undefined;
-    return { ...hostConnection(this.#options, this.#signal, tell), sudo, script, limits: this.#limits, askPassword };
+    const common = hostConnection(this.#options, this.#signal, tell);
+    return { ...common, compress, sudo, script, limits: this.#limits, askPassword };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */
@@ -156,6 +184,13 @@ export class Lanes {
     if (!this.#ending.signal.aborted) return;
     await close();
     throw new InterruptedError();
+  }
+
+  /** What blocks are compared by, as people read it; waits until the first lane is open. */
+  async hashes(): Promise<string> {
+    const { additionalHash } = this.#options;
+    const name = await this.#agreement.name;
+    return additionalHash === undefined ? name : `${name} and ${additionalHash}`;
   }
 
   /** Waits, for as long as the run goes on. */

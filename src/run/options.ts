@@ -22,7 +22,8 @@ export interface HostOptions {
 /** What sync and compare have in common. */
 export interface CommonOptions extends HostOptions {
   readonly blockSize: number;
-  readonly hash: HashName;
+  /** "auto" is the fastest that both sides can be fast with. */
+  readonly hash: HashName | "auto";
   readonly additionalHash: HashName | undefined;
   /** Whether anything was given that is about reaching a host. */
   readonly forHost: boolean;

@@ -5,6 +5,7 @@ import { enterFolder, variableGiven } from "../given.ts";
 import type { Permission } from "../local/guard/permission.ts";
 import { enlargePipe } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
+import { hasAes } from "../local/kernel/processor.ts";
 import { expandHome, Server } from "../remote/serve.ts";
 import { Channel, lostConnection } from "../remote/wire/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/wire/descriptors.ts";
@@ -51,7 +52,7 @@ export async function runServe(permission: Permission | undefined, signal: Abort
   const only = permission && { ...permission, path: expandHome(permission.path, home) };
   const server = new Server(channel, home, only);
   const serve = async () => {
-    const own = { version: VERSION, build: BUILD };
+    const own = { version: VERSION, build: BUILD, hasAes: hasAes() };
     await sendPreamble(sink, own).catch((cause: unknown) => {
       throw lostConnection(cause);
     });

@@ -63,8 +63,7 @@ export async function runSync(
       if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal));
       const layout = layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes);
-      const hash = [options.hash, options.additionalHash].filter((name) => name !== undefined).join(" and ");
-      report.start(source.label, destination.label, statistics, hash, () => lanes.traffic);
+      report.start(source.label, destination.label, statistics, await lanes.hashes(), () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
       const subject = {
         source: source.label,

@@ -12,11 +12,11 @@ import type { Examination } from "./facts.ts";
 export const ACCESSES = ["read", "rehearse", "write", "join"] as const;
 export type Access = (typeof ACCESSES)[number];
 
-export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1"] as const;
+export const HASH_NAMES = ["xxh3-xxh64", "xxh128", "sha256", "sha512", "blake2b512", "md5", "sha1", "gmac"] as const;
 export type HashName = (typeof HASH_NAMES)[number];
 
-/** Bytes of the seed of a run's hashes. */
-export const SEED_SIZE = 12;
+/** Bytes of the seed of a run's hashes: of XXH3 4, of XXH64 8, the key of GMAC 16. */
+export const SEED_SIZE = 28;
 
 /** What blocks are hashed with: both ends of a lane are given the same. */
 export interface HashChoice {
@@ -26,6 +26,9 @@ export interface HashChoice {
   /** SEED_SIZE bytes. */
   readonly seed: Uint8Array;
 }
+
+/** An EndpointSpec but for the hash. */
+export type Opening = Omit<EndpointSpec, "hash">;
 
 export interface EndpointSpec {
   /** Not empty, and without a NUL byte. */

@@ -52,7 +52,7 @@ const OPEN: EndpointSpec = {
   label: "root@host:/dev/sdß",
   access: "write",
   blockSize: 1 << 20,
-  hash: { name: "xxh3-xxh64", additional: "sha256", seed: sequence(0, 12) },
+  hash: { name: "xxh3-xxh64", additional: "sha256", seed: sequence(0, 28) },
   dropCache: true,
   discard: false,
   compress: true,
@@ -342,7 +342,7 @@ test("decode.open() gives back every field, the other way round too", () => {
     label: "",
     access: "join",
     blockSize: 4096,
-    hash: { name: "sha1", additional: undefined, seed: sequence(9, 12) },
+    hash: { name: "sha1", additional: undefined, seed: sequence(9, 28) },
     dropCache: false,
     discard: true,
     compress: false,
@@ -356,7 +356,7 @@ test("decode.open() keeps a seed of its own, not the frame's memory", () => {
   const message = encode.open(OPEN);
   const { hash } = decode.open(frameOf(message));
   message.head.fill(0);
-  expect(hash.seed).toEqual(sequence(0, 12));
+  expect(hash.seed).toEqual(sequence(0, 28));
 });
 
 test("decode.open() refuses what nothing can be opened with", () => {
@@ -381,12 +381,12 @@ test("decode.open() refuses an access, a hash, a refusal and an examination that
   // Two names of one byte before it, as protocol.ts has the fields.
   for (const [offset, most] of [
     [10, 3],
-    [15, 6],
+    [15, 7],
     [16, 1],
-    [17, 6],
-    [34, 1],
-    [41, 4],
-    [42, 2],
+    [17, 7],
+    [50, 1],
+    [57, 4],
+    [58, 2],
   ] as const) {
     const changed = Buffer.from(head);
     changed[offset] = most + 1;

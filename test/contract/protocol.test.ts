@@ -6,6 +6,7 @@ import { expect, spyOn, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../../src/errors.ts";
 import { Channel, type Received } from "../../src/remote/wire/channel.ts";
 import {
+  aesOf,
   checkContent,
   checkPreamble,
   decodeHeader,
@@ -15,7 +16,6 @@ import {
   FieldWriter,
   type Frame,
   HEADER_SIZE,
-  isPreamble,
   MAX_BODY_LENGTH,
   MAX_HEAD_LENGTH,
   MessageType,
@@ -433,13 +433,17 @@ test("FieldReader.end() counts what is left over", () => {
 });
 
 test("encodePreamble() is the line of the specification", () => {
-  expect(new TextDecoder().decode(encodePreamble("0.1.0", "4f1d0c9a2b7e"))).toBe("blocksync 1 0.1.0 4f1d0c9a2b7e\n");
-  expect(encodePreamble("0.1.0", "4f1d0c9a2b7e").length).toBeLessThan(PREAMBLE_LIMIT);
+  const line = (hasAes: boolean) => new TextDecoder().decode(encodePreamble("0.1.0", "4f1d0c9a2b7e", hasAes));
+  expect(line(false)).toBe("blocksync 1 0.1.0 4f1d0c9a2b7e\n");
+  expect(line(true)).toBe("blocksync 1 0.1.0 4f1d0c9a2b7e aes\n");
+  expect(line(true).length).toBeLessThan(PREAMBLE_LIMIT);
 });
 
 test("checkPreamble() accepts the line of the same build", () => {
-  const line = new TextDecoder().decode(encodePreamble("0.1.0", "4f1d0c9a2b7e")).slice(0, -1);
-  expect(refusal(() => checkPreamble(line, "0.1.0", "4f1d0c9a2b7e"))).toBe("nothing thrown");
+  for (const hasAes of [false, true]) {
+    const line = new TextDecoder().decode(encodePreamble("0.1.0", "4f1d0c9a2b7e", hasAes)).slice(0, -1);
+    expect(refusal(() => checkPreamble(line, "0.1.0", "4f1d0c9a2b7e"))).toBe("nothing thrown");
+  }
 });
 
 test("checkPreamble() quotes both versions, builds and protocols when any differs", () => {
@@ -465,11 +469,11 @@ test("checkPreamble() says how to get the same build there", () => {
   );
 });
 
-test("isPreamble() knows the line of any build, and no other line", () => {
-  expect(isPreamble("blocksync 1 0.1.0 bbbb")).toBe(true);
-  expect(isPreamble("blocksync 17 9.9.9-rc.1 cccc")).toBe(true);
+test("aesOf() knows the line of any build, and no other line", () => {
+  expect(aesOf("blocksync 1 0.1.0 bbbb")).toBe(false);
+  expect(aesOf("blocksync 17 9.9.9-rc.1 cccc aes")).toBe(true);
   for (const line of ["", "blocksync", "blocksync-1 ready", "blocksync is installed here", "x blocksync 1 0.1.0 b"]) {
-    expect(isPreamble(line)).toBe(false);
+    expect(aesOf(line)).toBeUndefined();
   }
 });
 

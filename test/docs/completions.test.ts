@@ -65,7 +65,7 @@ function fish(directory: TempDir, line: string): string[] {
 test("the words that an option knows are those that its value is checked against", () => {
   const { sync } = commandOptions;
   const table: ArgsDef = sync;
-  expect(CHOICES["hash"]).toEqual(HASH_NAMES);
+  expect(CHOICES["hash"]).toEqual(["auto", ...HASH_NAMES]);
   expect(CHOICES["allow"]).toEqual(OVERRIDABLE);
   for (const [name, words] of Object.entries(CHOICES)) {
     const description = table[name]?.description ?? "";
@@ -90,7 +90,7 @@ testWith("bash")("bash offers every option of each command, and nothing else, af
 
 testWith("bash")("bash offers the words an option knows, however the value is attached", async () => {
   using directory = tempDir();
-  expect(bash(directory, "--hash", "")).toEqual([...HASH_NAMES]);
+  expect(bash(directory, "--hash", "")).toEqual(["auto", ...HASH_NAMES]);
   expect(bash(directory, "-2", "sha")).toEqual(["sha256", "sha512", "sha1"]);
   expect(bash(directory, "--additionalhash", "m")).toEqual(["md5"]);
   expect(bash(directory, "--on-read-error", "=")).toEqual(["stop", "skip"]);
@@ -228,7 +228,7 @@ testWith("fish")("fish offers every option of each command, and nothing else, af
 testWith("fish")("fish offers the words an option knows, commands first, and files", async () => {
   using directory = tempDir();
   fs.writeFileSync(directory.file("serious.img"), "");
-  expect(fish(directory, "blocksync --hash ").toSorted()).toEqual([...HASH_NAMES].toSorted());
+  expect(fish(directory, "blocksync --hash ").toSorted()).toEqual(["auto", ...HASH_NAMES].toSorted());
   expect(fish(directory, "blocksync --progress=p")).toEqual(["--progress=plain"]);
   expect(fish(directory, "blocksync --allow mounted,in")).toEqual(["mounted,in-use"]);
   expect(fish(directory, "blocksync se").toSorted()).toEqual(["serious.img", "serve"]);

@@ -10,7 +10,7 @@ import type { Endpoint } from "../../src/sync/endpoint.ts";
 import type { EndpointSpec } from "../../src/sync/spec.ts";
 import { type Pipe, pipe } from "./pipe.ts";
 
-export const SEED = Uint8Array.from({ length: 12 }, (_, i) => i * 19 + 7);
+export const SEED = Uint8Array.from({ length: 28 }, (_, i) => i * 19 + 7);
 
 /** What a test asks of an endpoint besides its path; blocks of DEFAULT_BLOCK_SIZE and a page cache left alone unless told. */
 export type OpenOptions = Pick<EndpointSpec, "access"> & Partial<Pick<EndpointSpec, "blockSize" | "dropCache">>;

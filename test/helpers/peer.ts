@@ -122,7 +122,7 @@ const ACCESS = ["read", "rehearse", "write", "join"] as const;
 export const ask = {
   alive: (seconds: number) => frame(Type.alive, 0, [u32(seconds)]),
   /** Hashes by xxh3-xxh64 alone, drops no cache, discards nothing, compresses, overrides no refusal, looks at nothing. */
-  open: (id: number, { access, path, blockSize = 65_536, label = "label", seed = Buffer.alloc(12, 7) }: Opening) =>
+  open: (id: number, { access, path, blockSize = 65_536, label = "label", seed = Buffer.alloc(28, 7) }: Opening) =>
     frame(Type.open, id, [
       text(path),
       text(label),

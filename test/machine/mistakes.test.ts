@@ -61,7 +61,7 @@ const USAGE: readonly Mistake[] = [
     name: "a hash that there is not",
     words: ["-1", "sha-256", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--hash "sha-256" is not one of xxh3-xxh64, xxh128, sha256, sha512, blake2b512, md5, sha1',
+    says: '--hash "sha-256" is not one of auto, xxh3-xxh64, xxh128, sha256, sha512, blake2b512, md5, sha1, gmac',
     hint: "did you mean sha256?",
   },
   {

@@ -142,7 +142,7 @@ describe("a key with serve --only", () => {
       for (const words of [[HOST], [HOST, `touch '${dir.file("touched")}'`], ["-s", HOST, "sftp"]]) {
         const result = withKey("ssh", sshd, ...words);
         expect(result.exitCode).toBe(6);
-        expect(result.stdout).toMatch(/^blocksync 1 \S+ \S+\n$/);
+        expect(result.stdout).toMatch(/^blocksync 1 \S+ \S+( aes)?\n$/);
       }
       expect(withKey("ssh", sshd, "-tt", HOST, "id")).toEqual({ exitCode: 255, stdout: "" });
       for (const mode of [[], ["-O"]]) {
@@ -274,7 +274,7 @@ describe("serve --only", () => {
     // Nor the lane of another run, which may have another seed or another file.
     const first = { ...joining, opening: { ...joining.opening, access: "write" as const } };
     const owner = await MuteClient.open(first);
-    const seed = Buffer.alloc(12, 8);
+    const seed = Buffer.alloc(28, 8);
     await expect(MuteClient.open({ ...joining, opening: { ...joining.opening, seed } })).rejects.toThrow(refusal);
     fs.copyFileSync(allowed, dir.file("another"));
     const another = { ...joining.opening, path: dir.file("another") };

@@ -259,7 +259,7 @@ test("citty reads checked words without a choice to make", () => {
   expect(values["extra-params"]).toBe("-o StrictHostKeyChecking=no");
   expect(values["block-size"]).toBe("64K");
   expect(values["pass"]).toBe("A=B");
-  expect(values["hash"]).toBe("xxh3-xxh64");
+  expect(values["hash"]).toBe("auto");
   expect(values["quiet"]).toBeUndefined();
   expect(values._).toEqual(["/dev/sda", "-weird"]);
 });

@@ -41,7 +41,7 @@ function said(...words: string[]): string {
 test("syncCommandOptions() without options gives the defaults", () => {
   expect(sync()).toEqual({
     blockSize: 1 << 20,
-    hash: "xxh3-xxh64",
+    hash: "auto",
     additionalHash: undefined,
     dropCacheHere: true,
     dropCacheThere: true,
@@ -126,7 +126,8 @@ test("commonOptions() takes every hash as the first and as the additional one, a
     expect(sync("--additional-hash", name).additionalHash).toBe(name);
   }
   const names = HASH_NAMES.join(", ");
-  expect(said("-1", "crc32")).toBe(`--hash "crc32" is not one of ${names}`);
+  expect(sync("--hash", "auto").hash).toBe("auto");
+  expect(said("-1", "crc32")).toBe(`--hash "crc32" is not one of auto, ${names}`);
   expect(said("-2", "SHA256")).toBe(`--additional-hash "SHA256" is not one of ${names}`);
 });
 

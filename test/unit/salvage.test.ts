@@ -9,7 +9,7 @@ import { bytes } from "../helpers/bytes.ts";
 function deviceOf(memory: Buffer, onWrite: (written: Buffer) => void): Patchable {
   return {
     label: "/dev/sdb",
-    read: async (buffer, offset) => void memory.copy(buffer, 0, offset, offset + buffer.length),
+    reader: { read: async (buffer, offset) => void memory.copy(buffer, 0, offset, offset + buffer.length) },
     write: async (data, offset) => {
       const written = Buffer.from(data);
       onWrite(written);

@@ -1,7 +1,8 @@
 /** Which program a far side needs, from what its shell says of it. */
 import { describe, expect, test } from "bun:test";
 import { ProtocolError, UnreachableError } from "../../src/errors.ts";
-import { PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../../src/remote/host/target.ts";
+import { hasAes } from "../../src/local/kernel/processor.ts";
+import { hasAesThere, PROBE, platformOf, TARGETS, targetNamed, targetOf } from "../../src/remote/host/target.ts";
 import { testWith } from "../helpers/requirements.ts";
 
 describe("targetOf()", () => {
@@ -51,6 +52,21 @@ describe("targetOf()", () => {
     });
   }
 
+  test("is not misled by what a processor can do, which hasAesThere() tells", () => {
+    for (const [lacks, hasAes] of [
+      ["", false],
+      [" aes", true],
+    ] as const) {
+      const line = `probe Linux x86_64 glibc 2.36${lacks}`;
+      expect({ line, target: targetOf(line, "h").name, hasAes: hasAesThere(line) }).toEqual({
+        line,
+        target: "linux-x64",
+        hasAes,
+      });
+    }
+    expect(() => targetOf("probe Linux x86_64 glibc 2.36 aes sse4_2", "h")).toThrow("its processor has no SSE4.2");
+  });
+
   test("takes nothing else for an answer", () => {
     for (const line of ["", "probe", "probe Linux", "send none /", "probe Linux x86_64", "probe Linux x86_64 uclibc -"])
       expect(() => targetOf(line, "h")).toThrow(ProtocolError);
@@ -61,9 +77,10 @@ describe("targetOf()", () => {
 const onShells = testWith("shells");
 for (const shell of [["sh"], ["dash"], ["bash", "--posix"], ["busybox", "sh"]]) {
   onShells(`the probe of this machine, by ${shell.join(" ")}, is the platform of the program`, async () => {
-    const { stdout, stderr } = Bun.spawnSync([...shell, "-uc", `${PROBE}; echo "probe $w $y$x"`]);
+    const { stdout, stderr } = Bun.spawnSync([...shell, "-uc", `${PROBE}; echo "probe $w $y$j$x"`]);
     expect(stderr.toString()).toBe("");
     const target = targetOf(stdout.toString().trimEnd(), "h");
+    expect(hasAesThere(stdout.toString().trimEnd())).toBe(hasAes());
     expect(target.machine).toBe(process.arch === "x64" ? "x86_64" : "aarch64");
     expect(stdout.toString()).toStartWith(`probe ${platformOf(target)} `);
   });

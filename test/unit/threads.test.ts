@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Threads } from "../../src/local/kernel/threads.ts";
+import { numberOf, Threads } from "../../src/local/kernel/threads.ts";
 
 /** Threads that double numbers, and how many were started of them. */
 function doubling(most: number, slowMs = 0) {
@@ -58,4 +58,37 @@ test("where the system allows no thread nobody waits for one, and it is not aske
   threads.begin();
   expect([threads.do(1), threads.do(2)]).toEqual([undefined, undefined]);
   expect(asked).toBe(1);
+});
+
+test("as many threads as is usual are started as soon as all have something to do", async () => {
+  let started = 0;
+  const threads = new Threads<number, number>({
+    create: () => {
+      started++;
+      return new Worker(new URL("../helpers/doubling-thread.ts", import.meta.url).href);
+    },
+    usual: 2,
+    most: 8,
+    slowMs: 3_600_000,
+  });
+  expect(await threads.do(1)).toBe(2);
+  expect(started).toBe(1);
+  expect(await Promise.all([1, 2, 3, 4].map((job) => threads.do(job)))).toEqual([2, 4, 6, 8]);
+  expect(started).toBe(2);
+});
+
+test("memory is handed over once, and again when so much came in between that it was forgotten", async () => {
+  const threads = new Threads<number, number>({
+    create: () => new Worker(new URL("../helpers/memory-thread.ts", import.meta.url).href),
+    most: 1,
+    slowMs: 0,
+  });
+  const memories = Array.from({ length: 60 }, (_, i) => new SharedArrayBuffer(i + 1));
+  for (const place of [0, 1, 0, 1, ...memories.keys(), 0, 59, ...memories.keys()]) {
+    const memory = memories[place];
+    if (memory !== undefined) expect(await threads.do(numberOf(memory), memory)).toBe(place + 1);
+  }
+  // It keeps none that was not used for long.
+  const forgotten = threads.do(numberOf(memories[0] ?? new SharedArrayBuffer(1)));
+  expect(await forgotten?.catch((error: unknown) => String(error))).toMatch(/Memory \d+ was not handed over/);
 });

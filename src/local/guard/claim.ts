@@ -5,7 +5,7 @@
 import fs from "node:fs";
 import { type RefusedError, refusedDestination, VerificationError } from "../../errors.ts";
 import { bytesOf, quote } from "../../name.ts";
-import type { EndpointSpec } from "../../sync/spec.ts";
+import type { EndpointSpec, Opening } from "../../sync/spec.ts";
 import { Device } from "../medium/device.ts";
 import { statPath } from "../medium/stat.ts";
 import { deviceNumber, identityOf, nodeAt, Picture, SysDevice } from "../system/picture.ts";
@@ -29,7 +29,7 @@ export interface Claim {
  * Opens what an endpoint is about, and claims it for the first lane of a run that writes.
  * @throws {RefusedError} {IoError}
  */
-export async function openClaimed(spec: EndpointSpec): Promise<Claim> {
+export async function openClaimed(spec: Opening): Promise<Claim> {
   const { path, label, access } = spec;
   const free = { lock: undefined, picture: new Picture() };
   if (access === "read") return { ...free, device: await Device.open(path, label, "read") };

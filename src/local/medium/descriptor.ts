@@ -10,6 +10,12 @@ import { directUnits, directView } from "./direct.ts";
 
 type Callback = (error: Error | null, count?: number) => void;
 
+/** What a write or a change of size fails with: a limit of the process told from one of the file system, which is EFBIG too (getrlimit(2)). */
+export function ofGrowing(error: unknown): unknown {
+  if (systemCode(error) !== "EFBIG" || softLimit("Max file size") === undefined) return error;
+  return Object.assign(new Error("File size limit exceeded", { cause: error }), { code: "RLIMIT_FSIZE" });
+}
+
 export class Descriptor {
   readonly fd: number;
   #direct: number | undefined;
@@ -112,13 +118,11 @@ export class Descriptor {
     this.#direct = undefined;
   }
 
-  /** As #call(), with a limit of the process told from one of the file system, which is EFBIG too (getrlimit(2)). */
   async #grow(start: (done: Callback) => void): Promise<number> {
     try {
       return await this.#call(start);
     } catch (error) {
-      if (systemCode(error) !== "EFBIG" || softLimit("Max file size") === undefined) throw error;
-      throw Object.assign(new Error("File size limit exceeded", { cause: error }), { code: "RLIMIT_FSIZE" });
+      throw ofGrowing(error);
     }
   }
 

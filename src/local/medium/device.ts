@@ -6,33 +6,22 @@
 
 import fs from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import {
-  cannot,
-  Failure,
-  gone,
-  IoError,
-  isMediumError,
-  readBackFailed,
-  reason,
-  remedy,
-  transferFailed,
-  VerificationError,
-} from "../../errors.ts";
+import { cannot, Failure, gone, IoError, reason, remedy, transferFailed } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { dirname } from "../../paths.ts";
-import { LEAF_SIZE } from "../../sync/blocks.ts";
 import type { CacheBypass } from "../../sync/endpoint.ts";
+import type { ByteRange } from "../../sync/ranges.ts";
 import { Window } from "../../sync/window.ts";
 import { aside } from "../kernel/aside.ts";
 import { diskSequence, isReadOnlyDevice, refreshAttributes } from "../kernel/libc.ts";
 import { deviceNumber, identityOf, type Node, nodeOf, SysDevice } from "../system/picture.ts";
 import { dropCaches, dropCachesOfStack } from "./cache.ts";
-import { Descriptor } from "./descriptor.ts";
-import { DIRECT_LENGTH, directBuffer } from "./direct.ts";
+import { Descriptor, ofGrowing } from "./descriptor.ts";
+import { pieceAfter, WRITE_PIECE } from "./piece.ts";
+import { Reader } from "./reader.ts";
 import { empty, MAX_SIZE, notOpened, type OpenMode, readOnly, sizeless, tooLong } from "./refusals.ts";
 import { type DeviceKind, kindOf, statPath, unusable } from "./stat.ts";
 import { otherContents, otherSize, type State, stateOf, unseenMs } from "./state.ts";
-import { Vitals } from "./vitals.ts";
 import { WriteBack } from "./write-back.ts";
 
 /**
@@ -44,22 +33,7 @@ const WRITES_IN_FLIGHT = { file: 1, device: 4 } as const;
 const MIN_DEVICE_ZERO = 64 << 10;
 /** No one call is for more, so that a run that ends has not much to wait for. */
 const ZERO_STEP = 1 << 20;
-/**
- * A hole is read in pieces of this length: what fresh page cache takes in larger folios it also has to make zero at once. Of
- * 2 GiB of hole 1 MiB at a time took 4.5 to 14 s, 256 KiB 2.2, this 1.7 to 2.6; data is as fast either way.
- */
-const HOLE_PIECE = 128 << 10;
-
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
-
-export interface ReadOptions {
-  /** Much of it may be holes. */
-  readonly holes: boolean;
-  /** Only whether all of it can be read is of interest, not which place cannot: that takes further failed reads. */
-  readonly whole: boolean;
-}
-
-const WITH_PLACE: ReadOptions = { holes: false, whole: false };
 
 export class Device {
   readonly label: string;
@@ -70,17 +44,13 @@ export class Device {
   readonly node: Node;
   /** "MAJOR:MINOR" of a block device. */
   readonly number: string | undefined;
+  readonly reader: Reader;
   readonly #file: Descriptor;
   #sizeBytes: number;
   /** When it was opened. */
   readonly #opened: State;
   readonly #writers: Window;
-  readonly #writable: boolean;
-  readonly #vitals: Vitals;
   readonly #writeBack: WriteBack;
-  /** Reads go around the page cache, and were seen to work. */
-  #direct = false;
-  bytesRead = 0;
   bytesWritten = 0;
 
   private constructor(
@@ -93,8 +63,13 @@ export class Device {
     mode: OpenMode,
   ) {
     this.#file = file;
-    this.#writable = mode !== "read";
-    this.#vitals = new Vitals(file, () => this.#hasItsSize(), { writable: this.#writable });
+    this.reader = new Reader(
+      file,
+      label,
+      { writable: mode !== "read" },
+      () => this.#sizeBytes,
+      () => this.#hasItsSize(),
+    );
     this.#writers = new Window(WRITES_IN_FLIGHT[kind]);
     this.#writeBack = new WriteBack(file, label, mode === "create" ? dirname(path) : undefined);
     this.label = label;
@@ -178,78 +153,54 @@ export class Device {
   }
 
   /**
-   * Fills `buffer` from `offset` on.
-   * @throws {IoError} when a part cannot be read; {VerificationError} when it ends before that, so became shorter.
-   */
-  async read(buffer: Buffer, offset: number, { holes, whole }: ReadOptions = WITH_PLACE): Promise<void> {
-    const step = holes && !this.#file.isDirect ? HOLE_PIECE : buffer.length;
-    let done = 0;
-    while (done < buffer.length) {
-      const count = await this.#readSome(buffer.subarray(0, done + step), done, offset + done, whole);
-      if (count === 0) {
-        throw new VerificationError(
-          `Cannot read ${buffer.length} bytes at offset ${offset} of ${quote(this.label)}: it ends at ${offset + done}, it became shorter during the run`,
-          { hint: "nothing may write to it during a run: stop what does, or use a snapshot" },
-        );
-      }
-      done += count;
-    }
-    this.bytesRead += done;
-  }
-
-  async #readSome(buffer: Buffer, start: number, offset: number, whole: boolean): Promise<number> {
-    const wanted = buffer.length - start;
-    try {
-      const count = await this.#file.read(buffer, start, offset);
-      this.#vitals.read(offset);
-      return count;
-    } catch (error) {
-      if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("read", this.label, error);
-      const isFinal = wanted <= LEAF_SIZE || (whole && this.#direct);
-      if (isFinal || !isMediumError(error)) {
-        if (this.#writable) throw readBackFailed(this.label, wanted, offset, error);
-        throw transferFailed("read", this.label, wanted, offset, error);
-      }
-    }
-    // By halves, so that the failure is about the place itself and a drive that tries for seconds has to fail at it ten times
-    // and not hundreds; the page cache gives up whole groups of pages.
-    const isDirect = await this.openDirect();
-    const part = whole && isDirect ? wanted : LEAF_SIZE * Math.ceil(wanted / LEAF_SIZE / 2);
-    return await this.#readSome(buffer.subarray(0, start + part), start, offset, whole);
-  }
-
-  /**
    * Writes all of `bytes` at `offset`, going on after short writes. Now and then it starts writing back what the page
    * cache holds, so that the disk works from the beginning and a failing one is noticed early.
    * @throws {IoError} at the first offset that fails, or when an earlier write-back failed.
    */
   async write(bytes: Uint8Array, offset: number): Promise<void> {
+    await this.writeBy({ offset, length: bytes.length }, async () => {
+      let written = 0;
+      try {
+        let piece = WRITE_PIECE;
+        while (written < bytes.length) {
+          const begun = performance.now();
+          const count = await this.#file.write(bytes.subarray(0, written + piece), written, offset + written);
+          if (count === 0) break;
+          written += count;
+          piece = pieceAfter(performance.now() - begun, piece, bytes.length);
+        }
+        return { written, error: undefined };
+      } catch (error) {
+        return { written, error };
+      }
+    });
+  }
+
+  /**
+   * As write(), by a call that writes to the descriptor it is given, and tells how far it came and what the system said; or undefined,
+   * when it has not tried. Returns whether it has.
+   */
+  async writeBy(
+    { offset, length }: ByteRange,
+    write: (fd: number) => Promise<{ readonly written: number; readonly error: unknown } | undefined>,
+  ): Promise<boolean> {
     await this.#writers.take();
     try {
       this.#writeBack.check();
-      let done = 0;
-      while (done < bytes.length) {
-        const count = await this.#writeSome(bytes, done, offset + done);
-        if (count === 0) {
-          const cause = new Error("the kernel took no byte");
-          throw transferFailed("write", this.label, bytes.length - done, offset + done, cause);
-        }
-        done += count;
-        this.bytesWritten += count;
+      const outcome = await this.#file.hold(write);
+      if (outcome === undefined) return false;
+      const { written, error } = outcome;
+      this.bytesWritten += written;
+      if (written < length) {
+        const cause = error === undefined ? new Error("the kernel took no byte") : ofGrowing(error);
+        if (await this.reader.isGone(cause)) throw gone("write", this.label, cause);
+        throw transferFailed("write", this.label, length - written, offset + written, cause);
       }
     } finally {
       this.#writers.give();
     }
     this.#writeBack.begin(this.bytesWritten);
-  }
-
-  async #writeSome(bytes: Uint8Array, start: number, offset: number): Promise<number> {
-    try {
-      return await this.#file.write(bytes, start, offset);
-    } catch (error) {
-      if (await this.#vitals.isGone(error, this.#sizeBytes)) throw gone("write", this.label, error);
-      throw transferFailed("write", this.label, bytes.length - start, offset, error);
-    }
+    return true;
   }
 
   /**
@@ -276,27 +227,6 @@ export class Device {
     await this.#file.look((fd) => aside.dropCache(fd, offset, length));
   }
 
-  /** Has reads go around the page cache from now on. False where the file system or the device does not allow it. */
-  async openDirect(): Promise<boolean> {
-    // Asked for each bad place, and the first sectors of a dying disk may be bad too.
-    if (this.#direct) return true;
-    if (!(await this.#file.openDirect())) return false;
-    try {
-      // Some allow it only until it comes to reading.
-      const page = directBuffer(DIRECT_LENGTH);
-      await this.#file.read(page.subarray(0, Math.min(this.#sizeBytes, DIRECT_LENGTH)), 0, 0);
-      this.#direct = true;
-      return true;
-    } catch (error) {
-      if (isMediumError(error)) {
-        this.#direct = true;
-        return true;
-      }
-      this.#file.closeDirect();
-      return false;
-    }
-  }
-
   /** See dropCachesOfStack(). */
   async forgetStack(): Promise<void> {
     await dropCachesOfStack(this.#file);
@@ -308,7 +238,7 @@ export class Device {
    */
   async bypassCache(): Promise<CacheBypass> {
     const all = await dropCaches(this.#file, { lost: false });
-    const direct = await this.openDirect();
+    const direct = await this.reader.openDirect();
     if (!all) return "partly";
     return direct ? "direct" : "dropped";
   }

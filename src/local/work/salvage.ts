@@ -12,6 +12,7 @@ import {
 import type { Salvage } from "../../sync/endpoint.ts";
 import { type ByteRange, endOf, pieces } from "../../sync/ranges.ts";
 import type { Device } from "../medium/device.ts";
+import type { Reader } from "../medium/reader.ts";
 import type { BufferPool } from "./pool.ts";
 
 /** Valid until release(), which is called once. */
@@ -33,7 +34,7 @@ export async function salvageBlock(
   const buffer = await pool.take();
   const release = () => pool.give(buffer);
   try {
-    await device.openDirect();
+    await device.reader.openDirect();
     const block = buffer.subarray(0, place.length);
     return { ...(await readSectors(device, block, place.offset, known, retries, check)), release };
   } catch (error) {
@@ -57,7 +58,7 @@ async function readSectors(
     for (let attempt = 0; attempt < attempts; attempt++) {
       check();
       try {
-        await device.read(block.subarray(piece.offset, endOf(piece)), offset + piece.offset);
+        await device.reader.read(block.subarray(piece.offset, endOf(piece)), offset + piece.offset);
         addSectors(sectors, piece);
         return true;
       } catch (error) {
@@ -84,13 +85,13 @@ async function readSectors(
 }
 
 /** What patchBlock() needs of a device. */
-export type Patchable = Pick<Device, "label" | "read" | "write">;
+export type Patchable = Pick<Device, "label" | "write"> & { readonly reader: Pick<Reader, "read"> };
 
 /** The parts of `wanted` that the device does not hold at `offset`, or that cannot be read there; reads into `room`. */
 async function differing(device: Patchable, wanted: Buffer, offset: number, room: Buffer): Promise<ByteRange[]> {
   const found = room.subarray(0, wanted.length);
   try {
-    await device.read(found, offset);
+    await device.reader.read(found, offset);
   } catch (error) {
     if (error instanceof ReadError) return [{ offset: 0, length: wanted.length }];
     throw error;

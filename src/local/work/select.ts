@@ -29,14 +29,14 @@ export function selectLeaves(
   for (let leaf = 0; leaf < count; leaf++) {
     if (own !== undefined && filter.kind === "differing" && sameLeafHash(own, filter.hashes, leaf)) continue;
     const start = leaf * LEAF_SIZE;
-    const bytes = block.subarray(start, start + LEAF_SIZE);
-    if (isZero(bytes)) {
+    const end = Math.min(start + LEAF_SIZE, block.length);
+    if (isZero(block, start, end)) {
       if (filter.kind !== "nonzero") addLeaf(zeros, leaf);
       continue;
     }
     addLeaf(leaves, leaf);
-    if (used !== start) block.copyWithin(used, start, start + bytes.length);
-    used += bytes.length;
+    if (used !== start) block.copyWithin(used, start, end);
+    used += end - start;
   }
   return { hash, leaves, zeros, bytes: block.subarray(0, used), release };
 }

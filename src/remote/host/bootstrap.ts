@@ -6,7 +6,7 @@
  * (busybox head takes 5 bytes too many, dash and busybox "sh -s" swallow what follows the script; measured):
  *
  *     we send   our own program's SHA-256, a line, before anything is said
- *     it says   MARKER probe SYSTEM MACHINE LIBC VERSION [LACKS…]   of target.ts
+ *     it says   MARKER probe SYSTEM MACHINE LIBC VERSION [aes] [LACKS…]   of target.ts
  *     we send   the SHA-256 of the program for that platform, a line, if it is not our own
  *     it says   MARKER ready                 and becomes the program; or
  *     it says   MARKER send CODECS DIRECTORY CODECS is a comma-separated list
@@ -24,11 +24,11 @@
 
 import { ProtocolError, UnreachableError } from "../../errors.ts";
 import { printable, quote } from "../../name.ts";
-import { isPreamble } from "../wire/protocol.ts";
+import { aesOf } from "../wire/protocol.ts";
 import type { ByteReader, ByteSink } from "../wire/streams.ts";
 import type { Program } from "./program.ts";
 import { quoteWord } from "./quote.ts";
-import { PROBE, platformOf, type Target, targetOf } from "./target.ts";
+import { hasAesThere, PROBE, PROBE_AES, platformOf, type Target, targetOf } from "./target.ts";
 
 /** Room for a copy of the program: 113 MB of the largest of the four builds. */
 const COPY_KIB = 120 << 10;
@@ -115,7 +115,7 @@ const SCRIPT = [
   FAR_BEGINNING,
   "m=$1; s=$3; o=$PWD; k=$(umask); umask 077; echo",
   PROBE,
-  'echo "$m probe $w $y$x"; read -r h || exit 1; [ "$w" = "$4" ] || read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
+  'echo "$m probe $w $y$j$x"; read -r h || exit 1; [ "$w" = "$4" ] || read -r h || exit 1; n=blocksync-$h; t=.blocksync-$$-$m',
   'sum() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r <"$1"; elif command -v sha256sum >/dev/null 2>&1; then sha256sum <"$1"; elif command -v shasum >/dev/null 2>&1; then shasum -a 256 <"$1"; else echo none; fi 2>/dev/null | cut -d " " -f 1; }',
   'state() { stat -c "%d %i %s %y %z" "$n" 2>/dev/null; }',
   'note() { rm -f "$n.checked"; v=$(state); [ -z "$v" ] || (set -C; echo "$v" >"$n.checked") 2>/dev/null; true; }',
@@ -147,7 +147,7 @@ export function bootstrapCommand(marker: string, directory: string, sudo: SudoMo
 
 /** The command for the far shell that runs the program already at `path` there. */
 export function scriptCommand(marker: string, path: string, sudo: SudoMode): string {
-  const script = `${FAR_BEGINNING}; echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
+  const script = `${FAR_BEGINNING}; ${PROBE_AES}; echo; ${CLEAN}; if [ "$3" = ask ]; then echo "$1 sudo"; ${ASKING}; exec sudo -S -p "$l$1 password$l" -- "$2" serve; fi; echo "$1 ready$j"; if [ -n "$3" ]; then exec sudo -n -- "$2" serve; fi; exec "$2" serve`;
   return `sh -c ${quoteWord(script)} blocksync ${marker} ${quoteWord(path)} ${quoteWord(sudo)}`;
 }
 
@@ -174,7 +174,7 @@ export class MarkedLines {
   }
 
   /**
-   * The words after the next marker; "ready" when a blocksync speaks instead of the script, its line still to be read;
+   * The words after the next marker; "ready" or "ready aes" when a blocksync speaks instead of the script, its line still to be read;
    * undefined when the stream ended before either.
    */
   async next(): Promise<string | undefined> {
@@ -192,9 +192,10 @@ export class MarkedLines {
         this.#started = false;
         continue;
       }
-      if (complete && !this.#started && isPreamble(line.slice(0, -1))) {
+      const hasAes = complete && !this.#started ? aesOf(line.slice(0, -1)) : undefined;
+      if (hasAes !== undefined) {
         this.#reader.putBack(bytes);
-        return "ready";
+        return hasAes ? "ready aes" : "ready";
       }
       if (this.#started)
         throw new ProtocolError(`Cannot start blocksync at the far side: it says ${quote(line.slice(0, 200))}`);
@@ -207,6 +208,8 @@ export class MarkedLines {
 }
 
 export interface BootstrapResult {
+  /** Whether the far processor has AES instructions. */
+  readonly hasAes: boolean;
   /** Bytes sent to bring the program along; 0 when it was there. */
   readonly bytesBootstrapped: number;
 }
@@ -223,9 +226,12 @@ export interface BootstrapListener {
   onReady(): void;
 }
 
-/** Waits for the "ready" of scriptCommand(), or of a forced command. Returns false when the stream ended instead. */
-export async function awaitReady(lines: MarkedLines): Promise<boolean> {
-  return (await lines.next()) === "ready";
+const READY = /^ready(?: (aes))?$/;
+
+/** Waits for the "ready" of scriptCommand(), or of a forced command. Returns undefined when the stream ended instead. */
+export async function awaitReady(lines: MarkedLines): Promise<Pick<BootstrapResult, "hasAes"> | undefined> {
+  const match = READY.exec((await lines.next()) ?? "");
+  return match === null ? undefined : { hasAes: match[1] === "aes" };
 }
 
 /**
@@ -248,18 +254,20 @@ export async function bootstrap(
   const probe = await lines.next();
   if (probe === undefined) return undefined;
   listener.onBegun();
-  if (probe === "ready") {
+  const ready = READY.exec(probe);
+  if (ready !== null) {
     listener.onReady();
-    return { bytesBootstrapped: 0 };
+    return { bytesBootstrapped: 0, hasAes: ready[1] === "aes" };
   }
   const target = targetOf(probe, host);
+  const hasAes = hasAesThere(probe);
   const program = target === own.target ? own : programFor(target);
   if (program !== own) await sendLine(sink, await program.sha256());
   const answer = await lines.next();
   if (answer === undefined) return undefined;
-  if (answer === "ready") {
+  if (READY.test(answer)) {
     listener.onReady();
-    return { bytesBootstrapped: 0 };
+    return { bytesBootstrapped: 0, hasAes };
   }
   const offer = /^send ([a-z,]+) (.+)$/.exec(answer);
   if (offer === null) throw refusal(name, answer);
@@ -281,9 +289,9 @@ export async function bootstrap(
   listener.onUploaded(performance.now() - begun);
   const outcome = await lines.next();
   if (outcome === undefined) return undefined;
-  if (outcome !== "ready") throw refusal(name, outcome);
+  if (!READY.test(outcome)) throw refusal(name, outcome);
   listener.onReady();
-  return { bytesBootstrapped: bytes.length };
+  return { bytesBootstrapped: bytes.length, hasAes };
 }
 
 const REFUSAL_HINTS: readonly (readonly [beginning: string, hint: string])[] = [

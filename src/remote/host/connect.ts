@@ -9,7 +9,16 @@ import { type Build, receivePreamble, sendPreamble } from "../wire/handshake.ts"
 import { limitSink, limitSource, type RateLimit } from "../wire/rate.ts";
 import { ByteReader } from "../wire/streams.ts";
 import { Watch } from "../wire/watch.ts";
-import { awaitReady, bootstrap, bootstrapCommand, isPasswordPrompt, MarkedLines, scriptCommand } from "./bootstrap.ts";
+import {
+  awaitReady,
+  type BootstrapResult,
+  bootstrap,
+  bootstrapCommand,
+  isPasswordPrompt,
+  MarkedLines,
+  scriptCommand,
+} from "./bootstrap.ts";
+import { chooseCipher, rememberAes } from "./cipher.ts";
 import { type Attempt, explainEnd, notStarted } from "./ending.ts";
 import { type Child, type ChildOptions, startChild } from "./process.ts";
 import { ownProgram } from "./program.ts";
@@ -32,6 +41,8 @@ export interface ConnectOptions {
   readonly directory: string;
   readonly env: ChildOptions["env"];
   readonly own: Build;
+  /** What is sent is compressed already. */
+  readonly compress: boolean;
   /** The name of the target that this program is for. */
   readonly target: string;
   readonly createPipe: ChildOptions["createPipe"];
@@ -49,6 +60,8 @@ export interface ConnectOptions {
 export interface Connection {
   readonly channel: Channel;
   readonly bytesBootstrapped: number;
+  /** Whether the far processor has AES instructions. */
+  readonly hasAes: boolean;
   /** Ends the connection and the far side with it. Never throws. */
   close(): Promise<void>;
 }
@@ -68,7 +81,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
     program === undefined
       ? scriptCommand(marker, options.script ?? "", sudo)
       : bootstrapCommand(marker, options.directory, sudo, program.target);
-  const argv = shellCommand(remote, options.shell, command);
+  const argv = shellCommand(remote, options.shell, command, await tuning(remote, options));
   tell({ kind: "login", host });
   tell({
     kind: "detail",
@@ -79,10 +92,11 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
     const { child, patience } = started;
     const lines = new MarkedLines(reader, marker);
     if (program === undefined) {
-      if (!(await awaitReady(lines))) return { skipped: lines.skipped };
+      const ready = await awaitReady(lines);
+      if (ready === undefined) return { skipped: lines.skipped };
       tell({ kind: "starting", host });
       patience.start();
-      return { bytesBootstrapped: 0 };
+      return { bytesBootstrapped: 0, ...ready };
     }
     const other = (target: Target) => {
       tell({ kind: "detail", text: `${host} is another platform: ${platformOf(target)}` });
@@ -98,8 +112,19 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       onUploaded: (elapsedMs) => patience.start(elapsedMs),
       onReady: () => patience.start(),
     });
-    return begun ?? { skipped: lines.skipped };
+    if (begun === undefined) return { skipped: lines.skipped };
+    if (options.own.hasAes) rememberAes(remote, begun.hasAes);
+    return begun;
   });
+}
+
+/** What makes an ssh faster: its cipher, and no compression of what is compressed. */
+async function tuning(remote: RemoteHost, { shell, own, env, compress, tell }: ConnectOptions): Promise<string[]> {
+  const { list, why } = await chooseCipher(remote, shell, { hasAes: own.hasAes, env });
+  if (why !== undefined) tell({ kind: "detail", text: why });
+  const words = list === undefined ? [] : [`Ciphers=${list}`];
+  if (compress) words.push("Compression=no");
+  return words.flatMap((word) => ["-o", word]);
 }
 
 /** Runs blocksync on this machine through sudo, as a far side without a network. sudo asks on the terminal itself. */
@@ -109,7 +134,7 @@ export async function connectThroughSudo(options: ConnectOptions): Promise<Conne
   options.tell({ kind: "detail", text: `Running: ${argv.join(" ")}` });
   // sudo asks for as long as it likes, so the login lasts until the first line of blocksync itself.
   return await startOver(start(argv, { host: "localhost", byHand: "sudo true" }, options), () =>
-    Promise.resolve({ bytesBootstrapped: 0 }),
+    Promise.resolve({ bytesBootstrapped: 0, hasAes: options.own.hasAes }),
   );
 }
 
@@ -223,7 +248,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
 }
 
 /** How a beginning came out: with the program running, or with the end and what was printed before it. */
-type Begun = { readonly bytesBootstrapped: number } | { readonly skipped: readonly string[] };
+type Begun = BootstrapResult | { readonly skipped: readonly string[] };
 
 async function startOver(started: Started, begin: (reader: ByteReader) => Promise<Begun>): Promise<Connection> {
   const { child, host, options, patience } = started;
@@ -239,6 +264,7 @@ async function startOver(started: Started, begin: (reader: ByteReader) => Promis
     return {
       channel,
       bytesBootstrapped: begun.bytesBootstrapped,
+      hasAes: begun.hasAes,
       async close() {
         channel.fail(new UnreachableError(`The connection to ${quote(host)} is closed`));
         await child.stop();

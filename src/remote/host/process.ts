@@ -50,6 +50,31 @@ function fileOf(name: string, env: ChildOptions["env"]): string {
   return found;
 }
 
+/** Longer answers are cut. */
+const ANSWER_LIMIT = 1 << 20;
+
+/** What a command prints on standard output, without input; undefined when it fails, or takes longer than `limitMs`. */
+export async function outputOf(
+  [name = "", ...words]: readonly string[],
+  env: ChildOptions["env"],
+  limitMs: number,
+): Promise<string | undefined> {
+  try {
+    const child = Bun.spawn([fileOf(name, env), ...words], {
+      argv0: name,
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: limitMs,
+      killSignal: "SIGKILL",
+      maxBuffer: ANSWER_LIMIT,
+      ...(env === undefined ? {} : { env: { ...env } }),
+    });
+    const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
+    return status === 0 ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** @throws {UnreachableError} when the command cannot be started. */
 export function startChild([name = "", ...words]: readonly string[], options: ChildOptions): Child {
   const input = options.createPipe();

@@ -25,7 +25,7 @@ export interface ShellOptions {
 /**
  * What ssh must be told so that its streams carry bytes: no terminal, nothing else instead of our command (RemoteCommand,
  * SessionType), our input (StdinNull), in the foreground, no forwardings that could fail, and a keepalive that notices a dead
- * connection within a minute. Everything else is the user's own configuration, ciphers included.
+ * connection within a minute. Everything else is the user's own configuration; for ciphers see cipher.ts.
  *
  * RemoteCommand is unknown before OpenSSH 7.6, the other three before 8.7. Of several IgnoreUnknown the first one counts
  * (ssh_config(5)), so one that names them alone would undo the user's own, as in "IgnoreUnknown UseKeychain".
@@ -77,13 +77,35 @@ function target({ user, host }: RemoteHost): string {
   return user === undefined ? host : `${user}@${host}`;
 }
 
-/** Builds the whole argument list; `command` is one string, already quoted for the remote shell. */
-export function shellCommand(remote: RemoteHost, options: ShellOptions, command: string): string[] {
+/**
+ * Command lines that print what ssh would do, with all that the user says and without any of it; undefined where what is used is no
+ * ssh, or a cipher was asked for.
+ */
+export function shellQuestion(
+  remote: RemoteHost,
+  options: ShellOptions,
+): { readonly asked: string[]; readonly plain: string[] } | undefined {
+  const [name = "", ...words] = ownWords(remote, options);
+  if (!isOpenSsh(name) || options.cipher !== undefined) return undefined;
+  return { asked: [name, "-G", ...words, target(remote)], plain: [name, "-G", "-F", "none", target(remote)] };
+}
+
+/**
+ * Builds the whole argument list; `command` is one string, already quoted for the remote shell. `tuning` are further
+ * words for an ssh, which whatever the user says goes before.
+ */
+export function shellCommand(
+  remote: RemoteHost,
+  options: ShellOptions,
+  command: string,
+  tuning: readonly string[] = [],
+): string[] {
   checkHost(remote);
   // Options given first win in ssh, so the user's own come before ours.
   const argv = ownWords(remote, options);
   if (isOpenSsh(argv[0])) {
     argv.push(...SSH_OPTIONS);
+    argv.push(...tuning);
     if (options.password) argv.push("-o", "NumberOfPasswordPrompts=1");
   }
   argv.push(target(remote), command);

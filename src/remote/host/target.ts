@@ -60,14 +60,22 @@ export function platformOf({ machine, libc }: Target): string {
   return `Linux ${machine} ${libc}`;
 }
 
+/** Words of a far script, as PROBE, that set $j alone. Under emulation /proc/cpuinfo tells of another processor. */
+export const PROBE_AES = [
+  'j=; i=" $(grep -E "^(flags|Features)" /proc/cpuinfo 2>/dev/null | head -n 1) "',
+  'case "$(uname -m)$i" in x86_64*" aes "*) case $i in *" pclmulqdq "*) j=" aes";; esac;; aarch64*" aes "*) case $i in *" pmull "*) j=" aes";; esac;; esac',
+].join("; ");
+
 /**
  * Words of a far script, for POSIX sh as bootstrap.ts wants it, that set $w to SYSTEM, MACHINE and LIBC (glibc, musl, or
  * none where what starts a program of that machine is missing, as in a 32-bit system on a 64-bit kernel), $y to the version
- * of glibc or "-", and $x to what is lacking: "sse4_2", or libraries. Where both kinds of libc are installed, ldd says
+ * of glibc or "-", $j to " aes" where the processor has the instructions that AES-GCM is fast with (proc_cpuinfo(5)), and $x
+ * to what is lacking: "sse4_2", or libraries. Where both kinds of libc are installed, ldd says
  * which is the system's own.
  */
 export const PROBE = [
   'w="$(uname -s) $(uname -m)"; x=; y=-; a=; f=',
+  PROBE_AES,
   `case $w in ${TARGETS.filter(({ libc }) => libc === "glibc")
     .map(({ machine, interpreter }) => `"Linux ${machine}") a=${machine}; f=${interpreter};;`)
     .join(" ")} esac`,
@@ -80,7 +88,7 @@ export const PROBE = [
   'w="$w $c"',
 ].join("; ");
 
-const PROBED = /^probe ([!-~]+) ([!-~]+) (glibc|musl|none) ([!-~]+)((?: [!-~]+)*)$/;
+const PROBED = /^probe ([!-~]+) ([!-~]+) (glibc|musl|none) ([!-~]+)( aes)?((?: [!-~]+)*)$/;
 
 const ELSEWHERE = "blocksync runs on Linux on x86-64 and arm64: run it on such a machine that reaches the disk";
 
@@ -97,7 +105,7 @@ function isOlder(version: string, than: string): boolean {
  */
 export function targetOf(line: string, host: string): Target {
   const what = `Cannot start blocksync on ${quote(host)}`;
-  const [, system, machine, libc, version = "", rest = ""] = PROBED.exec(line) ?? [];
+  const [, system, machine, libc, version = "", , rest = ""] = PROBED.exec(line) ?? [];
   if (system === undefined) throw new ProtocolError(`${what}: it says ${quote(line.slice(0, 200))}`);
   const refuse = (why: string, hint: string) => new UnreachableError(`${what}: ${why}`, { hint });
   const builds = TARGETS.filter((target) => system === "Linux" && target.machine === machine);
@@ -125,4 +133,9 @@ export function targetOf(line: string, host: string): Target {
     );
   }
   return target;
+}
+
+/** Whether the far side that answered with `line`, as targetOf() takes it, has AES instructions. */
+export function hasAesThere(line: string): boolean {
+  return PROBED.exec(line)?.[5] !== undefined;
 }

@@ -192,12 +192,13 @@ export class Channel {
     };
   }
 
-  /** Memory for a body, from an earlier one where that is large enough: fresh pages for each would cost more than the data. */
+  /** Memory for a body, from an earlier one where that is large enough: fresh pages for each would cost more than the data. It is
+   * shared, so that a thread can write it. */
   #bulkMemory(length: number): Buffer {
     if (length < POOLED_LENGTH) return Buffer.allocUnsafeSlow(length);
     const index = this.#spare.findIndex((memory) => memory.length >= length && memory.length <= 2 * length);
     const [memory] = index === -1 ? [] : this.#spare.splice(index, 1);
-    return memory ?? Buffer.allocUnsafeSlow(length);
+    return memory ?? Buffer.from(new SharedArrayBuffer(length));
   }
 
   #keep(memory: Buffer): void {

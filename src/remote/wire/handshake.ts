@@ -5,11 +5,13 @@ import type { ByteReader, ByteSink } from "./streams.ts";
 export interface Build {
   readonly version: string;
   readonly build: string;
+  /** Whether this processor has the instructions that "gmac" is fast with. */
+  readonly hasAes: boolean;
 }
 
 /** Sends our line; frames may follow it at once. */
 export async function sendPreamble(sink: ByteSink, own: Build): Promise<void> {
-  await sink.write(encodePreamble(own.version, own.build));
+  await sink.write(encodePreamble(own.version, own.build, own.hasAes));
 }
 
 /** What bootstrap.ts sends first, for a script that is not there when sshd has started serve in its place. */

@@ -4,9 +4,9 @@
  *
  * PREAMBLE. Each side first sends one line and reads the other's, at most PREAMBLE_LIMIT bytes with its newline:
  *
- *     blocksync PROTOCOL VERSION BUILD\n        e.g. "blocksync 1 X.Y.Z 4f1d0c9a2b7e\n"
+ *     blocksync PROTOCOL VERSION BUILD[ aes]\n    e.g. "blocksync 1 X.Y.Z 4f1d0c9a2b7e aes\n"
  *
- * All three values must be equal on both sides; BUILD is a digest of the sources, so there is no version skew.
+ * "aes" is there when the processor has the instructions that "gmac" is fast with. The three values must be equal on both sides; BUILD is a digest of the sources, so there is no version skew.
  *
  * A serve that sshd starts as a forced command (serve --only) sits where the controller expects the script that finds the
  * program: before the controller's line it leaves out one line of 64 hexadecimal digits, which was meant for that script,
@@ -96,7 +96,7 @@ import { MAX_BLOCK_SIZE } from "../../sync/blocks.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const PREAMBLE_LIMIT = 256;
-const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)$/;
+const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)(?: (aes))?$/;
 export const HEADER_SIZE = 24;
 export const DEFAULT_TIMEOUT_SECONDS = 60;
 export const MAX_TIMEOUT_SECONDS = 3600;
@@ -366,13 +366,14 @@ export class FieldReader {
   }
 }
 
-/** Whether a line, without its newline, is a preamble, of whatever version and build. */
-export function isPreamble(line: string): boolean {
-  return PREAMBLE.test(line);
+/** Whether who sent a line, without its newline, has AES instructions; undefined for what is no preamble, of whatever version and build. */
+export function aesOf(line: string): boolean | undefined {
+  const match = PREAMBLE.exec(line);
+  return match === null ? undefined : match[4] === "aes";
 }
 
-export function encodePreamble(version: string, build: string): Uint8Array {
-  return new TextEncoder().encode(`blocksync ${PROTOCOL_VERSION} ${version} ${build}\n`);
+export function encodePreamble(version: string, build: string, hasAes: boolean): Uint8Array {
+  return new TextEncoder().encode(`blocksync ${PROTOCOL_VERSION} ${version} ${build}${hasAes ? " aes" : ""}\n`);
 }
 
 /** Checks the peer's line, without its newline. @throws {ProtocolError} unless it is the same blocksync. */

@@ -1,0 +1,252 @@
+/**
+ * What is done with bytes on threads: read and hashed, or read on both sides and compared, with plain system calls into memory
+ * of the thread's own, while what was read is warm in the cache. Anything but a full read at the first attempt is left to the
+ * careful path, so nothing here says why.
+ */
+import fs from "node:fs";
+import { systemCode } from "../../errors.ts";
+import type { BlockData, LeafFilter } from "../../sync/endpoint.ts";
+import type { ByteRange } from "../../sync/ranges.ts";
+import type { HashChoice } from "../../sync/spec.ts";
+import type { SharedMemory } from "../kernel/threads.ts";
+import { inPieces, WRITE_PIECE } from "../medium/piece.ts";
+import { blockPrint, type Hasher } from "./hash.ts";
+import { selectLeaves } from "./select.ts";
+import { isZero } from "./zero.ts";
+
+/** What a thread needs besides a job. */
+export interface Tools {
+  readonly hasherOf: (choice: HashChoice) => Promise<Hasher>;
+  readonly memoryOf: (number: SharedMemory) => SharedArrayBuffer;
+}
+
+/** Blocks that are read together from one descriptor, which must stay open until the answer. */
+interface Place {
+  readonly offset: number;
+  /** At most MAX_JOB_LENGTH, or one block. */
+  readonly length: number;
+  /** The last block may be short. */
+  readonly blockSize: number;
+}
+
+export interface ScanJob extends Place {
+  readonly kind: "scan";
+  readonly fd: number;
+  readonly choice: HashChoice;
+}
+
+export interface CompareJob extends Place {
+  readonly kind: "compare";
+  readonly source: number;
+  readonly destination: number;
+}
+
+/** Bytes that are in memory already. */
+export interface HashJob {
+  readonly kind: "hash";
+  readonly choice: HashChoice;
+  readonly memory: SharedMemory;
+  readonly offset: number;
+  readonly length: number;
+  readonly blockSize: number;
+}
+
+/** Reads a block into `memory`, from its start on, and leaves there what is wanted of it, as selectLeaves(). */
+export interface SelectJob {
+  readonly kind: "select";
+  readonly fd: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly memory: SharedMemory;
+  readonly filter: LeafFilter;
+  readonly choice: HashChoice;
+}
+
+/** Writes bytes that are in memory already. */
+export interface WriteJob {
+  readonly kind: "write";
+  readonly fd: number;
+  readonly offset: number;
+  readonly memory: SharedMemory;
+  readonly start: number;
+  readonly length: number;
+}
+
+export type Job = ScanJob | CompareJob | HashJob | SelectJob | WriteJob;
+
+/** How two blocks compare; what the destination holds matters only where they differ. */
+export const PAIRS = ["equal", "equal zeros", "differ", "differ from zeros"] as const;
+export type PairKind = (typeof PAIRS)[number];
+
+/** The prints of both blocks in turn; of equal ones that of the destination is not computed. */
+export interface Pairs {
+  readonly kinds: Uint8Array;
+  readonly prints: BigUint64Array;
+}
+
+/** "undone": not all of it could be read, or not at the first attempt; or there was no thread. */
+export type Outcome =
+  | "undone"
+  | { readonly hashes: Uint8Array }
+  | { readonly pairs: Pairs }
+  | { readonly selected: Selected }
+  | Written;
+
+export interface Selected extends Omit<BlockData, "bytes" | "release"> {
+  /** Bytes at the start of the memory. */
+  readonly used: number;
+}
+
+/** How far a write came, and what the system said where that is not all. */
+export interface Written {
+  readonly written: number;
+  readonly problem: { readonly code: string; readonly message: string } | undefined;
+}
+
+/**
+ * Read together: what was read is compared and hashed while it is in the processor's second cache, and fresh page cache, of holes
+ * too, is not made in large pieces, which the kernel must fill with zeros first. Of two equal files of 2 GiB, warm, pieces of 1 MiB
+ * took 0.86 s of CPU time, 256 KiB 0.72, 128 KiB 0.73.
+ */
+const PIECE = 256 << 10;
+
+/** Memory that a thread reads into, grown to the longest job. */
+class Room {
+  #bytes: Buffer = Buffer.alloc(0);
+
+  /** `length` bytes, as the last job left them: of no use but for what a read fills. */
+  take(length: number): Buffer {
+    if (this.#bytes.length < length) this.#bytes = Buffer.alloc(length);
+    return this.#bytes.subarray(0, length);
+  }
+}
+
+const room = new Room();
+const otherRoom = new Room();
+
+/** False unless all of it was read. @throws {Error} only for what is no error of the system. */
+function readWhole(fd: number, bytes: Buffer, offset: number): boolean {
+  try {
+    return inPieces(
+      bytes.length,
+      PIECE,
+      (done, length) => fs.readSync(fd, bytes, done, length, offset + done) === length,
+    );
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return false;
+  }
+}
+
+/** Blocks that are held together; small ones, since a read of 4 KiB costs nearly as much as one of 256 KiB. */
+const HELD_LENGTH = 1 << 20;
+
+/** Where the parts of a place lie that are held one after the other: whole blocks. */
+function* partsOf({ length, blockSize }: Place): Generator<ByteRange> {
+  const step = blockSize * Math.max(1, Math.floor(HELD_LENGTH / blockSize));
+  for (let offset = 0; offset < length; offset += step) yield { offset, length: Math.min(step, length - offset) };
+}
+
+function scan(job: ScanJob, hasher: Hasher): Outcome {
+  const hashes = new Uint8Array(Math.ceil(job.length / job.blockSize) * hasher.hashSize);
+  for (const part of partsOf(job)) {
+    const bytes = room.take(part.length);
+    if (!readWhole(job.fd, bytes, job.offset + part.offset)) return "undone";
+    hashes.set(hasher.hashEach(bytes, job.blockSize), (part.offset / job.blockSize) * hasher.hashSize);
+  }
+  return { hashes };
+}
+
+function compare(job: CompareJob): Outcome {
+  const { blockSize } = job;
+  const count = Math.ceil(job.length / blockSize);
+  const pairs = { kinds: new Uint8Array(count), prints: new BigUint64Array(2 * count) };
+  for (const part of partsOf(job)) {
+    const [mine, theirs] = [room.take(part.length), otherRoom.take(part.length)];
+    let equal = true;
+    const isRead = inPieces(part.length, PIECE, (done, length) => {
+      const [a, b] = [mine.subarray(done, done + length), theirs.subarray(done, done + length)];
+      const offset = job.offset + part.offset + done;
+      if (!readWhole(job.source, a, offset) || !readWhole(job.destination, b, offset)) return false;
+      equal &&= a.equals(b);
+      return true;
+    });
+    if (!isRead) return "undone";
+    for (let start = 0; start < part.length; start += blockSize) {
+      const [a, b] = [mine.subarray(start, start + blockSize), theirs.subarray(start, start + blockSize)];
+      notePair((part.offset + start) / blockSize, a, b, equal || a.equals(b), pairs);
+    }
+  }
+  return { pairs };
+}
+
+function notePair(place: number, source: Buffer, destination: Buffer, equal: boolean, { kinds, prints }: Pairs): void {
+  prints[2 * place] = blockPrint(source);
+  if (!equal) prints[2 * place + 1] = blockPrint(destination);
+  kinds[place] = PAIRS.indexOf(kindOf(equal, isZero(destination)));
+}
+
+/** `zero` is said of the destination. */
+function kindOf(equal: boolean, zero: boolean): PairKind {
+  if (equal) return zero ? "equal zeros" : "equal";
+  return zero ? "differ from zeros" : "differ";
+}
+
+function select({ fd, offset, length, filter }: SelectJob, memory: SharedArrayBuffer, hasher: Hasher): Outcome {
+  const block = Buffer.from(memory, 0, length);
+  if (!readWhole(fd, block, offset)) return "undone";
+  const { hash, leaves, zeros, bytes } = selectLeaves(block, hasher.hash(block), filter, hasher, () => undefined);
+  return { selected: { hash, leaves, zeros, used: bytes.length } };
+}
+
+function write({ fd, offset, start, length }: WriteJob, memory: SharedArrayBuffer): Outcome {
+  const bytes = Buffer.from(memory, start, length);
+  let written = 0;
+  try {
+    inPieces(length, WRITE_PIECE, (done, wanted) => {
+      // What is left after a short write the system says at the next one.
+      while (written < done + wanted) {
+        const count = writeOnce(fd, bytes.subarray(written, done + wanted), offset + written);
+        if (count === 0) return false;
+        written += count;
+      }
+      return true;
+    });
+    return { written, problem: undefined };
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined) throw error;
+    return { written, problem: { code, message: error instanceof Error ? error.message : code } };
+  }
+}
+
+/** Writes some of it at least, unless the system says why not; one that is interrupted begins again. Returns how much. */
+function writeOnce(fd: number, bytes: Buffer, offset: number): number {
+  for (;;) {
+    try {
+      return fs.writeSync(fd, bytes, 0, bytes.length, offset);
+    } catch (error) {
+      if (systemCode(error) !== "EINTR") throw error;
+    }
+  }
+}
+
+function hash({ offset, length, blockSize }: HashJob, memory: SharedArrayBuffer, hasher: Hasher): Outcome {
+  return { hashes: hasher.hashEach(new Uint8Array(memory, offset, length), blockSize) };
+}
+
+/** Does a job. Waits for the disk, so for threads only. */
+export async function perform(job: Job, tools: Tools): Promise<Outcome> {
+  switch (job.kind) {
+    case "scan":
+      return scan(job, await tools.hasherOf(job.choice));
+    case "compare":
+      return compare(job);
+    case "select":
+      return select(job, tools.memoryOf(job.memory), await tools.hasherOf(job.choice));
+    case "write":
+      return write(job, tools.memoryOf(job.memory));
+    case "hash":
+      return hash(job, tools.memoryOf(job.memory), await tools.hasherOf(job.choice));
+  }
+}

@@ -1,0 +1,110 @@
+/** Has threads do what can be done plainly; what takes more care, or finds no thread, is left to the caller. */
+import { availableParallelism } from "node:os";
+import type { LeafFilter } from "../../sync/endpoint.ts";
+import type { ByteRange } from "../../sync/ranges.ts";
+import { numberOf, Threads } from "../kernel/threads.ts";
+import type { Device } from "../medium/device.ts";
+import type { Hasher } from "./hash.ts";
+import type { Job, Outcome, Pairs, Selected } from "./job.ts";
+
+/**
+ * What is in the page cache keeps a thread for each core busy, at less than a millisecond a job; a disk that seeks, or is far away, wants
+ * four reads in flight at least. A thread takes 10 ms to start, and 4 MB.
+ */
+const THREADS = new Threads<Job, Outcome>({
+  create: () => new Worker(new URL("./job-thread.ts", import.meta.url).href),
+  usual: availableParallelism(),
+  most: Math.min(8, Math.max(4, availableParallelism())),
+  slowMs: 3,
+});
+
+/** Of longer blocks a scan goes the careful way, whose memory is bounded: each thread keeps room for two of what it reads. */
+const MAX_BLOCK_SIZE = 4 << 20;
+
+function isShared(bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> {
+  return bytes.buffer instanceof SharedArrayBuffer;
+}
+
+/** "undone" where there is no thread to do it, too. */
+async function run(job: Job, memory?: SharedArrayBuffer): Promise<Outcome> {
+  return (await THREADS.do(job, memory)) ?? "undone";
+}
+
+function hashesOf(outcome: Outcome): Uint8Array | undefined {
+  return outcome !== "undone" && "hashes" in outcome ? outcome.hashes : undefined;
+}
+
+/** Neighbouring blocks of a device, of one read. */
+export interface Blocks {
+  readonly offset: number;
+  readonly length: number;
+  readonly blockSize: number;
+}
+
+/** Reads and hashes blocks, as hasher.hashEach(); undefined where that takes more care than one read. */
+export async function scanBlocks(device: Device, blocks: Blocks, hasher: Hasher): Promise<Uint8Array | undefined> {
+  if (blocks.blockSize > MAX_BLOCK_SIZE) return undefined;
+  return await device.reader.readBy(blocks, async (fd) =>
+    hashesOf(await run({ kind: "scan", fd, choice: hasher.choice, ...blocks })),
+  );
+}
+
+/** Compares blocks of two devices; undefined where that takes more care than one read of either. */
+export async function compareBlocks(source: Device, destination: Device, blocks: Blocks): Promise<Pairs | undefined> {
+  if (blocks.blockSize > MAX_BLOCK_SIZE) return undefined;
+  return await source.reader.readBy(blocks, (from) =>
+    destination.reader.readBy(blocks, async (to) => {
+      const outcome = await run({ kind: "compare", source: from, destination: to, ...blocks });
+      return outcome !== "undone" && "pairs" in outcome ? outcome.pairs : undefined;
+    }),
+  );
+}
+
+/**
+ * As hasher.hashEach(), in another thread when there can be one, the hash is slow and the bytes are in shared memory; they must stay as they
+ * are until then.
+ */
+export async function hashBlocks(hasher: Hasher, bytes: Uint8Array, blockSize: number): Promise<Uint8Array> {
+  if (!hasher.isSlow || !isShared(bytes)) return hasher.hashEach(bytes, blockSize);
+  const { buffer: memory, byteOffset: offset, length } = bytes;
+  const outcome = await run(
+    { kind: "hash", choice: hasher.choice, memory: numberOf(memory), offset, length, blockSize },
+    memory,
+  );
+  return hashesOf(outcome) ?? hasher.hashEach(bytes, blockSize);
+}
+
+/** Shorter writes are not worth a thread's round trip. */
+const MIN_WRITE = 64 << 10;
+
+/** As device.write(), on a thread where the bytes are in shared memory; they must stay as they are until then. */
+export async function writeBytes(device: Device, bytes: Uint8Array, offset: number): Promise<void> {
+  if (!isShared(bytes) || bytes.length < MIN_WRITE) return await device.write(bytes, offset);
+  const { buffer: memory, byteOffset: start, length } = bytes;
+  const done = await device.writeBy({ offset, length }, async (fd) => {
+    const job: Job = { kind: "write", fd, offset, memory: numberOf(memory), start, length };
+    const outcome = await run(job, memory);
+    if (outcome === "undone" || !("written" in outcome)) return undefined;
+    const { written, problem } = outcome;
+    return { written, error: problem && Object.assign(new Error(problem.message), { code: problem.code }) };
+  });
+  if (!done) await device.write(bytes, offset);
+}
+
+/** Reads a block into `memory` and selects leaves, as selectLeaves(); undefined where that takes more care than one read. */
+export async function selectBlock(
+  device: Device,
+  { offset, length }: ByteRange,
+  memory: Uint8Array,
+  filter: LeafFilter,
+  hasher: Hasher,
+): Promise<Selected | undefined> {
+  if (!isShared(memory) || memory.byteOffset !== 0) return undefined;
+  const place = { offset, length };
+  return await device.reader.readBy(place, async (fd) => {
+    const { choice } = hasher;
+    const job: Job = { kind: "select", fd, ...place, memory: numberOf(memory.buffer), filter, choice };
+    const outcome = await run(job, memory.buffer);
+    return outcome !== "undone" && "selected" in outcome ? outcome.selected : undefined;
+  });
+}

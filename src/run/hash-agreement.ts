@@ -1,0 +1,33 @@
+/**
+ * Which hash the two sides of a run compare by. With "auto" it is one that both are fast with, so it waits until both have said what
+ * their processors can do: a far side says so on its way, this one at once.
+ */
+import type { HashName } from "../sync/spec.ts";
+
+export class HashAgreement {
+  readonly #name = Promise.withResolvers<HashName>();
+  readonly #sides: { readonly count: number; said: number };
+
+  constructor(asked: HashName | "auto", sides: number) {
+    this.#sides = { count: sides, said: 0 };
+    // Who fails is told by its own failure.
+    this.#name.promise.catch(() => undefined);
+    if (asked !== "auto") this.#name.resolve(asked);
+  }
+
+  /** Another side has AES instructions, or has none. What is said after the choice was made counts for nothing. */
+  says(hasAes: boolean): void {
+    this.#sides.said++;
+    if (!hasAes) this.#name.resolve("xxh3-xxh64");
+    else if (this.#sides.said === this.#sides.count) this.#name.resolve("gmac");
+  }
+
+  /** A side will say nothing. */
+  fails(cause: unknown): void {
+    this.#name.reject(cause);
+  }
+
+  get name(): Promise<HashName> {
+    return this.#name.promise;
+  }
+}
