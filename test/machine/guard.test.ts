@@ -69,9 +69,17 @@ async function expectNotCreated(dir: TempDir, to: string) {
   expect(fs.existsSync(to)).toBe(false);
 }
 
+/**
+ * Where the kernel keeps what it swaps out to the first partition of partitioned(), behind the header (swapon(2)): that happens
+ * whenever memory is short, whoever uses it.
+ */
+const SWAPPED_OUT = { start: MIB + 4096, end: 3 * MIB };
+
 /** Both are refused under this name with this sentence, and `disk` is not changed. */
 async function expectRefused(dir: TempDir, disk: string, attempt: Attempt, name: string, sentence: string) {
-  const before = fs.readFileSync(disk);
+  const { start, end } = name === "swap" ? SWAPPED_OUT : { start: 0, end: 0 };
+  const contents = () => fs.readFileSync(disk).fill(0, start, end);
+  const before = contents();
   for (const { place, name: shown, exitCode, stderr } of await bothWays(dir, attempt)) {
     const first = stderr.split("\n").find((line) => line.includes("Refused"));
     expect({ place, first, exitCode }).toEqual({
@@ -82,7 +90,7 @@ async function expectRefused(dir: TempDir, disk: string, attempt: Attempt, name:
     const overridable = ["mounted", "held", "in-use", "locked"].includes(name);
     expect(stderr.includes(`--allow ${name} writes to it anyway`)).toBe(overridable);
   }
-  expect(fs.readFileSync(disk).equals(before)).toBe(true);
+  expect(contents().equals(before)).toBe(true);
 }
 
 /** Both succeed. */
