@@ -395,9 +395,10 @@ onFaulty("a destination that stores nothing leaves a map that calls nothing read
 
 onFaulty("what is bad is said while the run goes on, in lines and as events", async () => {
   using dir = tempDir();
-  const areas = Array.from({ length: 20 }, (_, i) => ({ offset: i * MIB, length: 4096 }));
-  await using disk = await badDisk(file(dir, "image", bytes(421, 30 * MIB)), areas);
-  const words = ["--on-read-error", "skip", "-t", "0.01", "-p", "5", disk.path, dir.file("d")];
+  const block = MIB / 4;
+  const areas = Array.from({ length: 20 }, (_, i) => ({ offset: i * block, length: 4096 }));
+  await using disk = await badDisk(file(dir, "image", bytes(421, 30 * block)), areas);
+  const words = ["-b", "256K", "--on-read-error", "skip", "-t", "0.01", "-p", "5", disk.path, dir.file("d")];
   const lines = await run(words);
   expect(lines.stderr).toMatch(/^\[worker 0\] same: 0, diff: \d+, to retry: 20, \d+\/30, /m);
   expect(lines.stderr).toMatch(/^\[worker 0\] same: 0, diff: \d+, bad: \d+ \(\d+\.0 KiB\), to retry: \d+, \d+\/30, /m);

@@ -342,6 +342,8 @@ describe("--on-read-error", () => {
     { offset: SIZE - 512, length: 512 },
   ];
   const bytesBad = BAD.reduce((sum, { length }) => sum + length, 0);
+  /** A block with a bad sector is read sector by sector: of the blocks of 1 MiB that are the default, 2048 calls each. */
+  const SMALL = ["-b", "128K"];
 
   onFaulty("lists ten areas, and counts the others", async () => {
     using dir = tempDir();
@@ -375,7 +377,7 @@ describe("--on-read-error", () => {
       const rescued = mixed(data, Buffer.alloc(SIZE), BAD);
       const dry = async (there: Buffer) => {
         file(dir, "d", there);
-        const words = ["-n", "--on-read-error", "skip", "--json", ...(far ? farWords(dir) : [])];
+        const words = ["-n", "--on-read-error", "skip", "--json", ...SMALL, ...(far ? farWords(dir) : [])];
         const result = await run([...words, `${far ? "host:" : ""}${disk.path}`, dir.file("d")]);
         expect(fs.readFileSync(dir.file("d")).equals(there)).toBe(true);
         expect(summaryOf(result)).toMatchObject({ sourceUnreadableBytes: bytesBad, bytesWritten: 0 });
@@ -384,7 +386,7 @@ describe("--on-read-error", () => {
       const bad = formatBytes(bytesBad);
       expect(await dry(rescued)).toEqual([8, `8.0 MiB equal except for ${bad} that cannot be read`]);
       const changed = changeLeaves(rescued, [256 + 5]);
-      expect(await dry(changed)).toEqual([1, `up to 1.0 MiB of 8.0 MiB differ, besides ${bad} that cannot be read`]);
+      expect(await dry(changed)).toEqual([1, `up to 128.0 KiB of 8.0 MiB differ, besides ${bad} that cannot be read`]);
       const [exitCode, text] = await dry(rescued.subarray(0, 7 * MIB));
       expect([exitCode, text]).toEqual([
         1,
@@ -404,6 +406,7 @@ describe("--on-read-error", () => {
           "--on-read-error",
           "skip",
           "--json",
+          ...SMALL,
           ...(far ? farWords(dir) : []),
           "--mapfile",
           dir.file("map"),
@@ -540,7 +543,7 @@ describe("--on-read-error", () => {
     // A part of it fails at first, and heals once the copy is over.
     disk.fail(true);
     const there = mixed(data, bytes(38, SIZE), [{ offset: MIB, length: 65_536 }]);
-    const words = ["--verify", "--on-read-error", "skip", "--json", disk.path, file(dir, "d", there)];
+    const words = ["--verify", "--on-read-error", "skip", "--json", ...SMALL, disk.path, file(dir, "d", there)];
     const result = await watch(words, "Verifying: ", () => disk.fail(false));
     expect(result.stderr).toContain(`Unreadable: 64.0 KiB at offset ${MIB} of the source`);
     expect(result.exitCode).toBe(8);
