@@ -52,6 +52,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const dir = options.directory === undefined ? tempDir() : directoryOf(options.directory);
   // ssh splits file names in its configuration at spaces, so they are quoted below.
   const port = freePort();
+  const user = Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
   for (const key of ["host_key", "id"]) quiet(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", dir.file(key)]);
   const publicKey = fs.readFileSync(dir.file("id.pub"), "utf8");
   fs.writeFileSync(
@@ -72,6 +73,10 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       "PidFile none",
       "AcceptEnv BLOCKSYNC_* TEST_*",
       ...(options.lines ?? []),
+      // Whoever runs the tests may have a ~/.bashrc that takes longer than the rest of the login; bash leaves it out where
+      // it believes to run within another shell. Users made for a test have theirs read.
+      `Match User ${user}`,
+      "  SetEnv SHLVL=1",
       "",
     ].join("\n"),
   );
@@ -106,7 +111,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   return {
     host: "127.0.0.1",
     port,
-    user: Bun.spawnSync(["id", "-un"]).stdout.toString().trim(),
+    user,
     configFile: dir.file("ssh_config"),
     words: ["-x", `-F "${dir.file("ssh_config")}"`],
     log: readLog,
