@@ -4,6 +4,22 @@ import { join } from "node:path";
 
 export const BINARY = join(import.meta.dir, "../../dist/blocksync");
 
+let digest: string | undefined;
+
+/** The program's SHA-256, in hexadecimal. */
+export function binaryDigest(): string {
+  digest ??= new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
+  return digest;
+}
+
+/** Puts the program where a run that keeps its copies in `directory` finds it, which spares an upload. Returns its path. */
+export function placeProgram(directory: string): string {
+  const path = join(directory, `blocksync-${binaryDigest()}`);
+  fs.copyFileSync(BINARY, path);
+  fs.chmodSync(path, 0o700);
+  return path;
+}
+
 export interface Result {
   readonly exitCode: number;
   readonly stdout: string;

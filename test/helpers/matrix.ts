@@ -3,13 +3,12 @@
  * namespace of its own, with the home and whatever else a cell of the matrix sets up; other users get their shell.
  */
 import fs from "node:fs";
-import { BINARY, type Result, run, until } from "./binary.ts";
+import { binaryDigest, placeProgram, type Result, run, until } from "./binary.ts";
 import { bytes } from "./bytes.ts";
 import { type Sshd, startSshd } from "./sshd.ts";
 import { leftovers, throwawayUser, type User } from "./user.ts";
 
-export const DIGEST = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
-export const COPY = `blocksync-${DIGEST}`;
+export const COPY = `blocksync-${binaryDigest()}`;
 const CONTENTS = bytes(77, (1 << 20) + 5);
 
 export interface Attempt {
@@ -86,10 +85,7 @@ export class Bench implements AsyncDisposable {
   /** Likewise in a directory of the user's, which is made. */
   prepareIn(directory: string, uid: number): void {
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const path = `${directory}/${COPY}`;
-    fs.copyFileSync(BINARY, path);
-    fs.chmodSync(path, 0o700);
-    for (const one of [directory, path]) fs.chownSync(one, uid, uid);
+    for (const one of [directory, placeProgram(directory)]) fs.chownSync(one, uid, uid);
   }
 
   /** Gives `body` a user, and looks afterwards whether anything of a run is left. */

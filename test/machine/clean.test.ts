@@ -1,14 +1,13 @@
 /** What stays of the program on a far side, and `blocksync clean`, which removes it: against a real sshd, as a user of its own. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fs from "node:fs";
-import { BINARY, run } from "../helpers/binary.ts";
+import { BINARY, binaryDigest, run } from "../helpers/binary.ts";
 import { NEEDS, testWith } from "../helpers/requirements.ts";
 import { type Sshd, startSshd } from "../helpers/sshd.ts";
 import { tempDir } from "../helpers/temp.ts";
 import { throwawayUser, type User } from "../helpers/user.ts";
 
 const onSshd = testWith("sshd", "users");
-const DIGEST = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
 
 let sshd: Sshd;
 let user: User;
@@ -63,7 +62,7 @@ onSshd("an upload leaves this version and the one before, and removes all older 
   const result = await run([...sshd.words, dir.file("s"), `${user.name}@127.0.0.1:${user.home}/d`]);
   expect(result.stderr).toContain(`Copying blocksync to 127.0.0.1, into ${cache}\n`);
   expect(result.exitCode).toBe(0);
-  const current = `blocksync-${DIGEST}`;
+  const current = `blocksync-${binaryDigest()}`;
   const kept = [name("b"), `${name("b")}.checked`, "notes", "blocksync-short", name("G"), `${name("d")}x`];
   expect(fs.readdirSync(cache).toSorted()).toEqual(
     [...kept, ".blocksync-8-blocksync-young", current, `${current}.checked`].toSorted(),

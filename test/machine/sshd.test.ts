@@ -1,7 +1,7 @@
 /** The compiled program against a real sshd. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fs from "node:fs";
-import { BINARY, processesWith, run, start, summaryOf, until } from "../helpers/binary.ts";
+import { BINARY, binaryDigest, placeProgram, processesWith, run, start, summaryOf, until } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { NEEDS, testWith } from "../helpers/requirements.ts";
 import { type Sshd, startSshd } from "../helpers/sshd.ts";
@@ -31,6 +31,7 @@ function runs(pid: number, program: string): boolean {
 beforeAll(async () => {
   if (NEEDS.sshd === undefined) sshd = await startSshd();
   cache = tempDir();
+  placeProgram(cache.path);
 });
 afterAll(async () => {
   cache[Symbol.dispose]();
@@ -49,7 +50,7 @@ describe("over ssh", () => {
       expect(first.exitCode).toBe(0);
       expect(Number(summaryOf(first)["bytesBootstrapped"])).toBeGreaterThan(20 * MIB);
       expect(Number(summaryOf(first)["bytesBootstrapped"])).toBeLessThan(60 * MIB);
-      const digest = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
+      const digest = binaryDigest();
       expect(fs.readdirSync(fresh.path).sort()).toEqual([`blocksync-${digest}`, `blocksync-${digest}.checked`]);
       expect(fs.statSync(fresh.file(`blocksync-${digest}`)).mode & 0o777).toBe(0o700);
       const second = await run([...sshd.words, "--json", dir.file("s"), `${HOST}:${dir.file("d")}`], { env });
@@ -63,7 +64,7 @@ describe("over ssh", () => {
   onSshd("a copy with the right name and wrong contents is never run, but replaced", async () => {
     using dir = tempDir();
     using fresh = tempDir();
-    const digest = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
+    const digest = binaryDigest();
     const planted = fresh.file(`blocksync-${digest}`);
     fs.writeFileSync(planted, `#!/bin/sh\ntouch '${dir.file("pwned")}'\n`, { mode: 0o755 });
     fs.writeFileSync(dir.file("s"), "x");
@@ -81,8 +82,10 @@ describe("over ssh", () => {
     fs.writeFileSync(dir.file("s"), "x");
     const env = { BLOCKSYNC_REMOTE_DIR: fresh.path };
     const words = [...sshd.words, "--json", dir.file("s"), `${HOST}:${dir.file("d")}`];
-    expect((await run(words, { env })).exitCode).toBe(0);
-    const copy = fs.readdirSync(fresh.path).find((name) => !name.endsWith(".checked")) ?? "";
+    placeProgram(fresh.path);
+    expect(summaryOf(await run(words, { env }))).toMatchObject({ exitCode: 0, bytesBootstrapped: 0 });
+    const [copy = "", note] = fs.readdirSync(fresh.path).toSorted();
+    expect(note).toBe(`${copy}.checked`);
     const { atime, mtime, size } = fs.statSync(fresh.file(copy));
     const evil = Buffer.alloc(size, `#!/bin/sh\ntouch '${dir.file("pwned")}'\n`);
     fs.writeFileSync(fresh.file(copy), evil);
@@ -292,7 +295,7 @@ describe("over ssh", () => {
   onSshd("Ctrl-C, and a killed ssh, leave no process and no temporary file at either end", async () => {
     using dir = tempDir();
     const unique = `unique${process.pid}`;
-    const digest = new Bun.CryptoHasher("sha256").update(fs.readFileSync(BINARY)).digest("hex");
+    const digest = binaryDigest();
     fs.writeFileSync(dir.file("s"), bytes(55, 16 * MIB));
     for (const end of ["SIGINT", "kill ssh", "SIGKILL"] as const) {
       const path = dir.file(`${unique} ${end}`);
