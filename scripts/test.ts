@@ -14,6 +14,9 @@ const SECONDS = join(root, "node_modules/.cache/test-seconds.json");
 /** `make test-quick`: what needs no root, no network and no build, so nothing is installed for it. */
 const quick = process.argv[2] === "--quick";
 
+/** Set for what the tests start. */
+const RUNNING = "BLOCKSYNC_TESTS_RUN";
+
 /** Program → Debian package. */
 const PACKAGES: Readonly<Record<string, string>> = {
   "/usr/sbin/sshd": "openssh-server",
@@ -198,8 +201,15 @@ async function runTests(files: readonly string[], title: string): Promise<Outcom
   return { passed: sum(({ passed }) => passed), failed: sum(({ failed }) => failed) };
 }
 
+const selected = process.argv.slice(quick ? 3 : 2).join(" ");
+// A test of `make test` that lost its TEST= would start all tests again, its own among them, and so on.
+if (process.env[RUNNING] !== undefined && selected === "") {
+  process.stderr.write("make test: this is run by one of the tests themselves, and names none of them\n");
+  process.exit(1);
+}
+process.env[RUNNING] = "1";
 if (!quick) installMissing();
-const { words, title } = selectionOf(process.argv.slice(quick ? 3 : 2).join(" "));
+const { words, title } = selectionOf(selected);
 const files = testFiles(words);
 const { passed, failed } = await runTests(files, title);
 if (passed + failed === 0) process.stdout.write("No test has such a path and title\n");
