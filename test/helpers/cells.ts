@@ -105,7 +105,7 @@ const endless: Cell = {
   run: (bench) =>
     bench.withUser("/bin/bash", async (user) => {
       user.write(".bashrc", "yes\n");
-      return await bench.refuses({ host: `${user.name}@127.0.0.1` }, /it prints without end/);
+      return await bench.refuses({ host: `${user.name}@127.0.0.1` }, /its output does not end/);
     }),
 };
 
@@ -166,7 +166,7 @@ function placeCells(): Cell[] {
       run: (bench) =>
         bench.refuses(
           { setup: `${places} ${MOUNT},noexec none "$d"; done` },
-          /no directory there can hold and execute a program/,
+          /no directory can hold and execute a program/,
         ),
     },
     {
@@ -174,7 +174,7 @@ function placeCells(): Cell[] {
       name: "every directory read-only",
       slow: true,
       run: (bench) =>
-        bench.refuses({ setup: `${places} ${MOUNT},ro none "$d"; done` }, /no directory there can hold and execute/),
+        bench.refuses({ setup: `${places} ${MOUNT},ro none "$d"; done` }, /no directory can hold and execute/),
     },
   ];
 }
@@ -358,7 +358,7 @@ function toolCells(): Cell[] {
       name: "nothing that computes SHA-256",
       slow: true,
       run: (bench) =>
-        bench.refuses({ setup: only("sha256sum openssl shasum") }, /no openssl, sha256sum or shasum there.*/),
+        bench.refuses({ setup: only("sha256sum openssl shasum") }, /there is no openssl, sha256sum or shasum/),
     },
   ];
 }
@@ -391,7 +391,7 @@ function platformCells(): Cell[] {
     refused(
       `${system} on ${its}`,
       { uname: unameOf(system, its) },
-      new RegExp(`it is ${system} ${its}, for which there is no blocksync`),
+      new RegExp(`blocksync does not run on ${system} ${its}`),
       slow,
     );
   // Musl's loader besides this machine's own.
@@ -441,7 +441,7 @@ function platformCells(): Cell[] {
       { uname: unameOf("Linux", foreign) },
       /it is Linux \w+, but has neither \/\S+ nor \/\S+/,
     ),
-    refused("glibc 2.12", { getconf: "echo glibc 2.12" }, /its glibc is 2.12, blocksync needs 2.17 or newer/),
+    refused("glibc 2.12", { getconf: "echo glibc 2.12" }, /its glibc is 2.12, but blocksync needs 2.17 or newer/),
   ];
 }
 

@@ -155,7 +155,7 @@ onSudo("D6.33 a sudo that asks in a pseudo terminal of its own and logs what is 
 onSudo("D6.33 without a terminal a password is not asked: exit 5, with what to do", async () => {
   allow("ALL=(ALL) ALL");
   const result = await run(words());
-  expect(result.stderr).toContain('Cannot start blocksync on "127.0.0.1": sudo needs a password there');
+  expect(result.stderr).toContain('Cannot start blocksync on "127.0.0.1": sudo needs a password');
   expect(result.stderr).toContain("on a terminal blocksync asks for it");
   expect(result.exitCode).toBe(5);
 });

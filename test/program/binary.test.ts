@@ -434,7 +434,7 @@ describe("blocksync", () => {
     fs.writeFileSync(sudo, "#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n", { mode: 0o755 });
     const password = await run(words, { env });
     expect(password.exitCode).toBe(5);
-    expect(password.stderr).toContain("sudo needs a password there");
+    expect(password.stderr).toContain("sudo needs a password");
     expect(password.stderr).toContain("on a terminal blocksync asks for it");
     fs.writeFileSync(
       sudo,

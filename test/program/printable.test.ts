@@ -55,7 +55,7 @@ const PLACES: readonly (readonly [place: string, line: string, words: readonly s
     "a line that is none",
     'printf "\\n%s probe Linux x86_64 glibc 2.36\\n%s\\n" "$m" "$e"; cat >/dev/null',
     [],
-    "it says ",
+    "it answered ",
   ],
 ];
 

@@ -261,7 +261,7 @@ describe("the login", () => {
     });
     await expect(failure).rejects.toMatchObject({
       exitCode: 5,
-      message: `Cannot start blocksync on "h": ${trickle} gave no whole answer within 1 s`,
+      message: `Cannot start blocksync on "h": ${trickle} did not finish its answer within 1 s`,
     });
     await until("it is gone", () => processesWith(trickle).length === 0);
   });

@@ -18,19 +18,19 @@ describe("targetOf()", () => {
   });
 
   for (const [line, sentence, hint] of [
-    ["Linux armv7l none -", "it is Linux armv7l, for which there is no blocksync", /x86-64 and arm64/],
-    ["Linux i686 none -", "it is Linux i686, for which there is no blocksync", /x86-64 and arm64/],
-    ["Linux riscv64 glibc 2.39", "it is Linux riscv64, for which there is no blocksync", /x86-64 and arm64/],
-    ["Darwin arm64 none -", "it is Darwin arm64, for which there is no blocksync", /x86-64 and arm64/],
-    ["Darwin x86_64 none -", "it is Darwin x86_64, for which there is no blocksync", /x86-64 and arm64/],
-    ["FreeBSD amd64 none -", "it is FreeBSD amd64, for which there is no blocksync", /x86-64 and arm64/],
+    ["Linux armv7l none -", "blocksync does not run on Linux armv7l", /x86-64 and arm64/],
+    ["Linux i686 none -", "blocksync does not run on Linux i686", /x86-64 and arm64/],
+    ["Linux riscv64 glibc 2.39", "blocksync does not run on Linux riscv64", /x86-64 and arm64/],
+    ["Darwin arm64 none -", "blocksync does not run on Darwin arm64", /x86-64 and arm64/],
+    ["Darwin x86_64 none -", "blocksync does not run on Darwin x86_64", /x86-64 and arm64/],
+    ["FreeBSD amd64 none -", "blocksync does not run on FreeBSD amd64", /x86-64 and arm64/],
     [
       "Linux aarch64 none 2.36",
       "it is Linux aarch64, but has neither /lib/ld-linux-aarch64.so.1 nor /lib/ld-musl-aarch64.so.1",
-      /not a 64-bit one/,
+      /not 64-bit/,
     ],
-    ["Linux x86_64 glibc 2.12", "its glibc is 2.12, blocksync needs 2.17 or newer", /newer system/],
-    ["Linux x86_64 glibc 2.9", "its glibc is 2.9, blocksync needs 2.17 or newer", /newer system/],
+    ["Linux x86_64 glibc 2.12", "its glibc is 2.12, but blocksync needs 2.17 or newer", /newer system/],
+    ["Linux x86_64 glibc 2.9", "its glibc is 2.9, but blocksync needs 2.17 or newer", /newer system/],
     ["Linux x86_64 glibc 2.36 sse4_2", "its processor has no SSE4.2, which blocksync needs", /another|such a machine/],
     [
       "Linux x86_64 musl - libstdc++.so.6 libgcc_s.so.1",

@@ -63,8 +63,8 @@ export class Reader {
       const count = await this.#readSome(buffer.subarray(0, done + step), done, offset + done, whole);
       if (count === 0) {
         throw new VerificationError(
-          `Cannot read ${buffer.length} bytes at offset ${offset} of ${quote(this.#label)}: it ends at ${offset + done}, it became shorter during the run`,
-          { hint: "nothing may write to it during a run: stop what does, or use a snapshot" },
+          `Cannot read ${buffer.length} bytes at offset ${offset} of ${quote(this.#label)}: it ends at ${offset + done}, so it became shorter during the run`,
+          { hint: "nothing may write to it during a run: stop whatever does, or use a snapshot" },
         );
       }
       done += count;

@@ -129,13 +129,13 @@ const SCRIPT = [
   'runs() { (set -C; echo "exit 42" >"$t") 2>/dev/null || return 1; chmod 700 "$t"; "./$t" >/dev/null 2>&1; [ $? = 42 ] && return 0; rm -f "$t"; return 1; }',
   'free() { df -Pk . 2>/dev/null | tail -n 1 | tr -s " " | cut -d " " -f 4; }',
   `room() { f=$(free); [ "\${f:-x}" -lt ${COPY_KIB} ] 2>/dev/null && return 1; return 0; }`,
-  'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed there"; [ "$s" = ask ] || sudo -n true 2>/dev/null || refuse "sudo needs a password there"; fi',
+  'if [ -n "$s" ]; then command -v sudo >/dev/null 2>&1 || refuse "sudo is not installed"; [ "$s" = ask ] || sudo -n true 2>/dev/null || refuse "sudo needs a password"; fi',
   `u=; e=; for d in ${FAR_DIRECTORIES}; do cd "$o" && use "$d" || continue; good && become; runs || continue; if room; then u=$PWD; break; fi; rm -f "$t"; [ -n "$e" ] || e=$PWD; done; [ -z "$u" ] && [ -n "$e" ] && cd "$e" && runs && u=$e`,
-  '[ -n "$u" ] || refuse "no directory there can hold and execute a program"; prune',
+  '[ -n "$u" ] || refuse "no directory can hold and execute a program"; prune',
   "c=none; command -v gzip >/dev/null 2>&1 && c=gzip,$c; command -v zstd >/dev/null 2>&1 && c=zstd,$c",
   'clear() { rm -f "$t"; }; trap clear EXIT; trap "clear; exit 1" HUP INT TERM PIPE; echo "$m send $c $u"',
   'read -r c z || exit 1; case $c in zstd) head -c "$z" | zstd -dcq >"$t";; gzip) head -c "$z" | gzip -dc >"$t";; *) head -c "$z" >"$t";; esac 2>/dev/null',
-  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "no openssl, sha256sum or shasum there to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(free) KiB free)"',
+  'g=$(sum "$t"); if [ "$g" = none ]; then refuse "there is no openssl, sha256sum or shasum to check the copy with"; fi; [ "$g" = "$h" ] || refuse "the copy in $u is incomplete or damaged ($(free) KiB free)"',
   '[ -h "$n" ] && rm -f "$n"; [ -d "$n" ] && refuse "$u/$n is a directory"; mv -f "$t" "$n" || refuse "cannot rename the copy in $u"; note; become',
 ].join("; ");
 
@@ -198,11 +198,11 @@ export class MarkedLines {
         return hasAes ? "ready aes" : "ready";
       }
       if (this.#started)
-        throw new ProtocolError(`Cannot start blocksync at the far side: it says ${quote(line.slice(0, 200))}`);
+        throw new ProtocolError(`Cannot start blocksync on the far side: it answered ${quote(line.slice(0, 200))}`);
       this.#noise = (this.#noise + line).slice(-SKIPPED_LENGTH);
       skipped += bytes.length;
       if (skipped > NOISE_LIMIT)
-        throw new UnreachableError("Cannot start blocksync at the far side: it prints without end");
+        throw new UnreachableError("Cannot start blocksync on the far side: its output does not end");
     }
   }
 }
@@ -297,16 +297,18 @@ export async function bootstrap(
 const REFUSAL_HINTS: readonly (readonly [beginning: string, hint: string])[] = [
   [
     "sudo needs a password",
-    "on a terminal blocksync asks for it; without one allow it without a password (NOPASSWD), or log in as root",
+    "run blocksync on a terminal, where it can ask, allow sudo without a password (NOPASSWD), or log in as root",
   ],
-  ["sudo is not installed", "install it there, or log in as root and leave --sudo out"],
+  ["sudo is not installed", "install sudo on the far side, or log in as root and leave out --sudo"],
 ];
 
 function refusal(name: string, answer: string): UnreachableError {
   const reason = answer.replace(/^failed /, "");
   const hint = REFUSAL_HINTS.find(([beginning]) => reason.startsWith(beginning))?.[1];
   return new UnreachableError(`Cannot start blocksync on ${name}: ${reason}`, {
-    hint: hint ?? "BLOCKSYNC_REMOTE_DIR names a directory of your choice there; --remote-path a program already there",
+    hint:
+      hint ??
+      "BLOCKSYNC_REMOTE_DIR names another directory on the far side, --remote-path a program already installed there",
   });
 }
 

@@ -56,7 +56,7 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
         );
       const [, length, path] = /^removed (\d{1,15}) (.+)$/.exec(line) ?? [];
       if (path === undefined || removed.length === MAX_REMOVED)
-        throw new ProtocolError(`Cannot clean ${quote(remote.host)}: it says ${quote(line.slice(0, 200))}`);
+        throw new ProtocolError(`Cannot clean ${quote(remote.host)}: it answered ${quote(line.slice(0, 200))}`);
       removed.push({ path, sizeBytes: Number(length) });
     }
   } finally {

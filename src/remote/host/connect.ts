@@ -99,7 +99,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       return { bytesBootstrapped: 0, ...ready };
     }
     const other = (target: Target) => {
-      tell({ kind: "detail", text: `${host} is another platform: ${platformOf(target)}` });
+      tell({ kind: "detail", text: `${host} has another platform: ${platformOf(target)}` });
       return programFor(target, options.own.build, remote.host);
     };
     const begun = await bootstrap(lines, child.sink, remote.host, program, other, {
@@ -213,9 +213,9 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
   const startWithin = (limitMs: number | undefined) => {
     const seconds = Math.round((limitMs ?? 0) / 1000);
     const explain = (printed: boolean) => {
-      const why = printed ? `gave no whole answer within ${seconds} s` : `was silent for ${seconds} s`;
+      const why = printed ? `did not finish its answer within ${seconds} s` : `was silent for ${seconds} s`;
       return new UnreachableError(`Cannot start blocksync on ${name}: ${command} ${why}`, {
-        hint: `try the same by hand: ${byHand}; on a slow line --timeout allows more`,
+        hint: `try it by hand: ${byHand}; on a slow line allow more time with --timeout`,
       });
     };
     watch.expect(limitMs, explain, false);
@@ -233,7 +233,7 @@ export function start(argv: readonly string[], far: Far, options: ConnectOptions
         timeoutSeconds * 1000,
         () =>
           new UnreachableError(`Lost the connection to ${name}: the far side was silent for ${timeoutSeconds} s`, {
-            hint: "what was written stays written: run the same command again to continue; --timeout allows more",
+            hint: "what was written stays written: run the same command again to continue, with a longer --timeout if need be",
           }),
       );
     },

@@ -106,22 +106,22 @@ function isOlder(version: string, than: string): boolean {
 export function targetOf(line: string, host: string): Target {
   const what = `Cannot start blocksync on ${quote(host)}`;
   const [, system, machine, libc, version = "", , rest = ""] = PROBED.exec(line) ?? [];
-  if (system === undefined) throw new ProtocolError(`${what}: it says ${quote(line.slice(0, 200))}`);
+  if (system === undefined) throw new ProtocolError(`${what}: it answered ${quote(line.slice(0, 200))}`);
   const refuse = (why: string, hint: string) => new UnreachableError(`${what}: ${why}`, { hint });
   const builds = TARGETS.filter((target) => system === "Linux" && target.machine === machine);
-  if (builds.length === 0) throw refuse(`it is ${system} ${machine}, for which there is no blocksync`, ELSEWHERE);
+  if (builds.length === 0) throw refuse(`blocksync does not run on ${system} ${machine}`, ELSEWHERE);
   const target = builds.find((one) => one.libc === libc);
   if (target === undefined) {
     const interpreters = builds.map(({ interpreter }) => interpreter).join(" nor ");
     throw refuse(
       `it is Linux ${machine}, but has neither ${interpreters}`,
-      `its system is not a 64-bit one, or keeps its libc elsewhere (NixOS: nix-ld). ${ELSEWHERE}`,
+      `the system is not 64-bit, or keeps its libc elsewhere (NixOS: nix-ld). ${ELSEWHERE}`,
     );
   }
   if (libc === "glibc" && isOlder(version, OLDEST_GLIBC)) {
     throw refuse(
-      `its glibc is ${version}, blocksync needs ${OLDEST_GLIBC} or newer`,
-      "boot a newer system there, such as a rescue system, or run blocksync on another machine that reaches the disk",
+      `its glibc is ${version}, but blocksync needs ${OLDEST_GLIBC} or newer`,
+      "boot it into a newer system, such as a rescue system, or run blocksync on another machine that reaches the disk",
     );
   }
   const lacks = rest.split(" ").filter((word) => word !== "");
@@ -129,7 +129,7 @@ export function targetOf(line: string, host: string): Target {
   if (lacks.length > 0) {
     throw refuse(
       `its libc is musl, and ${lacks.join(" and ")} ${lacks.length === 1 ? "is" : "are"} missing`,
-      "install libstdc++ there, on Alpine with: apk add libstdc++",
+      "install libstdc++ on it (Alpine: apk add libstdc++)",
     );
   }
   return target;
