@@ -59,7 +59,7 @@ export async function confirm(
       : [`    source: ${looks(source.facts?.contents[0])}`, `    destination: ${looks(facts?.contents[0])}`]),
     ...said,
     ...(isDevice ? [] : ["It does not look like an earlier copy of the source."]),
-    ...(answer === "yes" ? [] : ["What it carries is not the source's and will be lost."]),
+    ...(answer === "yes" ? [] : ["Its present contents are not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
   if ((await ask(question, signal)) !== answer) {

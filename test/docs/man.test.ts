@@ -154,7 +154,7 @@ test("the man page answers under HOW DO I what people look up in the words they 
   const questions = termsOf(sectionOf("HOW DO I").replaceAll(", ", " / "));
   expect(questions.filter((question) => !question.endsWith("?"))).toEqual([]);
   const words =
-    "after a break,stop,throttle,mounted,check,sparse,size,cards,generations,port,root,sudo,cron,far,left on a host";
+    "resume,stop,throttle,mounted,check,sparse,size,cards,generations,port,root,sudo,cron,far,left on a host";
   expect(words.split(",").filter((word) => !questions.some((question) => question.includes(word)))).toEqual([]);
 });
 

@@ -116,7 +116,7 @@ describe("the confirmation", () => {
         expect(refused.seen).toContain(`The block device ${JSON.stringify(to)} (8.0 MiB) WILL BE PERMANENTLY CHANGED`);
         expect(refused.seen).toContain(`    ${name}: loop\r\n`);
         expect(refused.seen).toContain(`    ${name} (8.0 MiB): ext4 "photos", last mounted on /home\r\n`);
-        expect(refused.seen).toContain("What it carries is not the source's and will be lost.");
+        expect(refused.seen).toContain("Its present contents are not the source's and will be lost.");
         expect(refused.seen).toContain("not confirmed (unconfirmed)");
         expect(refused.exitCode).toBe(3);
         expect(fs.readFileSync(dir.file("disk")).equals(before)).toBe(true);
