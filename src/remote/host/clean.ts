@@ -50,7 +50,7 @@ export async function cleanHost(remote: RemoteHost, options: ConnectOptions): Pr
       if (line === undefined) throw await notStarted(started, lines.skipped);
       patience.start();
       if (line === "cleaned") return removed;
-      if (line === "ready")
+      if (line === "ready" || line === "ready aes")
         throw new UnreachableError(
           `Cannot clean ${quote(remote.host)}: this key's forced command starts blocksync instead of a shell`,
         );
