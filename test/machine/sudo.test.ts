@@ -156,7 +156,7 @@ onSudo("D6.33 without a terminal a password is not asked: exit 5, with what to d
   allow("ALL=(ALL) ALL");
   const result = await run(words());
   expect(result.stderr).toContain('Cannot start blocksync on "127.0.0.1": sudo needs a password');
-  expect(result.stderr).toContain("on a terminal blocksync asks for it");
+  expect(result.stderr).toContain("run blocksync on a terminal, where it can ask");
   expect(result.exitCode).toBe(5);
 });
 

@@ -435,7 +435,7 @@ describe("blocksync", () => {
     const password = await run(words, { env });
     expect(password.exitCode).toBe(5);
     expect(password.stderr).toContain("sudo needs a password");
-    expect(password.stderr).toContain("on a terminal blocksync asks for it");
+    expect(password.stderr).toContain("run blocksync on a terminal, where it can ask");
     fs.writeFileSync(
       sudo,
       `#!/bin/sh\nprintf '%s\\n' "$*" >>'${dir.file("log")}'\nshift\n[ "$1" = -- ] && shift\nexec "$@"\n`,
