@@ -111,6 +111,17 @@ export function checkArguments(words: readonly string[], table: ArgsDef, least =
     const value = attached ?? queue.shift();
     if (value === undefined) throw failure(`The option ${word} needs a value`, purpose(found));
     if (value === "") throw failure(`The value of the option ${word} is empty`, UNSET);
+    // ssh's own options begin so; elsewhere an option that was taken for a value would not be obeyed, -n above all.
+    if (attached === undefined && option.valueHint !== "WORDS" && /^-\D/.test(value))
+      throw failure(
+        `The option ${word} needs a value, and ${quote(value)} begins like an option`,
+        `${purpose(found)}\nif it is the value, write --${name}=${value}`,
+      );
+    if (value === "-" && option.valueHint?.includes("FILE") === true)
+      throw failure(
+        `The option ${word} needs a file, not standard input or output`,
+        'for a file named "-" write "./-"',
+      );
     // ssh expands what it is given itself.
     if (option.valueHint?.includes("FILE") === true && name !== "id" && UNEXPANDED.test(value))
       throw failure(

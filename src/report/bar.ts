@@ -123,10 +123,10 @@ function widthOf(parts: readonly Part[], gap: string): number {
   return Bun.stringWidth(join(parts, gap));
 }
 
-/** Those with the lowest ranks that fit together, in their order. */
+/** Those with the lowest ranks that fit together, in their order; none where not even one of a higher rank than 0 does. */
 function fitting(parts: readonly Part[], columns: number, gap: string): readonly Part[] {
   const highest = Math.max(...parts.map(({ rank }) => rank));
-  if (highest === 0 || widthOf(parts, gap) <= columns) return parts;
+  if (highest <= 0 || widthOf(parts, gap) <= columns) return parts;
   return fitting(
     parts.filter(({ rank }) => rank < highest),
     columns,

@@ -14,15 +14,20 @@ export function displaySize(): { readonly columns: number; readonly rows: number
   return columns > 0 && rows > 0 ? { columns, rows } : UNKNOWN_SIZE;
 }
 
+/** Whether the type of the terminal is one that obeys control sequences, as far as is known. */
+function obeys(environment: Environment): boolean {
+  const type = environment["TERM"] ?? "";
+  return type !== "" && type !== "dumb";
+}
+
 /** Whether the terminal knows how to move the cursor and erase. */
 export function canDraw(environment: Environment): boolean {
-  const type = environment["TERM"] ?? "";
-  return tty.isatty(2) && type !== "" && type !== "dumb";
+  return tty.isatty(2) && obeys(environment);
 }
 
 /** Whether what goes to a terminal may be coloured (https://no-color.org). */
 export function wantsColour(environment: Environment): boolean {
-  return (environment["NO_COLOR"] ?? "") === "" && environment["TERM"] !== "dumb";
+  return (environment["NO_COLOR"] ?? "") === "" && obeys(environment);
 }
 
 /**

@@ -178,6 +178,22 @@ test("checkArguments() takes a value that begins with a dash", () => {
   expect(parsed("-x", "-p 2222", "a", "b")["extra-params"]).toBe("-p 2222");
 });
 
+test("checkArguments() takes no option for another's value, unless it is attached", () => {
+  for (const [option, next] of [
+    ["-o", "-n"],
+    ["--output", "--dry-run"],
+    ["--interpreter", "-nf"],
+    ["--script", "--"],
+    ["--mapfile", "--json"],
+  ] as const)
+    expect(refusal([option, next, "a", "b"])).toBe(
+      `The option ${option} needs a value, and "${next}" begins like an option`,
+    );
+  expect(checked("--output=-n", "-o-f", "-w", "-1")).toEqual(["--output=-f", "--workers=-1", "--"]);
+  for (const option of ["-o", "--mapfile", "-i"])
+    expect(refusal([option, "-", "a", "b"])).toBe(`The option ${option} needs a file, not standard input or output`);
+});
+
 test("checkArguments() takes letters in a group, the last of which may have a value", () => {
   expect(checked("-nf")).toEqual(["--dry-run", "--force", "--"]);
   expect(checked("-b4M")).toEqual(["--block-size=4M", "--"]);
@@ -266,7 +282,7 @@ test("citty reads checked words without a choice to make", () => {
 
 test("citty keeps values that look like numbers, booleans or options as they are", () => {
   for (const value of ["0", "1e3", "true", "false", "--force", "-n", "=", "a b", " ", "ß", "--no-compress"]) {
-    const values = parsed("--output", value, "w");
+    const values = parsed(`--output=${value}`, "w");
     expect([values["output"], values["force"], values["compress"], values._]).toEqual([value, undefined, true, ["w"]]);
   }
 });

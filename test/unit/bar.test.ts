@@ -57,6 +57,13 @@ describe("barLines()", () => {
     }
   });
 
+  test.each(phases)("comes to an end on a terminal of any width, %s", (phase) => {
+    for (let columns = 0; columns < 30; columns++) {
+      for (const badAreas of [0, 1]) expect(barLines({ ...STATE, phase, badAreas }, columns, false)).toHaveLength(2);
+      expect(stageLine("Copying", 1, 2, columns, false)).not.toBe("");
+    }
+  });
+
   test("is full at 100 % and not before", () => {
     const text = (done: number) => barLines({ ...STATE, doneBytes: done * MIB }, 80, false)[0] ?? "";
     expect(text(999)).toStartWith(" 99% [");

@@ -157,7 +157,10 @@ test("mapStyle() follows the terminal, the locale and NO_COLOR", () => {
   expect(mapStyle(undefined, {})).toEqual({ columns: 80, unicode: false, colour: false });
   expect(mapStyle(120, { LANG: "de_DE.UTF-8", TERM: "xterm" })).toEqual({ columns: 120, unicode: true, colour: true });
   expect(mapStyle(5, { LANG: "C.utf8", NO_COLOR: "1" })).toEqual({ columns: 20, unicode: true, colour: false });
-  expect(mapStyle(80, { LC_ALL: "C", LANG: "C.UTF-8", NO_COLOR: "" })).toMatchObject({ unicode: false, colour: true });
+  expect(mapStyle(80, { LC_ALL: "C", TERM: "vt220", NO_COLOR: "" })).toMatchObject({ unicode: false, colour: true });
+  // A console that does not say what it is, as of a rescue system, may show an escape sequence as text.
+  expect(mapStyle(80, {}).colour).toBe(false);
+  expect(mapStyle(80, { TERM: "" }).colour).toBe(false);
   expect(mapStyle(80, { LC_ALL: "", LC_CTYPE: "en_US.UTF-8", LANG: "C" }).unicode).toBe(true);
   expect(mapStyle(80, { TERM: "dumb", LC_CTYPE: "POSIX", LANG: "C.UTF-8" })).toMatchObject({
     unicode: false,
