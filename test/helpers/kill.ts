@@ -70,6 +70,15 @@ export function marked(mark: string): number[] {
   return processesWith(`${MARK}=${mark}\0`, "environ");
 }
 
+/** A process that ended by itself since it was looked for is as dead. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
 /** The server and the time that whole runs take are shared by the rounds of a series. */
 export class Killer implements AsyncDisposable {
   readonly #sshd: Sshd;
@@ -125,7 +134,7 @@ export class Killer implements AsyncDisposable {
         });
       }
       await Bun.sleep(share * duration);
-      if (victim !== undefined && marked(mark).includes(victim)) process.kill(victim, "SIGKILL");
+      if (victim !== undefined && marked(mark).includes(victim)) killIfThere(victim);
     }
     const exitCode = await child.exited;
     const expected = round.victim === "this side" ? [0, 137] : [0, 5];
