@@ -120,7 +120,7 @@ export function gone(action: "read" | "write", label: string, cause: unknown): G
   const what = action === "read" ? "nothing on it can be read" : reason(cause);
   const next =
     action === "read"
-      ? "run the same command again, with --on-read-error skip --mapfile FILE to go on where it stopped"
+      ? "run the same command again, with --on-read-error skip --mapfile FILE to continue where it stopped"
       : "it is a mixture of old and new until a run succeeds";
   return new GoneError(`Cannot ${action} ${quote(label)} any more: it is gone (${what})`, {
     cause,
@@ -239,8 +239,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EACCES: MAY_NOT,
   EPERM: `${ATTRIBUTES}; else ${MAY_NOT}`,
   ENOTDIR: "check the path: one of its directories is a file",
-  ENOSPC: "make room there (df -h) and run again",
-  EDQUOT: "make room there (quota) and run again",
+  ENOSPC: "free some space (df -h) and run again",
+  EDQUOT: "free some space or raise the quota (quota) and run again",
   EROFS: "mount it for writing, or choose another place",
   ENOMEDIUM: "insert a medium and run again",
   EMFILE: "raise the limit (ulimit -n, systemd's LimitNOFILE=) and run again",
@@ -326,7 +326,7 @@ export function transferFailed(
 export function readBackFailed(label: string, length: number, offset: number, cause: unknown): IoError {
   const { message } = transferFailed("read", label, length, offset, cause);
   const hint =
-    "the destination does not give back what is written there: check the kernel log (dmesg) and use another disk";
+    "the destination does not return what was written to it: check the kernel log (dmesg) and use another disk";
   return isMediumError(cause) ? new ReadError(message, { cause, hint }) : new IoError(message, { cause });
 }
 

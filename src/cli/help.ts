@@ -14,7 +14,7 @@ export const SYNOPSIS = `
     blocksync [sync] [OPTIONS] SOURCE DESTINATION
     blocksync [sync] [OPTIONS] SOURCE [USER@]HOST [PATH]      blocksync.py's form; HOST may be localhost
     blocksync compare [OPTIONS] A B                           prints the ranges that differ; writes nothing
-    blocksync clean [OPTIONS] [USER@]HOST…                    removes the copies of itself there
+    blocksync clean [OPTIONS] [USER@]HOST…                    removes its copies from the hosts
     blocksync serve [--only PATH [--read-only]]               runs on the far side
 `;
 

@@ -82,7 +82,7 @@ export class Server {
 
   /** Lets go of the device. Safe to call twice. */
   async close(): Promise<void> {
-    this.#ending.abort(new IoError("Cannot go on: the controlling blocksync has ended"));
+    this.#ending.abort(new IoError("Cannot continue: the controlling blocksync has ended"));
     this.#standing?.close();
     await this.#endpoint?.close();
   }

@@ -142,7 +142,7 @@ function sizeText(from: Description, to: Description, exact: boolean, dryRun: bo
   const [size, old] = [from.sizeBytes, to.sizeBytes];
   if (size === 0 && !dryRun)
     return `the source is empty${exact && old > 0 ? `, the destination was cut from ${formatBytes(old)}` : ""}`;
-  if (to.kind === "missing") return `the destination ${dryRun ? "would be made" : "is new"}`;
+  if (to.kind === "missing") return `the destination ${dryRun ? "would be created" : "is new"}`;
   if (to.kind === "device" || size === old) return undefined;
   const change = `from ${formatBoth(old, size).join(" to ")}`;
   if (old < size) return `the destination ${dryRun ? "would grow" : "grew"} ${change}`;

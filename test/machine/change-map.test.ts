@@ -390,7 +390,7 @@ describe("--map refuses", () => {
         expect(full.exitCode).toBe(4);
         expect(full.stderr).toBe(
           `blocksync: Cannot write the ${called} "${dir.file("mnt/m.json")}": no space left on device\n` +
-            "blocksync: hint: make room there (df -h) and run again\n",
+            "blocksync: hint: free some space (df -h) and run again\n",
         );
         expect(fs.readdirSync(dir.file("mnt"))).toEqual(["fill"]);
         const missing = await run([...words, dir.file("none/m.json"), "-q", source, dir.file("d")]);

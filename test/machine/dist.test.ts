@@ -242,6 +242,6 @@ describe("an x86-64 processor", () => {
     const { exitCode, stderr } = await run(old("Penryn"));
     expect(exitCode).toBe(5);
     expect(stderr).toContain('Cannot start blocksync on "h": ');
-    expect(stderr).toContain("hint: the program needs a newer processor (SSE4.2)\n");
+    expect(stderr).toContain("hint: the program needs a newer processor on the far side (SSE4.2)\n");
   });
 });

@@ -229,7 +229,7 @@ describe("destinations that fail", () => {
     await using disk = await failingDisk(file(dir, "image", bytes(38, 2 * MIB)), "read", "EIO");
     disk.fail(true);
     const result = await run(["-f", file(dir, "s", bytes(39, 2 * MIB)), disk.path]);
-    expect(result.stderr).toContain("hint: the destination does not give back what is written there: ");
+    expect(result.stderr).toContain("hint: the destination does not return what was written to it: ");
     expect(result.stderr).not.toContain("--on-read-error");
     expect(result.exitCode).toBe(4);
   });

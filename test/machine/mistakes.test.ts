@@ -362,7 +362,7 @@ const EITHER_END: readonly Mistake[] = [
     needs: ["loop"],
     exitCode: 4,
     says: 'Cannot write N bytes at offset N of "@DIR/full/d": no space left on device',
-    hint: "the destination is a mixture of old and new until a run succeeds: make room there (df -h) and run again",
+    hint: "the destination is a mixture of old and new until a run succeeds: free some space (df -h) and run again",
   },
   {
     name: "a device that is too small",

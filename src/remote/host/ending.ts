@@ -109,7 +109,7 @@ function adviceByStatus(status: number | undefined, script: string | undefined):
 const OWN = "blocksync: ";
 const FAR_HINT = `${OWN}hint: `;
 
-/** Of a bug at the far side, which it told no other way; the lines before its last words are where in the code that was. */
+/** Of a bug on the far side, which it told no other way; the lines before its last words are where in the code that was. */
 function bugOf({ lastLines }: Attempt["child"], status: number | undefined): BugError | undefined {
   const said = lastLines.findIndex((line) => line.startsWith(OWN) && saysBug(line.slice(OWN.length)));
   if (status !== BUG_EXIT_CODE || said === -1) return undefined;

@@ -2,7 +2,7 @@
  * The SHA-256 of a program, computed once and then noted in ~/.cache/blocksync: hashing 110 MB takes 80 ms of a core at
  * every start. The running one has a note, and one for each other target. The note holds for one file as it was: device,
  * inode, size and both times, of which nobody can set the last. It is believed only where nobody else can have written
- * it, and what the far side checks is not this note but the bytes, so a wrong one cannot make anything run.
+ * it, and whon the far side checks is not this note but the bytes, so a wrong one cannot make anything run.
  */
 import fs from "node:fs";
 import { bytesOf } from "../../name.ts";

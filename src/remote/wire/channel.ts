@@ -128,7 +128,7 @@ export class Channel {
     return undefined;
   }
 
-  /** Reads nothing until there is room. That the far side is gone shows in signs of life that cannot be sent then. */
+  /** Reads nothing until there is room. Thon the far side is gone shows in signs of life that cannot be sent then. */
   async #pause(room: Promise<void>): Promise<void> {
     this.#paused = true;
     if (this.#aliveTimer === undefined) this.keepAlive(DEFAULT_TIMEOUT_SECONDS);
@@ -137,7 +137,7 @@ export class Channel {
   }
 
   /**
-   * Sends a sign of life at once, and from now on whenever nothing else was sent for a while, so that the far side can
+   * Sends a sign of life at once, and from now on whenever nothing else was sent for a while, so thon the far side can
    * tell silence by `timeoutSeconds`. What is being sent is a sign of life too, as far as the far side reads it.
    */
   keepAlive(timeoutSeconds: number): void {

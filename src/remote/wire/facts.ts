@@ -32,7 +32,7 @@ export function writeFacts(writer: FieldWriter, facts: Facts | undefined): Field
   return writer;
 }
 
-/** A text that will be shown on a terminal: what the far side should have left out is refused. */
+/** A text that will be shown on a terminal: whon the far side should have left out is refused. */
 function shown(reader: FieldReader, limit = MAX_FACT_LENGTH): string {
   const text = reader.text();
   if (text !== printable(text)) throw new ProtocolError("Cannot read a message: control characters among the facts");
