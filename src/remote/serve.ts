@@ -7,6 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import { asFailure, BugError, type Failure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { type Permission, permitted } from "../local/guard/permission.ts";
+import { mostBlocks } from "../local/work/pieces.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
 import type { EndpointSpec } from "../sync/spec.ts";
@@ -268,7 +269,9 @@ export class Server {
     this.#scanning = true;
     this.#advanced = first;
     try {
-      for await (const run of this.#opened.scan({ first, count }, { hashed, tolerant, readHoles, ahead: 1 })) {
+      // Not the window, which is what was sent already.
+      const options = { hashed, tolerant, readHoles, ahead: Math.min(window, mostBlocks(this.#blockSize)) };
+      for await (const run of this.#opened.scan({ first, count }, options)) {
         while (run.first >= this.#advanced + window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;

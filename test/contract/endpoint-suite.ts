@@ -189,6 +189,16 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       });
     }
 
+    test("scan() reads small blocks together, and tells of them together", async () => {
+      using dir = tempDir();
+      fs.writeFileSync(dir.file("s"), bytes(4, 1 << 20));
+      const endpoint = await open(dir.file("s"), { access: "read", blockSize: LEAF_SIZE });
+      await endpoint.prepare(1 << 20, PREPARE);
+      const runs = await runsOf(endpoint, 0, 256, true);
+      expect(runs.map(({ count }) => count)).toEqual([100, 100, 56]);
+      await endpoint.close();
+    });
+
     test("scan() gives equal hashes for equal blocks only", async () => {
       using dir = tempDir();
       const data = bytes(5, 10 * BLOCK + 77);

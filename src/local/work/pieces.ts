@@ -11,6 +11,11 @@ const MAX_JOB_LENGTH = 8 << 20;
 const SHORT_MS = 10;
 const LONG_MS = 100;
 
+/** Blocks that a job is for at most. */
+export function mostBlocks(blockSize: number): number {
+  return Math.max(1, Math.floor(MAX_JOB_LENGTH / blockSize));
+}
+
 /** How much a thread is given at once: what is read quickly in longer jobs than what is slow. */
 export class JobSize {
   readonly #blockSize: number;
