@@ -4,11 +4,9 @@
  * moved to its front, so any sshd finds one that it knows, and it is changed only where the user has not chosen: `ssh -G` tells what
  * would be used (OpenSSH 6.8 and later), with the user's configuration and without it.
  */
-import fs from "node:fs";
 import { variableGiven } from "../../given.ts";
-import { bytesOf, quote } from "../../name.ts";
-import { join } from "../../paths.ts";
-import { isPrivate } from "./ownership.ts";
+import { quote } from "../../name.ts";
+import { notePath, readNote, writeNote } from "./notes.ts";
 import { type ChildOptions, outputOf } from "./process.ts";
 import { type RemoteHost, type ShellOptions, shellQuestion } from "./ssh.ts";
 
@@ -18,8 +16,18 @@ const LIMIT_MS = 2000;
 /** Hosts that are remembered at most, the latest ones. */
 const MOST_HOSTS = 1000;
 
-function ciphersIn(answer: string | undefined): string | undefined {
-  return /^ciphers (.*)$/m.exec(answer ?? "")?.[1];
+/** What was answered in this run: of all lanes one asks. */
+const answers = new Map<string, Promise<string | undefined>>();
+
+async function ciphersOf(
+  argv: readonly string[],
+  env: ChildOptions["env"],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const key = argv.join("\0");
+  const answer = answers.get(key) ?? outputOf(argv, { env, signal, limitMs: LIMIT_MS });
+  answers.set(key, answer);
+  return /^ciphers (.*)$/m.exec((await answer) ?? "")?.[1];
 }
 
 export interface CipherChoice {
@@ -33,15 +41,16 @@ export interface CipherChoice {
 export async function chooseCipher(
   remote: RemoteHost,
   shell: ShellOptions,
-  { hasAes, env }: { readonly hasAes: boolean; readonly env: ChildOptions["env"] },
+  { hasAes, env, signal }: { readonly hasAes: boolean } & Pick<ChildOptions, "env" | "signal">,
 ): Promise<CipherChoice> {
   const leave = (why: string) => ({ list: undefined, why: `The order of ciphers stays ssh's own: ${why}` });
   const question = shellQuestion(remote, shell);
   if (question === undefined) return { list: undefined, why: undefined };
   if (!hasAes) return leave("this processor has no AES instructions");
   if (isSlowThere(remote)) return leave(`the processor of ${quote(remote.host)} had no AES instructions last time`);
-  const answers = await Promise.all([question.asked, question.plain].map((argv) => outputOf(argv, env, LIMIT_MS)));
-  const [chosen, usual] = answers.map(ciphersIn);
+  const [chosen, usual] = await Promise.all(
+    [question.asked, question.plain].map((argv) => ciphersOf(argv, env, signal)),
+  );
   if (chosen === undefined) return leave("ssh -G does not tell it");
   if (chosen !== usual) return leave("your ssh configuration, or --extra-params, has one");
   const names = chosen.split(",");
@@ -50,46 +59,32 @@ export async function chooseCipher(
   return { list, why: `ssh is told to prefer ${FASTEST}, the fastest with AES instructions` };
 }
 
-/** The list of hosts without AES instructions; undefined where there is no home of our own to keep it in. */
+/** The hosts without AES instructions, one a line; undefined where there is no place for the list. */
 function listPath(): string | undefined {
-  const home = variableGiven("HOME") ?? "";
-  if (!home.startsWith("/")) return undefined;
-  const stat = fs.statSync(bytesOf(home), { throwIfNoEntry: false });
-  return stat !== undefined && isPrivate(stat) ? join(home, ".cache", "blocksync", "hosts-without-aes") : undefined;
+  return notePath(variableGiven("HOME"), "hosts-without-aes");
 }
 
 function nameOf({ host, port }: RemoteHost): string {
   return `${host} ${port ?? ""}`.trimEnd();
 }
 
-function hostsWithoutAes(path: string): string[] {
-  try {
-    return fs.readFileSync(bytesOf(path), "utf8").split("\n").slice(0, -1);
-  } catch {
-    return [];
-  }
+function hostsIn(path: string): string[] {
+  return readNote(path)?.split("\n").slice(0, -1) ?? [];
 }
 
 function isSlowThere(remote: RemoteHost): boolean {
   const path = listPath();
-  return path !== undefined && hostsWithoutAes(path).includes(nameOf(remote));
+  return path !== undefined && hostsIn(path).includes(nameOf(remote));
 }
 
-/** Remembers what the far side's processor turned out to be, for the next run's choice. A list that cannot be written changes nothing. */
+/** Remembers what the far side's processor turned out to be, for the next run's choice. */
 export function rememberAes(remote: RemoteHost, hasAes: boolean): void {
   const path = listPath();
   if (path === undefined) return;
-  const known = hostsWithoutAes(path);
+  const known = hostsIn(path);
   const name = nameOf(remote);
   if (known.includes(name) === !hasAes) return;
   const others = known.filter((one) => one !== name);
   const hosts = hasAes ? others : [...others, name].slice(-MOST_HOSTS);
-  try {
-    fs.mkdirSync(bytesOf(join(path, "..")), { recursive: true, mode: 0o700 });
-    const part = `${path}.${process.pid}`;
-    fs.writeFileSync(bytesOf(part), hosts.map((host) => `${host}\n`).join(""), { mode: 0o600 });
-    fs.renameSync(bytesOf(part), bytesOf(path));
-  } catch {
-    // A disk that is full or read-only.
-  }
+  writeNote(path, hosts.map((host) => `${host}\n`).join(""));
 }

@@ -88,6 +88,9 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
     text: `Running: ${shownCommand(argv.slice(0, -1))} ${options.script ?? "(bootstrap)"} serve`,
   });
   const started = start(argv, farOf(remote, options), options, sudo === "ask" ? marker : undefined);
+  const learn = (hasAes: boolean) => {
+    if (options.own.hasAes) rememberAes(remote, hasAes);
+  };
   return await startOver(started, async (reader) => {
     const { child, patience } = started;
     const lines = new MarkedLines(reader, marker);
@@ -96,6 +99,7 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       if (ready === undefined) return { skipped: lines.skipped };
       tell({ kind: "starting", host });
       patience.start();
+      learn(ready.hasAes);
       return { bytesBootstrapped: 0, ...ready };
     }
     const other = (target: Target) => {
@@ -113,14 +117,17 @@ export async function connect(remote: RemoteHost, options: ConnectOptions): Prom
       onReady: () => patience.start(),
     });
     if (begun === undefined) return { skipped: lines.skipped };
-    if (options.own.hasAes) rememberAes(remote, begun.hasAes);
+    learn(begun.hasAes);
     return begun;
   });
 }
 
 /** What makes an ssh faster: its cipher, and no compression of what is compressed. */
-async function tuning(remote: RemoteHost, { shell, own, env, compress, tell }: ConnectOptions): Promise<string[]> {
-  const { list, why } = await chooseCipher(remote, shell, { hasAes: own.hasAes, env });
+async function tuning(
+  remote: RemoteHost,
+  { shell, own, env, compress, signal, tell }: ConnectOptions,
+): Promise<string[]> {
+  const { list, why } = await chooseCipher(remote, shell, { hasAes: own.hasAes, env, signal });
   if (why !== undefined) tell({ kind: "detail", text: why });
   const words = list === undefined ? [] : [`Ciphers=${list}`];
   if (compress) words.push("Compression=no");

@@ -50,28 +50,63 @@ function fileOf(name: string, env: ChildOptions["env"]): string {
   return found;
 }
 
-/** Longer answers are cut. */
+/** Longer answers are none. */
 const ANSWER_LIMIT = 1 << 20;
 
-/** What a command prints on standard output, without input; undefined when it fails, or takes longer than `limitMs`. */
+export interface QuestionOptions extends Pick<ChildOptions, "env" | "signal"> {
+  readonly limitMs: number;
+}
+
+/**
+ * What a command prints on standard output, without input and without a terminal on which it could ask somebody; undefined when it
+ * fails, or takes longer than `limitMs`, and then it is ended with all that it has started.
+ */
 export async function outputOf(
   [name = "", ...words]: readonly string[],
-  env: ChildOptions["env"],
-  limitMs: number,
+  { env, signal, limitMs }: QuestionOptions,
 ): Promise<string | undefined> {
+  let child: Bun.Subprocess<"ignore", "pipe", "ignore">;
   try {
-    const child = Bun.spawn([fileOf(name, env), ...words], {
+    child = Bun.spawn([fileOf(name, env), ...words], {
       argv0: name,
       stdio: ["ignore", "pipe", "ignore"],
-      timeout: limitMs,
-      killSignal: "SIGKILL",
-      maxBuffer: ANSWER_LIMIT,
+      detached: true,
       ...(env === undefined ? {} : { env: { ...env } }),
     });
-    const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
-    return status === 0 ? text : undefined;
   } catch {
     return undefined;
+  }
+  const reader = child.stdout.getReader();
+  const giveUp = () => {
+    endGroup(child.pid);
+    // What has left the group may keep the pipe open.
+    reader.cancel().catch(() => undefined);
+  };
+  const timer = setTimeout(giveUp, limitMs);
+  using _ending = onAbort(signal, giveUp);
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      text += decoder.decode(value, { stream: true });
+      if (text.length > ANSWER_LIMIT) giveUp();
+    }
+    return (await child.exited) === 0 ? text : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Ends a child that leads its process group, and all in it. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // They have ended.
   }
 }
 
