@@ -79,8 +79,10 @@ export class Reader {
   async readBy<T>({ offset, length }: ByteRange, read: (fd: number) => Promise<T | undefined>): Promise<T | undefined> {
     if (!this.#plain || this.#file.isDirect || offset + length > this.#sizeBytes()) return undefined;
     const found = await this.#file.hold(read);
-    this.#plain = found !== undefined;
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      this.#plain = false;
+      return undefined;
+    }
     this.#vitals.read(offset);
     this.bytesRead += length;
     return found;
