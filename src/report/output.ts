@@ -10,9 +10,10 @@ import { IoError, reason, systemCode } from "../errors.ts";
 import { formatTime } from "../format.ts";
 import { bytesOf, printable, quote } from "../name.ts";
 import { canDraw } from "./display.ts";
+import { unheard } from "./hear.ts";
 import { Screen } from "./screen.ts";
 
-const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = fs.constants;
 
 /** Its owner disposes of it, after the last word. */
 export interface Output extends Disposable {
@@ -45,16 +46,38 @@ const PREFIX: Readonly<Record<string, string>> = {
   fatal: "blocksync: ",
 };
 
+/** For a reader that stops no longer than this, in milliseconds, a signal waits. */
+const PATIENCE_MS = 1000;
+const RETRY_MS = 5;
+
+/**
+ * The same pipe or terminal as `fd`, but writes to it say EAGAIN where they would wait for a reader that has stopped (less, Ctrl-S);
+ * those of others wait as before. undefined for a file, and where it cannot be opened again.
+ */
+function unhurried(fd: number): number | undefined {
+  try {
+    const stat = fs.fstatSync(fd);
+    if (!stat.isFIFO() && !stat.isCharacterDevice()) return undefined;
+    return fs.openSync(`/proc/self/fd/${fd}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
+  } catch {
+    return undefined;
+  }
+}
+
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
-  let done = 0;
-  while (done < bytes.length) {
+  using stack = new DisposableStack();
+  const own = unhurried(fd);
+  if (own !== undefined) stack.defer(() => fs.closeSync(own));
+  let stalledMs = 0;
+  for (let done = 0; done < bytes.length; ) {
     try {
-      done += fs.writeSync(fd, bytes, done);
+      done += fs.writeSync(own ?? fd, bytes, done);
     } catch (error) {
-      // A pipe that another process made non-blocking: wait for its reader.
       if (systemCode(error) !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      if (stalledMs < PATIENCE_MS && stalledMs + RETRY_MS >= PATIENCE_MS) stack.use(unheard());
+      stalledMs += RETRY_MS;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
     }
   }
 }

@@ -244,3 +244,29 @@ describe("serve", () => {
     await until("it is gone", () => !fs.existsSync(`/proc/${child.pid}/exe`));
   });
 });
+
+test("a signal ends a run whose reader has stopped reading, such as a pager", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("s"), bytes(1, 1 << 20));
+  expect(Bun.spawnSync(["mkfifo", dir.file("pager")]).exitCode).toBe(0);
+  const { O_RDONLY, O_WRONLY, O_NONBLOCK } = fs.constants;
+  using open = new DisposableStack();
+  const opened = (flags: number) => open.adopt(fs.openSync(dir.file("pager"), flags), fs.closeSync);
+  opened(O_RDONLY | O_NONBLOCK);
+  const filling = opened(O_WRONLY | O_NONBLOCK);
+  expect(() => {
+    for (;;) fs.writeSync(filling, bytes(2, 4096));
+  }).toThrow("EAGAIN");
+  const child = Bun.spawn([BINARY, "--json", "-v", dir.file("s"), dir.file("d")], {
+    stdin: "ignore",
+    stdout: opened(O_WRONLY),
+    stderr: open.adopt(fs.openSync(dir.file("said"), "w"), fs.closeSync),
+  });
+  // The start event comes next, and does not fit.
+  await until("it has said how it begins", () => fs.readFileSync(dir.file("said"), "utf8").includes("Block size"));
+  await until("it has ended", () => {
+    child.kill("SIGTERM");
+    return child.exitCode !== null || child.signalCode !== null;
+  });
+  expect(child.signalCode).toBe("SIGTERM");
+});
