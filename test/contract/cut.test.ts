@@ -60,7 +60,9 @@ async function session(served: Role, at: Break | undefined) {
     };
   };
   const watches = [new Watch(), new Watch()] as const;
-  for (const watch of watches) watch.expect(TIMEOUT_MS, () => new UnreachableError("silent"));
+  // A whole session is not to be silence where it waits for a core.
+  const timeoutMs = at === undefined ? 30_000 : TIMEOUT_MS;
+  for (const watch of watches) watch.expect(timeoutMs, () => new UnreachableError("silent"));
   const farReader = new ByteReader(watches[1].source(breaking("up", wires.up.source)));
   const server = new Server(new Channel(farReader, wires.down.sink), undefined);
   const farEnd = server.run().then(

@@ -198,7 +198,9 @@ describe("a key with serve --only", () => {
     await using sshd = await startSshd({ keyOptions: `command="'${dir.file("older")}' serve --only x",restrict` });
     const result = await run([...sshd.words, dir.file("s"), `${HOST}:x`]);
     expect(result.stderr).toContain("it is blocksync 9.9.9 (build abcdef, protocol 1), this is ");
-    expect(result.stderr).toContain("hint: install the same build there; ");
+    expect(result.stderr).toContain(
+      "hint: install the same build there, or leave out --script and any forced command: ",
+    );
     expect(result.exitCode).toBe(6);
   });
 });
