@@ -43,9 +43,17 @@ export function addPartitions(disk: string): Disposable {
   return { [Symbol.dispose]: () => void Bun.spawnSync(["partx", "--delete", disk]) };
 }
 
-/** Mounts; where nothing is, a folder is made. */
+/** What a mount of before is waited for, at most: a test that runs beside this one may have it in a mount namespace of its own. */
+const BUSY_MS = 60_000;
+
+/** Mounts, once the device is free; where nothing is, a folder is made. */
 export function mounted(device: string, folder: string, ...words: string[]): Disposable {
   if (!fs.existsSync(folder)) fs.mkdirSync(folder, { recursive: true });
+  for (const deadline = performance.now() + BUSY_MS; performance.now() < deadline; Bun.sleepSync(50)) {
+    const { exitCode, stderr } = Bun.spawnSync(["mount", ...words, device, folder]);
+    if (exitCode === 0) return undone("umount", folder);
+    if (!stderr.includes("busy")) break;
+  }
   command("mount", ...words, device, folder);
   return undone("umount", folder);
 }
