@@ -20,43 +20,35 @@ export interface Tools {
   readonly memoryOf: (number: SharedMemory) => SharedArrayBuffer;
 }
 
-/** Blocks that are read together from one descriptor, which must stay open until the answer. */
-interface Place {
-  readonly offset: number;
-  /** At most MAX_JOB_LENGTH, or one block. */
-  readonly length: number;
+/** Neighbouring blocks, where they lie in a device or in memory; a descriptor of theirs must stay open until the answer. */
+export interface Blocks extends ByteRange {
   /** The last block may be short. */
   readonly blockSize: number;
 }
 
-export interface ScanJob extends Place {
+export interface ScanJob extends Blocks {
   readonly kind: "scan";
   readonly fd: number;
   readonly choice: HashChoice;
 }
 
-export interface CompareJob extends Place {
+export interface CompareJob extends Blocks {
   readonly kind: "compare";
   readonly source: number;
   readonly destination: number;
 }
 
 /** Bytes that are in memory already. */
-export interface HashJob {
+export interface HashJob extends Blocks {
   readonly kind: "hash";
   readonly choice: HashChoice;
   readonly memory: SharedMemory;
-  readonly offset: number;
-  readonly length: number;
-  readonly blockSize: number;
 }
 
 /** Reads a block into `memory`, from its start on, and leaves there what is wanted of it, as selectLeaves(). */
-export interface SelectJob {
+export interface SelectJob extends ByteRange {
   readonly kind: "select";
   readonly fd: number;
-  readonly offset: number;
-  readonly length: number;
   readonly memory: SharedMemory;
   readonly filter: LeafFilter;
   readonly choice: HashChoice;
@@ -82,6 +74,10 @@ export type PairKind = (typeof PAIRS)[number];
 export interface Pairs {
   readonly kinds: Uint8Array;
   readonly prints: BigUint64Array;
+}
+
+function noPairs(count: number): Pairs {
+  return { kinds: new Uint8Array(count), prints: new BigUint64Array(2 * count) };
 }
 
 /** "undone": not all of it could be read, or not at the first attempt; or there was no thread. */
@@ -142,7 +138,7 @@ function readWhole(fd: number, bytes: Buffer, offset: number): boolean {
 const HELD_LENGTH = 1 << 20;
 
 /** Where the parts of a place lie that are held one after the other: whole blocks. */
-function* partsOf({ length, blockSize }: Place): Generator<ByteRange> {
+function* partsOf({ length, blockSize }: Blocks): Generator<ByteRange> {
   const step = blockSize * Math.max(1, Math.floor(HELD_LENGTH / blockSize));
   for (let offset = 0; offset < length; offset += step) yield { offset, length: Math.min(step, length - offset) };
 }
@@ -159,8 +155,7 @@ function scan(job: ScanJob, hasher: Hasher): Outcome {
 
 function compare(job: CompareJob): Outcome {
   const { blockSize } = job;
-  const count = Math.ceil(job.length / blockSize);
-  const pairs = { kinds: new Uint8Array(count), prints: new BigUint64Array(2 * count) };
+  const pairs = noPairs(Math.ceil(job.length / blockSize));
   for (const part of partsOf(job)) {
     const [mine, theirs] = [room.take(part.length), otherRoom.take(part.length)];
     let equal = true;
@@ -172,18 +167,35 @@ function compare(job: CompareJob): Outcome {
       return true;
     });
     if (!isRead) return "undone";
-    for (let start = 0; start < part.length; start += blockSize) {
-      const [a, b] = [mine.subarray(start, start + blockSize), theirs.subarray(start, start + blockSize)];
-      notePair((part.offset + start) / blockSize, a, b, equal || a.equals(b), pairs);
-    }
+    notePairs(mine, theirs, blockSize, equal, pairs, part.offset / blockSize);
   }
   return { pairs };
 }
 
-function notePair(place: number, source: Buffer, destination: Buffer, equal: boolean, { kinds, prints }: Pairs): void {
-  prints[2 * place] = blockPrint(source);
-  if (!equal) prints[2 * place + 1] = blockPrint(destination);
-  kinds[place] = PAIRS.indexOf(kindOf(equal, isZero(destination)));
+/** How the blocks of two equally long runs compare that are in memory. */
+export function pairsOf(source: Buffer, destination: Buffer, blockSize: number): Pairs {
+  const pairs = noPairs(Math.ceil(source.length / blockSize));
+  notePairs(source, destination, blockSize, false, pairs, 0);
+  return pairs;
+}
+
+/** Notes the pairs from `first` on; `equal` when it is known already that all of them are. */
+function notePairs(
+  source: Buffer,
+  destination: Buffer,
+  blockSize: number,
+  equal: boolean,
+  { kinds, prints }: Pairs,
+  first: number,
+): void {
+  for (let start = 0; start < source.length; start += blockSize) {
+    const [a, b] = [source.subarray(start, start + blockSize), destination.subarray(start, start + blockSize)];
+    const place = first + start / blockSize;
+    const isEqual = equal || a.equals(b);
+    prints[2 * place] = blockPrint(a);
+    if (!isEqual) prints[2 * place + 1] = blockPrint(b);
+    kinds[place] = PAIRS.indexOf(kindOf(isEqual, isZero(b)));
+  }
 }
 
 /** `zero` is said of the destination. */

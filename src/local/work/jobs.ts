@@ -5,7 +5,7 @@ import type { ByteRange } from "../../sync/ranges.ts";
 import { numberOf, Threads } from "../kernel/threads.ts";
 import type { Device } from "../medium/device.ts";
 import type { Hasher } from "./hash.ts";
-import type { Job, Outcome, Pairs, Selected } from "./job.ts";
+import type { Blocks, Job, Outcome, Pairs, Selected } from "./job.ts";
 
 /**
  * What is in the page cache keeps a thread for each core busy, at less than a millisecond a job; a disk that seeks, or is far away, wants
@@ -19,7 +19,7 @@ const THREADS = new Threads<Job, Outcome>({
 });
 
 /** Of longer blocks a scan goes the careful way, whose memory is bounded: each thread keeps room for two of what it reads. */
-const MAX_BLOCK_SIZE = 4 << 20;
+const MAX_PLAIN_BLOCK = 4 << 20;
 
 function isShared(bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> {
   return bytes.buffer instanceof SharedArrayBuffer;
@@ -34,16 +34,9 @@ function hashesOf(outcome: Outcome): Uint8Array | undefined {
   return outcome !== "undone" && "hashes" in outcome ? outcome.hashes : undefined;
 }
 
-/** Neighbouring blocks of a device, of one read. */
-export interface Blocks {
-  readonly offset: number;
-  readonly length: number;
-  readonly blockSize: number;
-}
-
 /** Reads and hashes blocks, as hasher.hashEach(); undefined where that takes more care than one read. */
 export async function scanBlocks(device: Device, blocks: Blocks, hasher: Hasher): Promise<Uint8Array | undefined> {
-  if (blocks.blockSize > MAX_BLOCK_SIZE) return undefined;
+  if (blocks.blockSize > MAX_PLAIN_BLOCK) return undefined;
   return await device.reader.readBy(blocks, async (fd) =>
     hashesOf(await run({ kind: "scan", fd, choice: hasher.choice, ...blocks })),
   );
@@ -51,7 +44,7 @@ export async function scanBlocks(device: Device, blocks: Blocks, hasher: Hasher)
 
 /** Compares blocks of two devices; undefined where that takes more care than one read of either. */
 export async function compareBlocks(source: Device, destination: Device, blocks: Blocks): Promise<Pairs | undefined> {
-  if (blocks.blockSize > MAX_BLOCK_SIZE) return undefined;
+  if (blocks.blockSize > MAX_PLAIN_BLOCK) return undefined;
   return await source.reader.readBy(blocks, (from) =>
     destination.reader.readBy(blocks, async (to) => {
       const outcome = await run({ kind: "compare", source: from, destination: to, ...blocks });
