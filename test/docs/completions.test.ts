@@ -168,16 +168,18 @@ testWith("bash")(
   },
 );
 
-testWith("bash")("bash completes a host on a terminal, without a space behind the colon", async () => {
-  using directory = tempDir();
-  knowHosts(directory);
-  fs.writeFileSync(directory.file("blocksync.bash"), bashCompletion());
-  fs.writeFileSync(directory.file("rc"), `. ./blocksync.bash\nblocksync() { echo "<$*>"; }\nPS1='ready '\n`);
+/** Types what stands behind "blocksync" into a shell on a terminal, whose prompt is "ready ", and waits for what it completes that to. */
+async function completesOnTerminal(
+  argv: readonly string[],
+  directory: TempDir,
+  env: Readonly<Record<string, string>>,
+  cases: readonly (readonly [typed: string, completed: string])[],
+): Promise<void> {
   let seen = "";
   const decoder = new TextDecoder();
-  const child = Bun.spawn(["bash", "--noprofile", "--rcfile", "rc", "-i"], {
+  const child = Bun.spawn([...argv], {
     cwd: directory.path,
-    env: { PATH: process.env["PATH"], HOME: directory.path, TERM: "dumb" },
+    env: { PATH: process.env["PATH"], HOME: directory.path, TERM: "dumb", ...env },
     terminal: {
       cols: 200,
       rows: 50,
@@ -187,16 +189,11 @@ testWith("bash")("bash completes a host on a terminal, without a space behind th
     },
   });
   try {
-    for (const [typed, completed] of [
-      ["a.img zna\t/disk.img", "<a.img znas:/disk.img>"],
-      ["a.img root@zna\t/disk.img", "<a.img root@znas:/disk.img>"],
-      ["clean zna\t zmo\t", "<clean znas zmore>"],
-      ["rc zna\trc\t", "<rc znas:rc>"],
-    ] as const) {
-      await until("bash is ready", () => seen.includes("ready "));
+    for (const [typed, completed] of cases) {
+      await until(`${argv[0]} is ready`, () => seen.includes("ready "));
       seen = "";
       child.terminal?.write(`blocksync ${typed}\n`);
-      await until(`bash shows ${completed}`, () => seen.includes(completed));
+      await until(`${argv[0]} shows ${completed}`, () => seen.includes(completed));
       seen = seen.slice(seen.indexOf(completed));
     }
   } finally {
@@ -204,6 +201,19 @@ testWith("bash")("bash completes a host on a terminal, without a space behind th
     await child.exited;
     child.terminal?.close();
   }
+}
+
+testWith("bash")("bash completes a host on a terminal, without a space behind the colon", async () => {
+  using directory = tempDir();
+  knowHosts(directory);
+  fs.writeFileSync(directory.file("blocksync.bash"), bashCompletion());
+  fs.writeFileSync(directory.file("rc"), `. ./blocksync.bash\nblocksync() { echo "<$*>"; }\nPS1='ready '\n`);
+  await completesOnTerminal(["bash", "--noprofile", "--rcfile", "rc", "-i"], directory, {}, [
+    ["a.img zna\t/disk.img", "<a.img znas:/disk.img>"],
+    ["a.img root@zna\t/disk.img", "<a.img root@znas:/disk.img>"],
+    ["clean zna\t zmo\t", "<clean znas zmore>"],
+    ["rc zna\trc\t", "<rc znas:rc>"],
+  ]);
 });
 
 testWith("fish")("fish offers the hosts of ssh's configuration, to clean as they are", async () => {
@@ -278,36 +288,11 @@ testWith("zsh")("zsh completes a command line on a terminal", async () => {
     `blocksync() { print -r -- "<$*>" }; PROMPT="ready "`,
   ];
   fs.writeFileSync(directory.file(".zshrc"), settings.join("\n"));
-  let seen = "";
-  const decoder = new TextDecoder();
-  const child = Bun.spawn(["zsh", "-i", "-d"], {
-    cwd: directory.path,
-    env: { PATH: process.env["PATH"], HOME: directory.path, ZDOTDIR: directory.path, TERM: "dumb" },
-    terminal: {
-      cols: 200,
-      rows: 50,
-      data: (_terminal, data) => {
-        seen += decoder.decode(data, { stream: true });
-      },
-    },
-  });
-  try {
-    for (const [typed, completed] of [
-      ["--on-read-error sk\t", "<--on-read-error skip>"],
-      ["compare --jso\t", "<compare --json>"],
-      ["--allow mounted,in\t", "<--allow mounted,in-use>"],
-      ["serve --read\t", "<serve --read-only>"],
-      ["--map --dry-r\t", "<--map --dry-run>"],
-    ] as const) {
-      await until("zsh is ready", () => seen.includes("ready "));
-      seen = "";
-      child.terminal?.write(`blocksync ${typed}\n`);
-      await until(`zsh shows ${completed}`, () => seen.includes(completed));
-      seen = seen.slice(seen.indexOf(completed));
-    }
-  } finally {
-    child.kill("SIGKILL");
-    await child.exited;
-    child.terminal?.close();
-  }
+  await completesOnTerminal(["zsh", "-i", "-d"], directory, { ZDOTDIR: directory.path }, [
+    ["--on-read-error sk\t", "<--on-read-error skip>"],
+    ["compare --jso\t", "<compare --json>"],
+    ["--allow mounted,in\t", "<--allow mounted,in-use>"],
+    ["serve --read\t", "<serve --read-only>"],
+    ["--map --dry-r\t", "<--map --dry-run>"],
+  ]);
 });
