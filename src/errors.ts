@@ -134,6 +134,9 @@ export class UnreachableError extends Failure {
   readonly exitCode = ExitCode.unreachable;
 }
 
+/** The connection was lost, and the far side that was to wait for another one is gone: only a run from its beginning goes on. */
+export class ConnectionLost extends UnreachableError {}
+
 /** The peer broke the rules of the wire. */
 export class ProtocolError extends Failure {
   readonly kind = "protocol";

@@ -18,7 +18,7 @@ export interface Wait {
   readonly bytes?: { readonly done: number; readonly total: number };
 }
 
-export function waitFor(stage: Exclude<Stage, { kind: "notice" | "detail" }>): Wait {
+export function waitFor(stage: Exclude<Stage, { kind: "notice" | "detail" | "resumed" }>): Wait {
   switch (stage.kind) {
     case "login":
       return { text: `Logging in to ${stage.host}`, asks: true };
@@ -26,6 +26,8 @@ export function waitFor(stage: Exclude<Stage, { kind: "notice" | "detail" }>): W
       return { text: `Copying blocksync to ${stage.host}`, asks: false, bytes: stage };
     case "starting":
       return { text: `Starting blocksync on ${stage.host}`, asks: false };
+    case "lost":
+      return { text: `Lost the connection to ${stage.host}, trying again`, asks: true };
     case "opening":
       return { text: `Opening ${quote(stage.label)}`, asks: false };
   }

@@ -98,6 +98,10 @@ export class Report {
     const key = {};
     const tell: TellStage = (stage) => {
       if (stage.kind === "notice" || stage.kind === "detail") return this[stage.kind](stage.text);
+      if (stage.kind === "resumed") {
+        this.#waits.delete(key);
+        return;
+      }
       const wait = waitFor(stage);
       this.#waits.set(key, wait);
       // Before another program asks, and not after.

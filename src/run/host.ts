@@ -41,6 +41,7 @@ export function hostConnection(
     limits: undefined,
     timeoutSeconds,
     loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
+    reconnectMs: 0,
     signal,
     tell,
   };

@@ -6,6 +6,10 @@ export type Stage =
   | { readonly kind: "copying"; readonly host: string; readonly done: number; readonly total: number }
   | { readonly kind: "starting"; readonly host: string }
   | { readonly kind: "opening"; readonly label: string }
+  /** The connection is lost, and another one is tried: why, and how long ago that was noticed. Told again with each attempt. */
+  | { readonly kind: "lost"; readonly host: string; readonly why: string; readonly sinceMs: number }
+  /** It goes on where it stopped. */
+  | { readonly kind: "resumed"; readonly host: string }
   /** Worth knowing by the way. */
   | { readonly kind: "notice"; readonly text: string }
   /** The same for -v. */

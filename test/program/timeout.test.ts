@@ -208,6 +208,7 @@ describe("the login", () => {
     limits: undefined,
     timeoutSeconds: 1,
     loginLimitMs,
+    reconnectMs: 0,
     signal: new AbortController().signal,
     tell: () => undefined,
   });

@@ -26,6 +26,7 @@ async function listenTo(script: string, began = false): Promise<{ failure: unkno
     limits: undefined,
     timeoutSeconds: 1,
     loginLimitMs: 1000,
+    reconnectMs: 0,
     signal: ending.signal,
     tell: () => undefined,
   };

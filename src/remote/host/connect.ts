@@ -52,6 +52,8 @@ export interface ConnectOptions {
   readonly timeoutSeconds: number;
   /** How long it may take before that, from ssh's last line on; undefined, as long as a person may be asked, for no limit. */
   readonly loginLimitMs: number | undefined;
+  /** How long another connection is tried after one that was lost, and the far side waits for it; 0 for not at all. */
+  readonly reconnectMs: number;
   /** Ends the connection, in whatever stage it is. */
   readonly signal: AbortSignal;
   readonly tell: TellStage;
