@@ -3,18 +3,23 @@ import type { Sshd } from "../../test/helpers/sshd.ts";
 import type { Case } from "./case.ts";
 import { hashSha256 } from "./cases/hash.ts";
 import { lanes, rttIdentical, rttPages, slowPages } from "./cases/links.ts";
-import { localFresh, localIdentical } from "./cases/local.ts";
+import { localCold, localFresh, localHoles, localIdentical, pipeIdentical, smallBlocks } from "./cases/local.ts";
 import { scale, scaleBlocks } from "./cases/scale.ts";
 import { SshCases } from "./cases/ssh.ts";
 import type { Workspace } from "./workspace.ts";
 
 export const CASE_NAMES = [
   "local-identical",
+  "local-cold",
+  "pipe-identical",
   "ssh-identical",
   "ssh-pages",
   "ssh-fresh",
   "local-fresh",
+  "local-holes",
   "ssh-fresh-compressible",
+  "small-blocks",
+  "small-blocks-pipe",
   "rtt-identical",
   "rtt-pages",
   "slow-pages",
@@ -44,10 +49,15 @@ export function makeCases(program: string, workspace: Workspace, ssh: Sshd | und
   const remote = ssh === undefined ? undefined : new SshCases(program, workspace, ssh);
   const made: Readonly<Record<CaseName, Case | undefined>> = {
     "local-identical": localIdentical(program, workspace),
+    "local-cold": localCold(program, workspace),
+    "pipe-identical": pipeIdentical(program, workspace),
     "ssh-identical": remote?.identical(),
     "ssh-pages": remote?.pages(),
     "ssh-fresh": remote?.fresh(),
     "local-fresh": localFresh(program, workspace),
+    "local-holes": localHoles(program, workspace),
+    "small-blocks": smallBlocks(program, workspace, false),
+    "small-blocks-pipe": smallBlocks(program, workspace, true),
     "ssh-fresh-compressible": remote?.freshCompressible(),
     "rtt-identical": rttIdentical(program, workspace),
     "rtt-pages": rttPages(program, workspace),

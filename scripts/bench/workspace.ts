@@ -58,6 +58,11 @@ export class Workspace implements Disposable {
     return join(this.path, "remote");
   }
 
+  /** Nothing but a hole. */
+  get hole(): string {
+    return join(this.path, "hole.img");
+  }
+
   /** A directory of its own inside. */
   subdirectory(name: string): string {
     const path = join(this.path, name);
@@ -66,7 +71,7 @@ export class Workspace implements Disposable {
   }
 
   /** Makes a file once, when a case first needs it. */
-  async #need(path: string, make: () => Promise<void>): Promise<void> {
+  async #need(path: string, make: () => Promise<unknown>): Promise<void> {
     if (this.#made.has(path)) return;
     await make();
     this.#made.add(path);
@@ -83,6 +88,10 @@ export class Workspace implements Disposable {
   needCompressibleImage(): Promise<void> {
     const path = this.compressibleImage;
     return this.#need(path, () => makeCompressibleImage(path, this.sizeMib, this.#signal));
+  }
+
+  needHole(): Promise<void> {
+    return this.#need(this.hole, () => must(["truncate", "-s", String(this.sizeBytes), this.hole], this.#signal));
   }
 
   /** A sparse file of this size, of which `name` tells several apart; they take next to no room. */
@@ -102,6 +111,15 @@ export class Workspace implements Disposable {
 
   async copyToDestination(source: string): Promise<void> {
     await must(["cp", "--sparse=never", "--reflink=never", source, this.destination], this.#signal);
+  }
+
+  /** The pair; a page that is not on the disk yet would stay. */
+  async dropFromCache(): Promise<void> {
+    for (const path of [this.randomImage, this.destination]) {
+      await must(["sync", path], this.#signal);
+      // Of no bytes: advises the kernel to drop the cache of the whole file (dd(1)).
+      await must(["dd", `if=${path}`, "iflag=nocache", "count=0"], this.#signal);
+    }
   }
 
   removeDestination(): void {

@@ -71,7 +71,7 @@ export function slowPages(program: string, workspace: Workspace): Case {
 const LANE_BYTES_PER_SECOND = 20_000_000;
 
 /** Of what as many lanes could reach at best. */
-const LANE_EFFICIENCY = 0.85;
+const LANE_EFFICIENCY = 0.9;
 
 export function lanes(program: string, workspace: Workspace): Case {
   const { smallImage: source, destination, smallMib } = workspace;
