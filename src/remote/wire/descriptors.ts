@@ -17,13 +17,14 @@ function retryable(error: unknown): boolean {
 }
 
 export function descriptorSource(fd: number): ByteSource {
-  const buffer = Buffer.alloc(READ_LENGTH);
+  let buffer = Buffer.alloc(READ_LENGTH);
   const readOnce = () =>
     new Promise<number>((resolve, reject) => {
       fs.read(fd, buffer, 0, buffer.length, null, (error, count) => (error === null ? resolve(count) : reject(error)));
     });
   return {
-    async read() {
+    async read(keepsLast) {
+      if (keepsLast === true) buffer = Buffer.alloc(READ_LENGTH);
       for (;;) {
         try {
           const count = await readOnce();

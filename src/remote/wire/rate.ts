@@ -29,8 +29,8 @@ export class RateLimit {
 
 export function limitSource(source: ByteSource, limit: RateLimit): ByteSource {
   return {
-    async read() {
-      const chunk = await source.read();
+    async read(keepsLast) {
+      const chunk = await source.read(keepsLast);
       // What came is waited for before more is read, so the sender feels it through the full pipe.
       if (chunk !== undefined) await limit.pass(chunk.length);
       return chunk;

@@ -1,8 +1,11 @@
 /** Byte streams as the rest of this room sees them: pipes of a child, stdin and stdout of serve, or memory in tests. */
 
 export interface ByteSource {
-  /** The next bytes, at least one; undefined at the end. They are the caller's until the next call. */
-  read(): Promise<Uint8Array | undefined>;
+  /**
+   * The next bytes, at least one; undefined at the end. They are the caller's until the next call; with `keepsLast` those of the
+   * last call stay the caller's for good.
+   */
+  read(keepsLast?: boolean): Promise<Uint8Array | undefined>;
 }
 
 export interface ByteSink {
@@ -12,7 +15,7 @@ export interface ByteSink {
 }
 
 /** Reads a ByteSource in the portions that a protocol needs. */
-export class ByteReader {
+export class ByteReader implements ByteSource {
   readonly #source: ByteSource;
   #chunk: Uint8Array = new Uint8Array(0);
   #start = 0;
@@ -20,6 +23,14 @@ export class ByteReader {
 
   constructor(source: ByteSource) {
     this.#source = source;
+  }
+
+  /** As a source that goes on where what was read so far ends. */
+  async read(keepsLast?: boolean): Promise<Uint8Array | undefined> {
+    if (this.#start === this.#chunk.length) return await this.#source.read(keepsLast);
+    const rest = this.#chunk.subarray(this.#start);
+    this.#start = this.#chunk.length;
+    return rest;
   }
 
   async #more(): Promise<boolean> {

@@ -63,7 +63,7 @@ export class Watch {
   }
 
   source(source: ByteSource): ByteSource {
-    return { read: () => this.#waitFor("read", () => source.read()) };
+    return { read: (keepsLast) => this.#waitFor("read", () => source.read(keepsLast)) };
   }
 
   sink(sink: ByteSink): ByteSink {
