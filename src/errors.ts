@@ -168,10 +168,13 @@ export function sourceChanged(label: string, how: string): VerificationError {
 export class InterruptedError extends Failure {
   readonly kind = "interrupted";
   readonly exitCode: number;
+  /** Whether it was SIGHUP: a login or terminal has ended. */
+  readonly isHangUp: boolean;
 
-  constructor(exitCode: number = ExitCode.interrupted) {
+  constructor(exitCode: number = ExitCode.interrupted, isHangUp = false) {
     super("Interrupted", { hint: "run the same command again: it writes only what still differs" });
     this.exitCode = exitCode;
+    this.isHangUp = isHangUp;
   }
 }
 

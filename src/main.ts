@@ -26,11 +26,11 @@ async function main(): Promise<number> {
   if (askpass !== undefined) return askpass;
   const interrupt = new AbortController();
   let interruptedAt = 0;
-  const onSignal = (exitCode: number) => {
+  const onSignal = (exitCode: number, isHangUp = false) => {
     if (!interrupt.signal.aborted) {
       interruptedAt = performance.now();
-      interrupt.abort(new InterruptedError(exitCode));
-    } else if (performance.now() - interruptedAt > SAME_SIGNAL_MS) {
+      interrupt.abort(new InterruptedError(exitCode, isHangUp));
+    } else if (!isHangUp && performance.now() - interruptedAt > SAME_SIGNAL_MS) {
       // A second signal does not wait for anything to be closed.
       process.exit(exitCode);
     }
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
   // What the parent has ignored stays so: nohup(1), and a shell's background jobs.
   const ignored = ignoredSignals();
   if (!ignored.has("SIGINT")) process.on("SIGINT", () => onSignal(ExitCode.interrupted));
-  if (!ignored.has("SIGHUP")) process.on("SIGHUP", () => onSignal(ExitCode.terminated));
+  if (!ignored.has("SIGHUP")) process.on("SIGHUP", () => onSignal(ExitCode.terminated, true));
   process.on("SIGTERM", () => onSignal(ExitCode.terminated));
   // What nobody foresaw ends a run as a signal does: closed, said in words, and with a summary.
   const onCrash = (cause: unknown) => {

@@ -54,8 +54,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "bytesSent and bytesReceived are swapped",
     file: "run/lanes.ts",
-    from: "      bytesSent: sum((connection) => connection.channel.bytesSent),\n      bytesReceived: sum((connection) => connection.channel.bytesReceived),",
-    to: "      bytesSent: sum((connection) => connection.channel.bytesReceived),\n      bytesReceived: sum((connection) => connection.channel.bytesSent),",
+    from: "      bytesSent: sum((connection) => connection.bytesSent),\n      bytesReceived: sum((connection) => connection.bytesReceived),",
+    to: "      bytesSent: sum((connection) => connection.bytesReceived),\n      bytesReceived: sum((connection) => connection.bytesSent),",
     tests: ["machine/lanes.test.ts: what is sent and received"],
   },
   {
@@ -137,7 +137,7 @@ export const REMOTE: readonly Mutant[] = [
   },
   {
     bug: "the deadline of a connection that has begun is never armed",
-    file: "remote/host/connect.ts",
+    file: "remote/host/connection.ts",
     from: "    patience.run();\n",
     to: "    patience.stop();\n",
     tests: ["program/hostile.test.ts: D4.17 silence once it runs"],

@@ -7,11 +7,14 @@ import { setTimeout } from "node:timers/promises";
 import { asFailure, BugError, type Failure, IoError, ProtocolError, refusedDestination } from "../errors.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { type Permission, permitted } from "../local/guard/permission.ts";
+import { statPath } from "../local/medium/stat.ts";
+import { identityOf } from "../local/system/picture.ts";
 import { mostBlocks } from "../local/work/pieces.ts";
 import { BlockLayout, leafCount } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
 import type { EndpointSpec } from "../sync/spec.ts";
 import { joinClaim, type Standing, showClaim } from "./claimant.ts";
+import { askToYield } from "./meeting.ts";
 import { Backlog } from "./wire/backlog.ts";
 import { type Channel, lostConnection, type Received } from "./wire/channel.ts";
 import { type Compression, compressionOf, noCompression } from "./wire/compression.ts";
@@ -29,6 +32,15 @@ export function expandHome(path: string, home: string | undefined): string {
   return path.startsWith("~/") ? home + path.slice(1) : path;
 }
 
+/** Has whoever only waits for a connection, and holds the destination, give it up. */
+export async function takeFromWaiting(
+  { path, label }: Pick<EndpointSpec, "path" | "label">,
+  home: string | undefined,
+): Promise<void> {
+  const stat = statPath(path, label);
+  if (stat !== undefined) await askToYield(home, identityOf(stat));
+}
+
 export class Server {
   readonly #channel: Channel;
   readonly #home: string | undefined;
@@ -37,6 +49,7 @@ export class Server {
   #spec: EndpointSpec | undefined;
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
+  #identity: string | undefined;
   #prepared = false;
   #mayWrite = false;
   readonly #backlog = new Backlog();
@@ -79,6 +92,12 @@ export class Server {
     this.#inputEnded = true;
     this.#onAdvance?.();
     await Promise.race([Promise.allSettled(this.#answering), setTimeout(LAST_WORDS_MS, undefined, { ref: false })]);
+  }
+
+  /** The identity of what is held for writing, whoever else wants it; undefined while nothing is. */
+  get claimed(): string | undefined {
+    const access = this.#spec?.access;
+    return access === "write" || access === "join" ? this.#identity : undefined;
   }
 
   /** Lets go of the device. Safe to call twice. */
@@ -206,11 +225,10 @@ export class Server {
     const spec = { ...this.#spec, path: expandHome(this.#spec.path, this.#home) };
     // The controller shows under -v what comes this way.
     const onNote = (text: string) => process.stderr.write(`${text}\n`);
-    this.#endpoint = await LocalEndpoint.open(permitted(spec, this.#permission), {
-      onNote,
-      sharers: 1,
-      signal: this.#ending.signal,
-    });
+    const opening = permitted(spec, this.#permission);
+    if (opening.access === "write") await takeFromWaiting(opening, this.#home);
+    this.#endpoint = await LocalEndpoint.open(opening, { onNote, sharers: 1, signal: this.#ending.signal });
+    this.#identity = this.#endpoint.description.identity;
     if (this.#permission !== undefined && spec.access === "join") await this.#join(spec);
     await this.#reply(frame, encode.opened(this.#endpoint.description));
   }
@@ -225,6 +243,7 @@ export class Server {
     const access = this.#spec?.access;
     this.#mayWrite = access === "write" || access === "join";
     const identity = await endpoint.prepare(sizeBytes, { exact });
+    this.#identity = identity;
     if (this.#permission !== undefined && this.#spec?.access === "write")
       this.#standing = await showClaim(this.#spec.hash.seed, identity);
     await this.#reply(frame, encode.prepared(identity));

@@ -3,7 +3,7 @@
 import { programPath } from "../given.ts";
 import { createPipe } from "../local/kernel/libc.ts";
 import { hasAes } from "../local/kernel/processor.ts";
-import type { ConnectOptions } from "../remote/host/connect.ts";
+import type { ConnectOptions } from "../remote/host/login.ts";
 import type { TellStage } from "../sync/stage.ts";
 import { BUILD, TARGET, VERSION } from "../version.ts";
 import type { HostOptions } from "./options.ts";

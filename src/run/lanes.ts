@@ -1,11 +1,15 @@
 /** Turns two locations into lanes, each two endpoints: the only place that knows which is where. */
 
 import { InterruptedError, type Overridable } from "../errors.ts";
+import { variableGiven } from "../given.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { hasAes } from "../local/kernel/processor.ts";
 import { zeroLeafHashes } from "../local/work/hash.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
-import { type Connection, type ConnectOptions, connect, connectThroughSudo } from "../remote/host/connect.ts";
+import { connect, connectThroughSudo } from "../remote/host/connect.ts";
+import type { Connection } from "../remote/host/connection.ts";
+import type { ConnectOptions } from "../remote/host/login.ts";
+import { takeFromWaiting } from "../remote/serve.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
 import type { Report, Stages } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
@@ -137,6 +141,7 @@ export class Lanes {
         stages[Symbol.dispose]();
         return spec.hash;
       };
+      if (spec.access === "write") await takeFromWaiting(location, variableGiven("HOME"));
       const endpoint = await LocalEndpoint.open(
         { ...spec, hash },
         { onNote, sharers: this.#options.lanes, signal: this.#signal },
@@ -203,8 +208,8 @@ export class Lanes {
     const sum = (count: (connection: Connection) => number) =>
       this.#connections.reduce((total, connection) => total + count(connection), 0);
     return {
-      bytesSent: sum((connection) => connection.channel.bytesSent),
-      bytesReceived: sum((connection) => connection.channel.bytesReceived),
+      bytesSent: sum((connection) => connection.bytesSent),
+      bytesReceived: sum((connection) => connection.bytesReceived),
       bytesBootstrapped: sum((connection) => connection.bytesBootstrapped),
     };
   }

@@ -1,23 +1,35 @@
 /** What runs on the far side: an endpoint of this machine behind standard input and output, which are the wire. */
 
-import { asFailure, BugError, ExitCode, InterruptedError, stackOf, UnreachableError } from "../errors.ts";
+import {
+  asFailure,
+  BugError,
+  ExitCode,
+  InterruptedError,
+  ProtocolError,
+  stackOf,
+  UnreachableError,
+} from "../errors.ts";
 import { enterFolder, variableGiven } from "../given.ts";
 import type { Permission } from "../local/guard/permission.ts";
-import { enlargePipe } from "../local/kernel/libc.ts";
+import { enlargePipe, leaveStandardStreams } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
 import { hasAes } from "../local/kernel/processor.ts";
+import { relay } from "../remote/relay.ts";
 import { expandHome, Server } from "../remote/serve.ts";
+import { WaitingServe } from "../remote/waiting.ts";
 import { Channel, lostConnection } from "../remote/wire/channel.ts";
 import { descriptorSink, descriptorSource } from "../remote/wire/descriptors.ts";
-import { receivePreamble, sendPreamble } from "../remote/wire/handshake.ts";
+import { receiveWish, sendPreamble, type Wish } from "../remote/wire/handshake.ts";
 import { DEFAULT_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
-import { ByteReader } from "../remote/wire/streams.ts";
+import { ByteReader, type ByteSink, type ByteSource } from "../remote/wire/streams.ts";
 import { Watch } from "../remote/wire/watch.ts";
 import { unlessAborted } from "../sync/abort.ts";
 import { BUILD, VERSION } from "../version.ts";
 
 /** How long a device may take to be let go of. */
 const CLOSE_WAIT_MS = 5000;
+/** And how long the last words, with a goodbye behind them, may take to be sent. */
+const GOODBYE_WAIT_MS = 1000;
 
 /**
  * `permission` is for a forced command; its path may begin with "~/".
@@ -41,27 +53,33 @@ export async function runServe(permission: Permission | undefined, signal: Abort
   allowSilence(DEFAULT_TIMEOUT_SECONDS);
   const reader = new ByteReader(watch.source(descriptorSource(0)));
   const sink = watch.sink(descriptorSink(1));
-  let timeoutSeconds = 0;
-  const channel = new Channel(reader, sink, (seconds) => {
-    if (seconds === timeoutSeconds) return;
-    timeoutSeconds = seconds;
-    allowSilence(seconds);
-    channel.keepAlive(seconds);
-  });
   const home = variableGiven("HOME");
   const only = permission && { ...permission, path: expandHome(permission.path, home) };
-  const server = new Server(channel, home, only);
+  const closing: Closing = [];
+  let isWaiting = false;
   const serve = async () => {
     const own = { version: VERSION, build: BUILD, hasAes: hasAes() };
     await sendPreamble(sink, own).catch((cause: unknown) => {
       throw lostConnection(cause);
     });
-    if (!(await receivePreamble(reader, own, permission !== undefined))) return ExitCode.protocol;
-    await server.run();
+    const greeting = await receiveWish(reader, own, permission !== undefined);
+    if (greeting === undefined) return ExitCode.protocol;
+    const { wish } = greeting;
+    const wires = { reader, sink, allowSilence };
+    if (wish === undefined) return await answer(wires, home, only, closing);
+    watch.stop();
+    isWaiting = wish.kind === "keep" && wish.seconds > 0;
+    if (wish.kind === "keep") return await wait(wish, wires, home, only, closing);
+    await relay(wish, scopeOf(only), home, reader, sink);
     return ExitCode.ok;
   };
+  const serving = serve();
   try {
-    return await unlessAborted(signal, serve());
+    return await unlessAborted(signal, serving).catch((error: unknown) => {
+      // What may be lost is the login alone.
+      if (isWaiting && error instanceof InterruptedError && error.isHangUp) return serving;
+      throw error;
+    });
   } catch (error) {
     // Whoever ended it knows.
     if (error instanceof InterruptedError) return error.exitCode;
@@ -70,7 +88,78 @@ export async function runServe(permission: Permission | undefined, signal: Abort
     if (failure instanceof BugError) process.stderr.write(`${stackOf(failure.cause)}\n`);
     throw error;
   } finally {
-    await Promise.race([server.close(), Bun.sleep(CLOSE_WAIT_MS)]);
+    await Promise.race([Promise.all(closing.map((close) => close())), Bun.sleep(CLOSE_WAIT_MS)]);
     watch.stop();
   }
+}
+
+interface Wires {
+  readonly reader: ByteSource;
+  readonly sink: ByteSink;
+  /** The controller may be silent so long from now on. */
+  readonly allowSilence: (seconds: number) => void;
+}
+
+type Closing = (() => Promise<void>)[];
+
+/** Answers requests until the input ends; what is to be closed then, whatever happens, is added to `closing`. */
+async function answer(
+  { reader, sink, allowSilence }: Wires,
+  home: string | undefined,
+  only: Permission | undefined,
+  closing: Closing,
+  onServer: (server: Server) => void = () => undefined,
+): Promise<number> {
+  let timeoutSeconds = 0;
+  const channel = new Channel(new ByteReader(reader), sink, (seconds) => {
+    if (seconds === timeoutSeconds) return;
+    timeoutSeconds = seconds;
+    allowSilence(seconds);
+    channel.keepAlive(seconds);
+  });
+  const server = new Server(channel, home, only);
+  onServer(server);
+  closing.push(() => server.close());
+  await server.run();
+  return ExitCode.ok;
+}
+
+/** The same over whatever connections the controller comes by. */
+async function wait(
+  wish: Extract<Wish, { kind: "keep" }>,
+  wires: Wires,
+  home: string | undefined,
+  only: Permission | undefined,
+  closing: Closing,
+): Promise<number> {
+  let server: Server | undefined;
+  const waiting = new WaitingServe({
+    key: wish,
+    seconds: wish.seconds,
+    scope: scopeOf(only),
+    home,
+    letGo: leaveStandardStreams,
+    claimed: () => server?.claimed,
+  });
+  closing.push(async () => waiting.close());
+  await waiting.begin(wires.reader, wires.sink);
+  const allowSilence = (seconds: number) => waiting.allowSilence(seconds);
+  try {
+    const { stream } = waiting;
+    return await answer({ reader: stream, sink: stream, allowSilence }, home, only, closing, (one) => {
+      server = one;
+    });
+  } catch (error) {
+    // What the controller would only meet again. Of anything else it learns when it comes back.
+    if (error instanceof ProtocolError || error instanceof BugError)
+      await Promise.race([waiting.stream.end(), Bun.sleep(GOODBYE_WAIT_MS)]);
+    throw error;
+  }
+}
+
+/** A word that is the same for the same permission. */
+function scopeOf(only: Permission | undefined): string {
+  if (only === undefined) return "any";
+  const { path, readOnly, allowed } = only;
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify([path, readOnly, allowed])).digest("hex");
 }

@@ -1,7 +1,7 @@
 /** Far sides that make noise instead of getting on: what is no sign of life does not outlive --timeout. */
 import { expect, test } from "bun:test";
 import { createPipe } from "../../src/local/kernel/libc.ts";
-import { type ConnectOptions, start } from "../../src/remote/host/connect.ts";
+import { type ConnectOptions, start } from "../../src/remote/host/login.ts";
 
 const MARKER = "blocksync-0123456789abcdef0123456789abcdef";
 

@@ -77,6 +77,7 @@ function openLibrary() {
       pipe2: { args: ["ptr", "int"], returns: "int" },
       fcntl: { args: ["int", "int", "u64"], returns: "int" },
       close: { args: ["int"], returns: "int" },
+      dup2: { args: ["int", "int"], returns: "int" },
       // Called by number: the function statx() is missing before glibc 2.28.
       syscall: { args: ["i64", "i64", "ptr", "i64", "i64", "ptr"], returns: "i64" },
       flock: { args: ["int", "int"], returns: "int" },
@@ -145,6 +146,16 @@ export function closeCopyOf(fd: number): number {
 /** Makes a copy of a descriptor, with the lowest free number from `lowest` on; programs that are started get it. False where that fails. */
 export function copyDescriptor(fd: number, lowest: number): boolean {
   return libc().fcntl(fd, F_DUPFD, BigInt(lowest)) >= 0;
+}
+
+/**
+ * Lets go of what standard input, output and error lead to. They lead nowhere then, and stay open: whatever is opened next
+ * would otherwise have their numbers, and get what is said on standard error.
+ */
+export function leaveStandardStreams(): void {
+  const fd = fs.openSync("/dev/null", fs.constants.O_RDWR);
+  for (const standard of [0, 1, 2]) libc().dup2(fd, standard);
+  fs.closeSync(fd);
 }
 
 /** A new large pipe; both ends close on exec. @throws {Error} */

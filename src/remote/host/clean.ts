@@ -1,5 +1,5 @@
 /**
- * Removes what bootstrap.ts leaves on a far side: copies of the program, of every version, the notes beside them (and that
+ * Removes what is left on a far side: the sockets of meeting.ts, without which whoever waits there for a connection ends, and copies of the program, of every version, the notes beside them (and that
  * of program-digest.ts) and parts of copies. Nothing else is touched, and no directory is looked into that bootstrap.ts would not use: it must be ours,
  * and nobody else may write to it.
  *
@@ -8,10 +8,11 @@
 
 import { ProtocolError, UnreachableError } from "../../errors.ts";
 import { quote } from "../../name.ts";
+import { MEETING_FOLDER } from "../wire/handshake.ts";
 import { ByteReader } from "../wire/streams.ts";
 import { FAR_BEGINNING, FAR_DIRECTORIES, FAR_FUNCTIONS, MarkedLines } from "./bootstrap.ts";
-import { type ConnectOptions, farOf, randomMarker, start } from "./connect.ts";
 import { notStarted } from "./ending.ts";
+import { type ConnectOptions, farOf, randomMarker, start } from "./login.ts";
 import { quoteWord } from "./quote.ts";
 import { type RemoteHost, shellCommand, shownCommand } from "./ssh.ts";
 
@@ -24,7 +25,8 @@ const SCRIPT = [
   "m=$1; o=$PWD; echo",
   ...FAR_FUNCTIONS,
   'gone() { l=$(wc -c <"$1" | tr -d " "); rm -f "$1" && echo "$m removed $l $PWD/$1"; }',
-  'sweep() { for f in blocksync-*; do copy "$f" && gone "$f"; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && gone "$f"; done; for f in blocksync-*.checked; do named "$(basename "$f" .checked)" && rm -f "$f"; done; rm -f program.checked program-linux-*.checked; }',
+  `part() { [ -h ${MEETING_FOLDER} ] && return; for f in ${MEETING_FOLDER}/*; do x=\${f#*/}; [ -S "$f" ] && [ \${#x} = 32 ] && rm -f "$f"; done; rmdir ${MEETING_FOLDER} 2>/dev/null; }`,
+  'sweep() { for f in blocksync-*; do copy "$f" && gone "$f"; done; for f in .blocksync-*-blocksync-*; do [ -f "$f" ] && gone "$f"; done; for f in blocksync-*.checked; do named "$(basename "$f" .checked)" && rm -f "$f"; done; part; rm -f program.checked program-linux-*.checked; }',
   `for d in ${FAR_DIRECTORIES}; do [ -n "$d" ] || continue; q=$d/blocksync-$(id -u); cd "$o" && enter "$d" && sweep; cd "$o"; [ -h "$q" ] && continue; enter "$q" && sweep && cd "$o" && rmdir "$q" 2>/dev/null; done; cd "$o"`,
   '[ -n "$HOME" ] && rmdir "$HOME/.cache/blocksync" 2>/dev/null; echo "$m cleaned"',
 ].join("; ");

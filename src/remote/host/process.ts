@@ -20,6 +20,8 @@ export interface ChildOptions {
   readonly createPipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** Ends the process when aborted. */
   readonly signal: AbortSignal;
+  /** Whether it is to go on where the terminal interrupts all that run on it, or closes. */
+  readonly outlastsTerminal: boolean;
   /** Called for each line of standard error as it comes. Returns whether it is to be kept as one of the last words. */
   readonly onLine: (line: string) => boolean;
 }
@@ -31,8 +33,8 @@ export interface Child {
   readonly lastLines: readonly string[];
   /** Waits for the end and says how it came: "exit status 255", "signal SIGKILL". */
   ending(): Promise<{ readonly status: number | undefined; readonly text: string }>;
-  /** Closes the pipes and ends the process, first politely. Resolves when it is gone. */
-  stop(): Promise<void>;
+  /** Closes the pipes and ends the process, first politely, for so long. Resolves when it is gone. */
+  stop(politeMs?: number): Promise<void>;
 }
 
 /** Where programs are looked for when there is no PATH at all (_PATH_DEFPATH of paths.h). */
@@ -116,8 +118,11 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
   const output = options.createPipe();
   let child: Bun.Subprocess<number, number, "pipe">;
   try {
-    child = Bun.spawn([fileOf(name, options.env), ...words], {
-      argv0: name,
+    const argv = [fileOf(name, options.env), ...words];
+    // What is ignored stays so in what is executed (execve(2)); Bun itself can start nothing that way.
+    const deaf = ["/bin/sh", "-c", `trap "" INT HUP; exec "$@"`, "sh", ...argv];
+    child = Bun.spawn(options.outlastsTerminal ? deaf : argv, {
+      ...(options.outlastsTerminal ? {} : { argv0: name }),
       stdin: input.readEnd,
       stdout: output.writeEnd,
       stderr: "pipe",
@@ -154,9 +159,9 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
       if (child.exitCode === null) return { status: undefined, text: "its output closed, though it still runs" };
       return { status: child.exitCode, text: `exit status ${child.exitCode}` };
     },
-    async stop() {
+    async stop(politeMs = EXIT_WAIT_MS) {
       await sink.end();
-      if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
+      if (await settlesWithin(child.exited, politeMs)) return;
       child.kill("SIGTERM");
       if (await settlesWithin(child.exited, EXIT_WAIT_MS)) return;
       child.kill("SIGKILL");

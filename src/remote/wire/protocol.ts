@@ -12,6 +12,9 @@
  * program: before the controller's line it leaves out one line of 64 hexadecimal digits, which was meant for that script,
  * and the controller takes serve's line as the sign that no script is needed.
  *
+ * What the controller may add to its line, and the stream in which frames travel then, is specified in handshake.ts and
+ * lasting-stream.ts.
+ *
  * FRAMES follow in both directions until the end. Integers are little-endian. A frame is a header of HEADER_SIZE bytes,
  * a head (the message's fields) and a body (bulk bytes, may be empty):
  *
