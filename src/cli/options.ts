@@ -12,7 +12,7 @@ import type { CommonOptions, HostOptions, SyncCommandOptions } from "../run/opti
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
 import { HASH_NAMES } from "../sync/spec.ts";
-import { parseChoice, parseInteger, parseSize } from "./quantity.ts";
+import { parseChoice, parseInteger, parseSize, parseTime } from "./quantity.ts";
 
 /** The values as citty hands them over: by the option's long name. */
 export type Values = Readonly<Record<string, unknown>>;
@@ -48,6 +48,7 @@ function shellWord(given: string | undefined, what: string): string | undefined 
 }
 
 const MAX_PAUSE_MS = 3_600_000;
+const MAX_RECONNECT_MS = 7 * 86_400_000;
 const PROGRESS = ["auto", "bar", "plain", "none"] as const;
 const READ_ERROR = ["stop", "skip"] as const;
 
@@ -121,6 +122,7 @@ export function hostOptions(values: Values): HostOptions {
   return {
     shell: shellOptions(values),
     passwordVariable,
+    reconnectMs: parseTime(text(values, "reconnect") ?? "0", "--reconnect", MAX_RECONNECT_MS),
     timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
     remoteDirectory: shellWord(variableGiven("BLOCKSYNC_REMOTE_DIR"), "BLOCKSYNC_REMOTE_DIR") ?? "",
     quiet,

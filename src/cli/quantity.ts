@@ -27,6 +27,21 @@ export function parseInteger(text: string, option: string, least: number, most: 
   return value;
 }
 
+const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Reads "90", "90s", "10m", "1.5h", "2d"; returns milliseconds, up to `mostMs`. @throws {UsageError} */
+export function parseTime(text: string, option: string, mostMs: number): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([smhd]?)$/i.exec(text.trim());
+  const value = Math.round(Number(match?.[1]) * (SECONDS[(match?.[2] ?? "").toLowerCase()] ?? 0) * 1000);
+  if (match !== null && value <= mostMs) return value;
+  throw new UsageError(
+    `${option} ${quote(text)} is not a time up to ${mostMs / 86_400_000} days, such as 90s, 10m or 2h`,
+    {
+      hint: "units are s, m, h and d; a number alone means seconds",
+    },
+  );
+}
+
 /** Reads one of the names; `otherwise` is the hint where none of them may have been meant. @throws {UsageError} */
 export function parseChoice<Name extends string>(
   text: string,

@@ -79,6 +79,12 @@ const sharedOptions = {
     default: "60",
     description: "give up on a far side that stays silent for SECONDS: 1 to 3600",
   },
+  reconnect: {
+    type: "string",
+    valueHint: "TIME",
+    default: "10m",
+    description: "go on after a lost connection, and try for so long; 0 for never",
+  },
   interpreter: {
     type: "string",
     alias: ["I"],

@@ -191,22 +191,17 @@ export class WaitingServe {
   #isKnown([token = "", scope = "", position = ""]: readonly string[]): boolean {
     const digest = (...words: string[]) => new Bun.CryptoHasher("sha256").update(words.join(" ")).digest();
     const isRight = timingSafeEqual(digest(token, scope), digest(this.#options.key.token, this.#options.scope));
-    return isRight && /^\d{1,16}$/.test(position);
+    return isRight && /^\d{1,16}$/.test(position) && this.stream.canGoOnFrom(Number(position));
   }
 
-  /** Also while the old connection seems to be there: the controller knows better. @throws {ProtocolError} */
+  /** Also while the old connection seems to be there: the controller knows better. */
   #resume(caller: SocketStreams, reader: ByteReader, theirs: number): void {
     const ours = this.stream.leaveOff();
     this.#leaveConnection();
     this.#caller = caller;
     // Both at once, so that nobody else comes between.
     sendResumed(caller.sink, ours).catch(() => undefined);
-    try {
-      this.#attach(reader, caller.sink, theirs);
-    } catch (error) {
-      this.#wait(error);
-      throw error;
-    }
+    this.#attach(reader, caller.sink, theirs);
   }
 
   #yields(identity: string): boolean {

@@ -23,7 +23,7 @@ const LOGIN_LIMIT_MS = 180_000;
 
 /** Without sudo, without a limit of bytes, with the program brought along. */
 export function hostConnection(
-  { shell, passwordVariable, timeoutSeconds, remoteDirectory }: HostOptions,
+  { shell, passwordVariable, timeoutSeconds, reconnectMs, remoteDirectory }: HostOptions,
   signal: AbortSignal,
   tell: TellStage,
 ): ConnectOptions {
@@ -41,7 +41,7 @@ export function hostConnection(
     limits: undefined,
     timeoutSeconds,
     loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
-    reconnectMs: 0,
+    reconnectMs,
     signal,
     tell,
   };

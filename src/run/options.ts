@@ -11,6 +11,8 @@ export interface HostOptions {
   readonly shell: ShellOptions;
   /** Name of the environment variable that holds the ssh password. */
   readonly passwordVariable: string | undefined;
+  /** --reconnect: how long another connection is tried where one was lost, and waited for on the far side; 0 for not at all. */
+  readonly reconnectMs: number;
   /** --timeout: how long the far side may be silent. */
   readonly timeoutSeconds: number;
   /** Where a remote keeps its copy of the program, before the usual places; "" for none. */

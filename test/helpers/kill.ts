@@ -37,7 +37,7 @@ const SOURCE_LENGTH = (4 << 20) + 777;
 /** Longer than the source, a multiple of the sector size: what lies beyond is to be kept. */
 const DESTINATION_LENGTH = (5 << 20) + 512;
 /** 65 blocks, so that a rest of 1 ms after each makes the run long enough to be hit in the middle. */
-const WORDS = ["-f", "--progress", "none", "-b", "64K"];
+const WORDS = ["-f", "--progress", "none", "-b", "64K", "--reconnect", "0"];
 const REST = ["-p", "1"];
 /** A write this often in one thread; strace counts each thread by itself, and a run has many. */
 const MOST_WRITES = 4;

@@ -541,7 +541,7 @@ describe("--verify reads", () => {
       "a hole where holes are to be read",
     ];
     const rsh = lie.map((word) => JSON.stringify(word)).join(" ");
-    const words = ["-q", "-b", "64K", "-1", "md5", "-e", rsh, "-S", BINARY];
+    const words = ["-q", "-b", "64K", "-1", "md5", "--reconnect", "0", "-e", rsh, "-S", BINARY];
     expect((await run([...words, "h:/s", dir.file("d")])).exitCode).toBe(0);
     const result = await run([...words, "--verify", "h:/s", dir.file("d")]);
     expect(result.stderr).toContain("Received a run that is hole, not hashed\n");

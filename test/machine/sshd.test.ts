@@ -299,7 +299,9 @@ describe("over ssh", () => {
     fs.writeFileSync(dir.file("s"), bytes(55, 16 * MIB));
     for (const end of ["SIGINT", "kill ssh", "SIGKILL"] as const) {
       const path = dir.file(`${unique} ${end}`);
-      const child = start([...sshd.words, "--json", "-p", "1000", dir.file("s"), `${HOST}:${path}`], {
+      // Otherwise the run would go on over another ssh.
+      const words = end === "kill ssh" ? ["--reconnect", "0"] : [];
+      const child = start([...sshd.words, ...words, "--json", "-p", "1000", dir.file("s"), `${HOST}:${path}`], {
         env: { BLOCKSYNC_REMOTE_DIR: cache.path },
       });
       await until("the far side has created the file", () => fs.existsSync(path));

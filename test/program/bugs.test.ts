@@ -39,7 +39,8 @@ function farWith(dir: TempDir, bug: string): string[] {
   fs.writeFileSync(dir.file("far"), `#!/bin/sh\nBUN_OPTIONS='${preloaded(dir, bug)}' exec ${BINARY} serve\n`, {
     mode: 0o755,
   });
-  return [...fakeSsh(dir.file("rsh")), "-S", dir.file("far"), ...SLOWLY];
+  // What goes on after a lost connection begins with SIGHUP ignored, by which these bugs find that a program has begun.
+  return [...fakeSsh(dir.file("rsh")), "-S", dir.file("far"), "--reconnect", "0", ...SLOWLY];
 }
 
 const said = (stderr: string) => stderr.replace(/^Stopped after .*\n/m, "");

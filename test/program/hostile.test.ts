@@ -297,7 +297,21 @@ describe("a pull from a far side that lies:", () => {
   async function pull(dir: TempDir, lie: string, seconds = 60) {
     fs.writeFileSync(dir.file("d"), bytes(72, 4 * BLOCK));
     const rsh = [process.execPath, FALSE_SERVE, lie].map((word) => JSON.stringify(word)).join(" ");
-    const words = ["-q", "-b", "64K", "-1", "md5", "--timeout", `${seconds}`, "-e", rsh, "-S", BINARY];
+    const words = [
+      "-q",
+      "-b",
+      "64K",
+      "-1",
+      "md5",
+      "--timeout",
+      `${seconds}`,
+      "--reconnect",
+      "0",
+      "-e",
+      rsh,
+      "-S",
+      BINARY,
+    ];
     const child = Bun.spawn([BINARY, ...words, "h:/s", dir.file("d")], { stdout: "pipe", stderr: "pipe" });
     const [exitCode, stderr, peak] = await Promise.all([child.exited, child.stderr.text(), peakMemory(child)]);
     return { exitCode, stderr, peak, data: fs.readFileSync(dir.file("d")) };
@@ -395,6 +409,8 @@ describe("a pull from a far side that lies:", () => {
       "md5",
       "--on-read-error",
       "skip",
+      "--reconnect",
+      "0",
       "-e",
       rsh,
       "-S",

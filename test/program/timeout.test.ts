@@ -59,7 +59,16 @@ describe("a connection that breaks", () => {
     fs.writeFileSync(dir.file("s"), source);
     fs.writeFileSync(dir.file("d"), before);
     const begun = performance.now();
-    const words = ["-q", "-b", "64K", "--timeout", "1", ...relayed(dir, direction, action, position, "log")];
+    const words = [
+      "-q",
+      "-b",
+      "64K",
+      "--timeout",
+      "1",
+      "--reconnect",
+      "0",
+      ...relayed(dir, direction, action, position, "log"),
+    ];
     const result = await run([...words, dir.file("s"), `h:${dir.file("d")}`]);
     const what = `${direction} ${action} ${position}`;
     expect([what, result.exitCode]).toEqual([what, 5]);
@@ -91,6 +100,8 @@ describe("a connection that breaks", () => {
       "-q",
       "-b",
       "64K",
+      "--reconnect",
+      "0",
       ...relayed(dir, "up", "cut", 1e9, "log"),
       dir.file("s"),
       `h:${dir.file("d")}`,

@@ -52,6 +52,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     script: undefined,
     forHost: false,
     timeoutSeconds: 60,
+    reconnectMs: 600_000,
     remoteDirectory: "",
     intervalMs: undefined,
     outputFile: undefined,

@@ -40,7 +40,7 @@ class Session {
   readonly #options: ConnectOptions;
   readonly #logIn: LogIn;
   readonly #key = newSessionKey();
-  readonly #stream = new LastingStream((cause) => void this.#lost(cause));
+  readonly #stream: LastingStream;
   /** Ends what is at work for this session, and no sooner than #close() wants. */
   readonly #ending = new AbortController();
   #login: Login | undefined;
@@ -54,6 +54,7 @@ class Session {
     this.#host = host;
     this.#options = options;
     this.#logIn = logIn;
+    this.#stream = new LastingStream((cause) => void this.#lost(cause), options.limits?.sent.portion);
   }
 
   async begin(): Promise<Connection> {

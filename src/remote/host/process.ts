@@ -2,7 +2,7 @@
 
 import fs from "node:fs";
 import { reason, UnreachableError } from "../../errors.ts";
-import { printable, quote } from "../../name.ts";
+import { bytesOf, printable, quote } from "../../name.ts";
 import { onAbort } from "../../sync/abort.ts";
 import { descriptorSink, descriptorSource } from "../wire/descriptors.ts";
 import type { ByteSink, ByteSource } from "../wire/streams.ts";
@@ -118,7 +118,9 @@ export function startChild([name = "", ...words]: readonly string[], options: Ch
   const output = options.createPipe();
   let child: Bun.Subprocess<number, number, "pipe">;
   try {
-    const argv = [fileOf(name, options.env), ...words];
+    const file = fileOf(name, options.env);
+    fs.accessSync(bytesOf(file), fs.constants.X_OK);
+    const argv = [file, ...words];
     // What is ignored stays so in what is executed (execve(2)); Bun itself can start nothing that way.
     const deaf = ["/bin/sh", "-c", `trap "" INT HUP; exec "$@"`, "sh", ...argv];
     child = Bun.spawn(options.outlastsTerminal ? deaf : argv, {

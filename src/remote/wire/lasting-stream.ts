@@ -57,6 +57,7 @@ interface Received {
 
 export class LastingStream implements ByteSource, ByteSink {
   readonly #onLost: (cause: unknown) => void;
+  readonly #joinBytes: number;
   #carrier: Carrier | undefined;
   #ending: { readonly cause: unknown } | undefined;
   /** Resolves when anything above or below changes; whoever waits looks again. */
@@ -95,15 +96,24 @@ export class LastingStream implements ByteSource, ByteSink {
   bytesSent = 0;
   bytesReceived = 0;
 
-  /** `onLost` is told each time a connection breaks, before the other side has said goodbye and this one has. */
-  constructor(onLost: (cause: unknown) => void) {
+  /**
+   * `onLost` is told each time a connection breaks, before the other side has said goodbye and this one has. Segments are handed over
+   * together up to `joinBytes`, for which an acknowledgement or a goodbye has to wait.
+   */
+  constructor(onLost: (cause: unknown) => void, joinBytes = JOIN_BYTES) {
     this.#onLost = onLost;
+    this.#joinBytes = Math.min(joinBytes, JOIN_BYTES);
   }
 
   /** What the other side is to be told when it is asked to go on. With it ends the present connection. */
   leaveOff(): number {
     this.#drop();
     return this.#taken;
+  }
+
+  /** Whether the other side can have come there, so that it could go on from there. */
+  canGoOnFrom(theirs: number): boolean {
+    return this.#endsSegment(theirs, this.#mostSent);
   }
 
   get isConnected(): boolean {
@@ -227,13 +237,18 @@ export class LastingStream implements ByteSource, ByteSink {
     return HEADER_SIZE + length;
   }
 
-  /** @throws {ProtocolError} unless it is the end of a segment up to `limit` that was not acknowledged before, or the last that was. */
-  #acknowledge(position: number, limit: number): void {
+  /** Whether a segment that is kept ends there, up to `limit`, or the last that is not kept any more. */
+  #endsSegment(position: number, limit: number): boolean {
     let end = this.#acknowledged;
     while (end < position && end < limit) end += this.#segmentLength(end);
-    if (end !== position || end > limit)
+    return end === position && end <= limit;
+  }
+
+  /** @throws {ProtocolError} when that cannot have been received. */
+  #acknowledge(position: number, limit: number): void {
+    if (!this.#endsSegment(position, limit))
       throw new ProtocolError(`Received a wrong acknowledgement: ${position}, of ${this.#acknowledged} to ${limit}`);
-    this.#acknowledged = end;
+    this.#acknowledged = position;
     this.#changed();
   }
 
@@ -272,7 +287,7 @@ export class LastingStream implements ByteSource, ByteSink {
   /** Whole segments, from where they are kept: they stay there until the other side has them. */
   async #sendData(carrier: Carrier): Promise<void> {
     let end = this.#sent;
-    while (end < this.#written && end - this.#sent < JOIN_BYTES) end += this.#segmentLength(end);
+    while (end < this.#written && end - this.#sent < this.#joinBytes) end += this.#segmentLength(end);
     const at = this.#sent % LASTING_BYTES;
     const length = end - this.#sent;
     // Before they are: an acknowledgement may come first.
