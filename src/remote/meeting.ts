@@ -3,6 +3,7 @@
  * which only this user (and root) can look. Who comes says one line, and gets one or none:
  *
  *     resume TOKEN SCOPE POSITION     resumed POSITION, and then the stream goes on over this socket (lasting-stream.ts)
+ *     end TOKEN SCOPE                 nothing: the controller has ended
  *     yield IDENTITY                  yielding, and the socket closes when the destination is free
  *
  * SCOPE stands for what serve --only permits, which is not to be more for who comes than it was. A socket nobody listens at is

@@ -18,14 +18,18 @@ export async function relay(
   home: string | undefined,
   reader: ByteReader,
   sink: ByteSink,
+  isLost: () => Promise<boolean>,
 ): Promise<void> {
   const met = await meet(home, wish.number, `resume ${wish.token} ${scope} ${wish.position}`);
   const position = met && positionIn(met.answer);
   await sendResumed(sink, position).catch(() => met?.close());
   if (met === undefined || position === undefined) return;
-  // Our input may end first, and is not the end then.
+  // Where the controller has ended, and not the connection, whoever waits is to know.
   pass(reader, met.sink)
-    .then(() => met.sink.end())
+    .then(async () => {
+      if (!(await isLost())) await meet(home, wish.number, `end ${wish.token} ${scope}`);
+      met.close();
+    })
     .catch(() => met.close());
   await pass(met.reader, sink).catch(() => undefined);
   met.close();

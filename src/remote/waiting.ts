@@ -3,8 +3,8 @@
  * its meeting place (meeting.ts) for the controller to come back by another login. It ends by itself when the time is over, when
  * another run wants its destination, and when its socket is removed, which `blocksync clean` does.
  *
- * An input that ends while the output is still taken tells of a controller that has ended, not of a connection: ssh passes the end of
- * its input on, and sshd gives up both when the connection goes. Then nobody is waited for.
+ * An input that ends while the processes that lead to us go on tells of a controller that has ended, not of a connection: ssh passes the
+ * end of its input on, and sshd ends with its connection. Then nobody is waited for.
  */
 import { timingSafeEqual } from "node:crypto";
 import fs from "node:fs";
@@ -25,9 +25,6 @@ const MAX_CALLERS = 16;
 const CALLER_LIMIT_MS = 5000;
 /** Time that is waited is counted in these, so that a machine that slept has lost one of them. */
 const TICK_MS = 500;
-/** How long it takes at most that the output is given up after the input: sshd closes both at its end. */
-const HALF_OPEN_MS = 1000;
-const HALF_OPEN_LOOKS = 10;
 
 export interface WaitingOptions {
   readonly key: SessionKey;
@@ -62,9 +59,9 @@ export class WaitingServe {
   }
 
   /** Takes the connection that it was started over, and can be met from now on. */
-  async begin(source: ByteSource, sink: ByteSink): Promise<void> {
+  async begin(source: ByteSource, sink: ByteSink, isLost: () => Promise<boolean>): Promise<void> {
     if (this.#options.seconds > 0) await this.#listen().catch(() => this.#listen().catch(() => this.#closeDoor()));
-    this.#attach(source, sink, 0);
+    this.#attach(untilControllerEnds(source, isLost), sink, 0);
   }
 
   /** How long the controller may be silent. */
@@ -124,22 +121,7 @@ export class WaitingServe {
     this.#watch = new Watch();
     this.allowSilence(this.#timeoutSeconds);
     const watched = this.#watch.source(source);
-    this.stream.attach(this.#untilBothEnd(watched), this.#watch.sink(sink), theirs);
-  }
-
-  #untilBothEnd(source: ByteSource): ByteSource {
-    return {
-      read: async (keepsLast) => {
-        const bytes = await source.read(keepsLast);
-        if (bytes !== undefined) return bytes;
-        for (let look = 0; look < HALF_OPEN_LOOKS; look++) {
-          // The stream loses the connection when this cannot be written.
-          this.stream.probe();
-          await Bun.sleep(HALF_OPEN_MS / HALF_OPEN_LOOKS);
-        }
-        throw new ControllerEnded();
-      },
-    };
+    this.stream.attach(watched, this.#watch.sink(sink), theirs);
   }
 
   #wait(cause: unknown): void {
@@ -176,7 +158,10 @@ export class WaitingServe {
     try {
       const line = await lineOf(reader);
       const [word, ...words] = (line ?? "").split(" ");
-      if (word === "resume" && this.#isKnown(words)) this.#resume(caller, reader, Number(words[2]));
+      const position = /^\d{1,16}$/.test(words[2] ?? "") ? Number(words[2]) : Number.NaN;
+      if (word === "resume" && this.#isKnown(words) && this.stream.canGoOnFrom(position))
+        this.#resume(caller, reader, position);
+      else if (word === "end" && this.#isKnown(words)) this.stream.fail(lostConnection(new ControllerEnded()));
       else if (word === "yield" && this.#yields(words.join(" "))) await this.#yield(caller);
       else caller.close();
     } catch {
@@ -188,10 +173,9 @@ export class WaitingServe {
   }
 
   /** In a time that tells nothing. */
-  #isKnown([token = "", scope = "", position = ""]: readonly string[]): boolean {
+  #isKnown([token = "", scope = ""]: readonly string[]): boolean {
     const digest = (...words: string[]) => new Bun.CryptoHasher("sha256").update(words.join(" ")).digest();
-    const isRight = timingSafeEqual(digest(token, scope), digest(this.#options.key.token, this.#options.scope));
-    return isRight && /^\d{1,16}$/.test(position) && this.stream.canGoOnFrom(Number(position));
+    return timingSafeEqual(digest(token, scope), digest(this.#options.key.token, this.#options.scope));
   }
 
   /** Also while the old connection seems to be there: the controller knows better. */
@@ -219,4 +203,14 @@ class ControllerEnded extends Error {
   constructor() {
     super("the controlling blocksync has ended");
   }
+}
+
+function untilControllerEnds(source: ByteSource, isLost: () => Promise<boolean>): ByteSource {
+  return {
+    async read(keepsLast) {
+      const bytes = await source.read(keepsLast);
+      if (bytes === undefined && !(await isLost())) throw new ControllerEnded();
+      return bytes;
+    },
+  };
 }

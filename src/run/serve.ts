@@ -14,6 +14,7 @@ import type { Permission } from "../local/guard/permission.ts";
 import { enlargePipe, leaveStandardStreams } from "../local/kernel/libc.ts";
 import { checkOpenFiles } from "../local/kernel/limits.ts";
 import { hasAes } from "../local/kernel/processor.ts";
+import { lineage } from "../local/system/picture.ts";
 import { relay } from "../remote/relay.ts";
 import { expandHome, Server } from "../remote/serve.ts";
 import { WaitingServe } from "../remote/waiting.ts";
@@ -65,14 +66,15 @@ export async function runServe(permission: Permission | undefined, signal: Abort
     const greeting = await receiveWish(reader, own, permission !== undefined);
     if (greeting === undefined) return ExitCode.protocol;
     const { wish } = greeting;
-    const wires = { reader, sink, allowSilence };
+    const wires = { reader, sink, allowSilence, isLost };
     if (wish === undefined) return await answer(wires, home, only, closing);
     watch.stop();
     isWaiting = wish.kind === "keep" && wish.seconds > 0;
     if (wish.kind === "keep") return await wait(wish, wires, home, only, closing);
-    await relay(wish, scopeOf(only), home, reader, sink);
+    await relay(wish, scopeOf(only), home, reader, sink, isLost);
     return ExitCode.ok;
   };
+  const isLost = loginWatch();
   const serving = serve();
   try {
     return await unlessAborted(signal, serving).catch((error: unknown) => {
@@ -98,13 +100,32 @@ interface Wires {
   readonly sink: ByteSink;
   /** The controller may be silent so long from now on. */
   readonly allowSilence: (seconds: number) => void;
+  /** Whether the login has ended, now that the input has. */
+  readonly isLost: () => Promise<boolean>;
+}
+
+/** How long the processes that lead to us may take to end after our input, where the connection is lost. */
+const LOGIN_END_MS = 1000;
+const LOGIN_LOOKS = 20;
+
+/** Looks whether the processes that lead here are still those that do now: sshd, for one, ends with its connection. */
+function loginWatch(): () => Promise<boolean> {
+  const ancestors = () => [...lineage(process.ppid)].join(" ");
+  const first = ancestors();
+  return async () => {
+    for (let look = 0; look < LOGIN_LOOKS; look++) {
+      if (ancestors() !== first) return true;
+      await Bun.sleep(LOGIN_END_MS / LOGIN_LOOKS);
+    }
+    return false;
+  };
 }
 
 type Closing = (() => Promise<void>)[];
 
 /** Answers requests until the input ends; what is to be closed then, whatever happens, is added to `closing`. */
 async function answer(
-  { reader, sink, allowSilence }: Wires,
+  { reader, sink, allowSilence }: Omit<Wires, "isLost">,
   home: string | undefined,
   only: Permission | undefined,
   closing: Closing,
@@ -142,7 +163,7 @@ async function wait(
     claimed: () => server?.claimed,
   });
   closing.push(async () => waiting.close());
-  await waiting.begin(wires.reader, wires.sink);
+  await waiting.begin(wires.reader, wires.sink, wires.isLost);
   const allowSilence = (seconds: number) => waiting.allowSilence(seconds);
   try {
     const { stream } = waiting;

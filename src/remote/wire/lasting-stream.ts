@@ -78,9 +78,8 @@ export class LastingStream implements ByteSource, ByteSink {
   /** Segments whose bytes were all used, and how many bytes of the next one were. */
   #taken = 0;
   #begun = 0;
-  /** What was last told the other side of #taken; `#mustTell` where it is to be told again. */
+  /** What was last told the other side of #taken. */
   #told = 0;
-  #mustTell = false;
   #received: Received[] = [];
   /** Resolves when what is being received is there, or will not be. */
   #receiving: PromiseWithResolvers<void> | undefined;
@@ -175,12 +174,6 @@ export class LastingStream implements ByteSource, ByteSink {
     if (this.#heardGoodbye || this.#goodbyeAt !== undefined) throw new Error("The stream has ended");
   }
 
-  /** Sends something that changes nothing: where the connection takes nothing any more it is lost. */
-  probe(): void {
-    this.#mustTell = true;
-    this.#changed();
-  }
-
   /** Says goodbye after all that was written. Resolves when it was said, or cannot be. */
   async end(): Promise<void> {
     await this.#leave(this.#written);
@@ -257,8 +250,7 @@ export class LastingStream implements ByteSource, ByteSink {
     try {
       while (carrier === this.#carrier && !this.#saidGoodbye) {
         const change = this.#change.promise;
-        if (this.#mustTell || this.#taken - this.#told >= ACKNOWLEDGED_BYTES)
-          await this.#send(carrier, this.#takenSegment());
+        if (this.#taken - this.#told >= ACKNOWLEDGED_BYTES) await this.#send(carrier, this.#takenSegment());
         else if (this.#goodbyeAt !== undefined && this.#sent >= this.#goodbyeAt) {
           await this.#send(carrier, GOODBYE_SEGMENT);
           this.#saidGoodbye = true;
@@ -275,7 +267,6 @@ export class LastingStream implements ByteSource, ByteSink {
     const bytes = segment(TAKEN, POSITION_SIZE, HEADER_SIZE + POSITION_SIZE);
     bytes.writeBigUInt64LE(BigInt(this.#taken), HEADER_SIZE);
     this.#told = this.#taken;
-    this.#mustTell = false;
     return bytes;
   }
 
