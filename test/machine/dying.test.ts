@@ -223,7 +223,7 @@ for (const far of [false, true]) {
       await using disk = await badDisk(file(dir, "image", data), [bad]);
       const from = `${far ? "host:" : ""}${disk.path}`;
       const words = [...(far ? farWords(dir) : []), "--json", ...SKIP, dir.file("map"), from, dir.file("d")];
-      expect(await endedBy("SIGINT", ["-p", "400", ...words], dir.file("map"), "2 1 *")).toBe(130);
+      expect(await endedBy("SIGINT", ["-p", "1000", ...words], dir.file("map"), "2 1 *")).toBe(130);
       expectTrue(dir.file("map"), dir.file("d"), data);
       const first = areasOf(dir.file("map"));
       expect(first.at(-1)).toEndWith(" ?");
@@ -245,7 +245,7 @@ for (const far of [false, true]) {
       await using disk = await badDisk(file(dir, "image", data), [{ offset: 2 * MIB, length: 4096 }]);
       const words = [...(far ? farWords(dir) : []), ...SKIP, dir.file("map"), `${far ? "host:" : ""}${disk.path}`];
       // A far side that waited for its controller would go on reading ahead while ddrescue does.
-      const killed = ["-p", "400", "--reconnect", "0", ...words, dir.file("d")];
+      const killed = ["-p", "1000", "--reconnect", "0", ...words, dir.file("d")];
       await endedBy("SIGKILL", killed, dir.file("map"), "2 1 *");
       expectTrue(dir.file("map"), dir.file("d"), data);
       expect(areasOf(dir.file("map"))).toContain("2 1 *");
