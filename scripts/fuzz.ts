@@ -9,6 +9,7 @@
  *
  * SEED repeats a run, SECONDS limits it (600).
  */
+
 import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +22,7 @@ import { decodeHeader, type Frame, MessageType } from "../src/remote/wire/protoc
 import { ByteReader } from "../src/remote/wire/streams.ts";
 import { BlockLayout } from "../src/sync/blocks.ts";
 import { bytes, random } from "../test/helpers/bytes.ts";
+import { one as single } from "../test/helpers/one.ts";
 import { ask, dataFields, field, frame, type Parsed, parse, Type, text, u8, u32, u64 } from "../test/helpers/peer.ts";
 import { pipe } from "../test/helpers/pipe.ts";
 
@@ -272,9 +274,9 @@ async function feedController(): Promise<void> {
       { hashed: true, tolerant: false, readHoles: false, ahead: 4 },
     ))
       endpoint.advance(run.first + run.count);
-    await endpoint.leafHashes(0, 4);
-    const data = await endpoint.read(1, { kind: "all" });
-    await endpoint.write(1, data);
+    await endpoint.leafHashes(single(0), 4);
+    const data = await endpoint.read(single(1), { kind: "all" });
+    await endpoint.write(single(1), data);
     await endpoint.patch(1, await endpoint.salvage(1, new Uint8Array(16), 0));
     await endpoint.bypassCache();
     await endpoint.counters();
@@ -294,7 +296,7 @@ const DECODERS: readonly ((frame: Frame) => unknown)[] = [
   decode.advance,
   decode.alive,
   decode.leafHashes,
-  (received) => decode.read(received, (index) => (index < 4 ? LAYOUT.lengthOf(index) : BLOCK)),
+  (received) => decode.read(received, ({ first }) => (first < 4 ? LAYOUT.lengthOf(first) : BLOCK)),
   decode.write,
   decode.block,
   (received) => decode.opened(received, "x"),

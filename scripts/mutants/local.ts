@@ -12,8 +12,8 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "a buffer is given back twice after a block's proof",
     file: "local/endpoint.ts",
-    from: "      return equalBytes(await hashBlocks(this.#hasher, bytes, bytes.length), hash);\n    } finally {\n      release();",
-    to: "      return equalBytes(await hashBlocks(this.#hasher, bytes, bytes.length), hash);\n    } finally {\n      release();\n      release();",
+    from: "      return equalBytes(await hashBlocks(this.#hasher, bytes, this.blockSize), hashes);\n    } finally {\n      release();",
+    to: "      return equalBytes(await hashBlocks(this.#hasher, bytes, this.blockSize), hashes);\n    } finally {\n      release();\n      release();",
     tests: ["contract/local.test.ts"],
   },
   {
@@ -26,8 +26,8 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "the proof compares the print alone",
     file: "local/endpoint.ts",
-    from: "return equalBytes(await hashBlocks(this.#hasher, bytes, bytes.length), hash);",
-    to: "return equalBytes((await hashBlocks(this.#hasher, bytes, bytes.length)).subarray(0, 8), hash.subarray(0, 8));",
+    from: "return equalBytes(await hashBlocks(this.#hasher, bytes, this.blockSize), hashes);",
+    to: "return equalBytes((await hashBlocks(this.#hasher, bytes, this.blockSize)).subarray(0, 8), hashes.subarray(0, 8));",
     tests: ["contract/local.test.ts"],
   },
   {
@@ -313,8 +313,8 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "leaves are moved together one leaf too late",
     file: "local/work/select.ts",
-    from: "if (used !== start) block.copyWithin",
-    to: "if (used > start) block.copyWithin",
+    from: "if (used !== start) blocks.copyWithin",
+    to: "if (used > start) blocks.copyWithin",
     tests: ["contract/local.test.ts"],
   },
   {

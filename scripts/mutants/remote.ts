@@ -75,8 +75,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "serve takes a block beyond the end for the last one",
     file: "remote/serve.ts",
-    from: "if (index >= this.#layout.blockCount) {",
-    to: "if (index > this.#layout.blockCount) {",
+    from: "count > blockCount - first)",
+    to: "count > blockCount + 1 - first)",
     tests: ["contract/channel.test.ts", "program/hostile.test.ts: a write to the index at the count"],
   },
   {

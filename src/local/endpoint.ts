@@ -31,7 +31,7 @@ import type { LocalSpec, Surroundings } from "./opening.ts";
 import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
 import type { Blocks } from "./work/job.ts";
-import { hashBlocks, scanBlocks, selectBlock } from "./work/jobs.ts";
+import { hashBlocks, scanBlocks, selectBlocks } from "./work/jobs.ts";
 import { JobSize, piecesOf, READ_LENGTH, readsOf } from "./work/pieces.ts";
 import { BufferPool } from "./work/pool.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./work/salvage.ts";
@@ -267,8 +267,8 @@ export class LocalEndpoint implements Endpoint, Lender {
     bytes.fill(0, available);
   }
 
-  async leafHashes(index: number, size: LeafHashSize): Promise<Uint8Array> {
-    const { bytes, release } = await this.lend(index, 1);
+  async leafHashes({ first, count }: BlockRange, size: LeafHashSize): Promise<Uint8Array> {
+    const { bytes, release } = await this.lend(first, count);
     try {
       return this.#hasher.leafHashes(bytes, size);
     } finally {
@@ -276,40 +276,40 @@ export class LocalEndpoint implements Endpoint, Lender {
     }
   }
 
-  async read(index: number, filter: LeafFilter): Promise<BlockData> {
-    const place = this.#layout.placeOf(index);
+  async read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData> {
+    const place = this.placeOf(blocks);
     const buffer = await this.#pool.take();
     const release = () => this.#pool.give(buffer);
     try {
-      const selected = await selectBlock(await this.#ready(), place, buffer, filter, this.#hasher);
+      const selected = await selectBlocks(await this.#ready(), place, buffer, filter, this.#hasher);
       if (selected !== undefined) return { ...selected, bytes: buffer.subarray(0, selected.used), release };
       const bytes = buffer.subarray(0, place.length);
       await this.#fill(bytes, place.offset);
-      const hash = await hashBlocks(this.#hasher, bytes, bytes.length);
-      return selectLeaves(bytes, hash, filter, this.#hasher, release);
+      const hashes = await hashBlocks(this.#hasher, bytes, place.blockSize);
+      return selectLeaves(bytes, hashes, filter, this.#hasher, release);
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  async write(index: number, data: BlockData): Promise<WriteOutcome> {
+  async write(blocks: BlockRange, data: BlockData): Promise<WriteOutcome> {
     this.#written = true;
     let bytesWritten: number;
     try {
-      bytesWritten = await writeLeaves(await this.#ready(), this.#layout.placeOf(index), data, this.#spec.discard);
+      bytesWritten = await writeLeaves(await this.#ready(), this.#layout.spanOf(blocks), data, this.#spec.discard);
     } finally {
       data.release();
     }
-    return { proved: await this.#holds(index, data.hash), bytesWritten };
+    return { proved: await this.#hold(blocks, data.hashes), bytesWritten };
   }
 
-  async #holds(index: number, hash: Uint8Array): Promise<boolean> {
-    const quick = await scanBlocks(await this.#ready(), this.placeOf({ first: index, count: 1 }), this.#hasher);
-    if (quick !== undefined) return equalBytes(quick, hash);
-    const { bytes, release } = await this.lend(index, 1);
+  async #hold(blocks: BlockRange, hashes: Uint8Array): Promise<boolean> {
+    const quick = await scanBlocks(await this.#ready(), this.placeOf(blocks), this.#hasher);
+    if (quick !== undefined) return equalBytes(quick, hashes);
+    const { bytes, release } = await this.lend(blocks.first, blocks.count);
     try {
-      return equalBytes(await hashBlocks(this.#hasher, bytes, bytes.length), hash);
+      return equalBytes(await hashBlocks(this.#hasher, bytes, this.blockSize), hashes);
     } finally {
       release();
     }

@@ -82,20 +82,20 @@ export class RemoteEndpoint implements Endpoint {
     if (position !== end) throw new ProtocolError(`Received a scan that ends at block ${position} instead of ${end}`);
   }
 
-  async leafHashes(index: number, size: LeafHashSize): Promise<Uint8Array> {
-    const frame = await this.#channel.request(encode.leafHashes(index, size), MessageType.leaves);
-    return decode.leaves(frame, leafCount(this.#layout.lengthOf(index)) * size);
+  async leafHashes(blocks: BlockRange, size: LeafHashSize): Promise<Uint8Array> {
+    const frame = await this.#channel.request(encode.leafHashes(blocks, size), MessageType.leaves);
+    return decode.leaves(frame, leafCount(this.#layout.spanOf(blocks).length) * size);
   }
 
-  async read(index: number, filter: LeafFilter): Promise<BlockData> {
-    const frame = await this.#channel.request(encode.read(index, filter), MessageType.block);
-    const length = this.#layout.lengthOf(index);
-    return await receiveData(frame, decode.block(frame), this.#compression, length, this.#hashSize);
+  async read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData> {
+    const frame = await this.#channel.request(encode.read(blocks, filter), MessageType.block);
+    const { length } = this.#layout.spanOf(blocks);
+    return await receiveData(frame, decode.block(frame), this.#compression, length, blocks.count * this.#hashSize);
   }
 
-  async write(index: number, data: BlockData): Promise<WriteOutcome> {
+  async write(blocks: BlockRange, data: BlockData): Promise<WriteOutcome> {
     const packed = await this.#compression.pack(data.bytes);
-    const request = encode.write(index, data, packed);
+    const request = encode.write(blocks, data, packed);
     return decode.written(await this.#channel.request(request, MessageType.written, data.release));
   }
 

@@ -10,7 +10,7 @@ import { type Permission, permitted } from "../local/guard/permission.ts";
 import { statPath } from "../local/medium/stat.ts";
 import { identityOf } from "../local/system/picture.ts";
 import { mostBlocks } from "../local/work/pieces.ts";
-import { BlockLayout, leafCount } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, leafCount, TOGETHER_LENGTH } from "../sync/blocks.ts";
 import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
 import type { EndpointSpec } from "../sync/spec.ts";
 import { joinClaim, type Standing, showClaim } from "./claimant.ts";
@@ -171,15 +171,17 @@ export class Server {
   /** The most bytes of an answer that lie in no buffer of the endpoint: a failure names the label. */
   #answerLength({ type }: Received): number {
     const failure = 2 * (this.#spec?.label.length ?? 0);
-    return type === MessageType.leafHashes ? failure + leafCount(this.#blockSize) * WIDE_LEAF_HASH_SIZE : failure;
+    if (type === MessageType.read) return failure + this.#together * this.#opened.description.zeroHash.length;
+    if (type !== MessageType.leafHashes) return failure;
+    return failure + leafCount(this.#together * this.#blockSize) * WIDE_LEAF_HASH_SIZE;
   }
 
   async #dispatchInTurn(frame: Received): Promise<void> {
     switch (frame.type) {
       case MessageType.leafHashes: {
-        const { index, size } = decode.leafHashes(frame);
-        this.#lengthOf(index);
-        return await this.#reply(frame, encode.leaves(await this.#opened.leafHashes(index, size)));
+        const { blocks, size } = decode.leafHashes(frame);
+        this.#lengthOf(blocks);
+        return await this.#reply(frame, encode.leaves(await this.#opened.leafHashes(blocks, size)));
       }
       case MessageType.read:
         return await this.#read(frame);
@@ -189,7 +191,7 @@ export class Server {
         return await this.#salvage(frame);
       case MessageType.patch: {
         this.#checkMayWrite();
-        const { index, salvage } = decode.patch(frame, (block) => this.#lengthOf(block));
+        const { index, salvage } = decode.patch(frame, (block) => this.#lengthOf({ first: block, count: 1 }));
         const written = await this.#opened.patch(index, salvage);
         frame.release();
         return await this.#reply(frame, encode.patched(written));
@@ -270,12 +272,18 @@ export class Server {
     return this.#spec.blockSize;
   }
 
-  #lengthOf(index: number): number {
+  /** Small blocks that one request may be for. */
+  get #together(): number {
+    return Math.max(1, Math.floor(TOGETHER_LENGTH / this.#blockSize));
+  }
+
+  #lengthOf(blocks: BlockRange): number {
     if (this.#layout === undefined) throw new ProtocolError("Received a request for a block before the size was fixed");
-    if (index >= this.#layout.blockCount) {
-      throw new ProtocolError(`Received a request for block ${index} of ${this.#layout.blockCount}`);
-    }
-    return this.#layout.lengthOf(index);
+    const { first, count } = blocks;
+    const { blockCount, together } = this.#layout;
+    if (count === 0 || count > together || first >= blockCount || count > blockCount - first)
+      throw new ProtocolError(`Received a request for ${count} blocks from ${first} of ${blockCount}`);
+    return this.#layout.spanOf(blocks).length;
   }
 
   async #scan(frame: Received, request: ScanRequest): Promise<void> {
@@ -314,9 +322,9 @@ export class Server {
   }
 
   async #read(frame: Received): Promise<void> {
-    const { index, filter } = decode.read(frame, (block) => this.#lengthOf(block));
-    this.#lengthOf(index);
-    const data = await this.#opened.read(index, filter);
+    const { blocks, filter } = decode.read(frame, (wanted) => this.#lengthOf(wanted));
+    this.#lengthOf(blocks);
+    const data = await this.#opened.read(blocks, filter);
     try {
       await this.#backlog.pack(data.bytes.length, async () => {
         const body = await this.#compression.pack(data.bytes);
@@ -328,7 +336,7 @@ export class Server {
   }
 
   async #salvage(frame: Received): Promise<void> {
-    const { index, retries, known } = decode.salvage(frame, (block) => this.#lengthOf(block));
+    const { index, retries, known } = decode.salvage(frame, (block) => this.#lengthOf({ first: block, count: 1 }));
     const { release, ...salvage } = await this.#opened.lendSalvage(index, known, retries);
     try {
       await this.#reply(frame, encode.salvaged(salvage));
@@ -346,10 +354,10 @@ export class Server {
 
   async #write(frame: Received): Promise<void> {
     this.#checkMayWrite();
-    const { index, data: packed } = decode.write(frame);
-    const length = this.#lengthOf(index);
-    const hashSize = this.#opened.description.zeroHash.length;
-    const data = await receiveData(frame, packed, this.#compression, length, hashSize);
-    await this.#reply(frame, encode.written(await this.#opened.write(index, data)));
+    const { blocks, data: packed } = decode.write(frame);
+    const length = this.#lengthOf(blocks);
+    const hashesLength = blocks.count * this.#opened.description.zeroHash.length;
+    const data = await receiveData(frame, packed, this.#compression, length, hashesLength);
+    await this.#reply(frame, encode.written(await this.#opened.write(blocks, data)));
   }
 }

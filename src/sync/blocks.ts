@@ -10,6 +10,9 @@ export const DEFAULT_BLOCK_SIZE = 1 << 20;
 export const MIN_BLOCK_SIZE = LEAF_SIZE;
 export const MAX_BLOCK_SIZE = 16 << 20;
 
+/** Small neighbouring blocks are read, sent, written and proved together up to this length: a call for 4 KiB costs nearly as much as one for 256. */
+export const TOGETHER_LENGTH = 1 << 20;
+
 export function isBlockSize(value: number): boolean {
   return Number.isInteger(value) && value >= MIN_BLOCK_SIZE && value <= MAX_BLOCK_SIZE && value % LEAF_SIZE === 0;
 }
@@ -62,6 +65,16 @@ export class BlockLayout {
     return { first: offset / this.blockSize, count: Math.ceil(length / this.blockSize) };
   }
 
+  /** The most neighbouring blocks that one request is for. */
+  get together(): number {
+    return Math.max(1, Math.floor(TOGETHER_LENGTH / this.blockSize));
+  }
+
+  /** Cuts a range into parts of `most` blocks at most. */
+  *partsOf({ first, count }: BlockRange, most = this.together): Generator<BlockRange> {
+    for (let done = 0; done < count; done += most) yield { first: first + done, count: Math.min(most, count - done) };
+  }
+
   /** Blocks of full length; the rest, at most one, is short. */
   get fullBlockCount(): number {
     return Math.floor(this.sizeBytes / this.blockSize);
@@ -84,7 +97,7 @@ export function leafCount(blockLength: number): number {
   return Math.ceil(blockLength / LEAF_SIZE);
 }
 
-/** A set of leaves of one block: bit i % 8 of byte i / 8 stands for leaf i. */
+/** A set of leaves of one block, or of neighbouring ones: bit i % 8 of byte i / 8 stands for leaf i. */
 export type LeafSet = Uint8Array;
 
 export function leafSetSize(leaves: number): number {
@@ -102,6 +115,12 @@ export function hasLeaf(set: LeafSet, leaf: number): boolean {
 export function addLeaf(set: LeafSet, leaf: number): void {
   const byte = leaf >> 3;
   set[byte] = (set[byte] ?? 0) | (1 << (leaf & 7));
+}
+
+/** Whether any of `count` leaves from `first` on is in the set. */
+export function hasLeaves(set: LeafSet, first: number, count: number): boolean {
+  for (let leaf = first; leaf < first + count; leaf++) if (hasLeaf(set, leaf)) return true;
+  return false;
 }
 
 export function countLeaves(set: LeafSet): number {

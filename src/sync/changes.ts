@@ -2,7 +2,15 @@
  * Where in a device a run found differences, for the change map. Memory is bounded whatever the size: a fixed number of
  * cells with exact byte counts and, on request, a LeafMap that is exact to the leaf. Ranges may be added in any order.
  */
-import { type BlockLayout, equalBytes, LEAF_SIZE, type LeafSet, leafCount, leafRuns } from "./blocks.ts";
+import {
+  type BlockLayout,
+  type BlockRange,
+  equalBytes,
+  LEAF_SIZE,
+  type LeafSet,
+  leafCount,
+  leafRuns,
+} from "./blocks.ts";
 import { LeafMap } from "./leaf-map.ts";
 import { type ByteRange, joinedAlike, overlaid, rounded, shifted } from "./ranges.ts";
 
@@ -57,12 +65,12 @@ export class Changes {
     return equalBytes(hash, this.#zeroLeafHash(length));
   }
 
-  /** Adds leaves of a block: those that differ, and disjoint from them those that moreover are all zero in the source. */
-  addLeaves(layout: BlockLayout, index: number, differ: LeafSet, zero: LeafSet): void {
-    const start = layout.offsetOf(index);
+  /** Adds leaves of blocks: those that differ, and disjoint from them those that moreover are all zero in the source. */
+  addLeaves(layout: BlockLayout, blocks: BlockRange, differ: LeafSet, zero: LeafSet): void {
+    const place = layout.spanOf(blocks);
     const add = (kind: "differ" | "zero", set: LeafSet) => {
-      for (const run of leafRuns(set, layout.lengthOf(index))) {
-        const { offset, length } = shifted(run, start);
+      for (const run of leafRuns(set, place.length)) {
+        const { offset, length } = shifted(run, place.offset);
         this.#count(kind, offset, length);
         this.#leaves?.add({ kind, offset, length });
       }
@@ -71,10 +79,10 @@ export class Changes {
     add("zero", zero);
   }
 
-  /** Adds a differing block of which no more is known. */
-  addBlock(layout: BlockLayout, index: number): void {
+  /** Adds differing blocks of which no more is known. */
+  addBlocks(layout: BlockLayout, blocks: BlockRange): void {
     this.#blockwise = true;
-    this.add("differ", layout.placeOf(index));
+    this.add("differ", layout.spanOf(blocks));
   }
 
   /** Whether blocks stand for the leaves in them that differ. */

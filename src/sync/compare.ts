@@ -66,7 +66,7 @@ export function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Arra
   return run.hashes.subarray((index - run.first) * size, (index - run.first + 1) * size);
 }
 
-/** Compares by hashes; neighbouring matches of one run come as one verdict. */
+/** Compares by hashes; neighbours alike in one run come as one verdict. */
 export async function* compareHashes(
   source: Endpoint,
   destination: Endpoint,
@@ -99,10 +99,9 @@ function* unreadablePair(pair: RunPair, zeroHash: Uint8Array): Generator<Verdict
     yield { kind: "unreadable", first: pair.first, count: pair.count };
     return;
   }
-  for (let index = pair.first; index < pair.first + pair.count; index++) {
-    const sourcePrint = printOf(hashAt(pair.source, index, zeroHash));
-    yield { kind: "differ", index, destination: "unreadable", sourcePrint, destinationPrint: undefined };
-  }
+  const { first, count } = pair;
+  const sourcePrints = Array.from({ length: count }, (_, i) => printOf(hashAt(pair.source, first + i, zeroHash)));
+  yield { kind: "differ", first, count, destination: "unreadable", sourcePrints, destinationPrints: undefined };
 }
 
 function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
@@ -116,7 +115,7 @@ function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
       continue;
     }
     const destination = equalBytes(destinationHash, zeroHash) ? "zero" : "data";
-    verdicts.add({ kind: "differ", index, destination, sourcePrint, destinationPrint: printOf(destinationHash) });
+    verdicts.differ(index, destination, sourcePrint, printOf(destinationHash));
   }
   return verdicts.all;
 }
@@ -136,8 +135,7 @@ export async function* compareWithNothing(
       yield { kind: "match", first: run.first, count: run.count, zero: true, prints: undefined };
       continue;
     }
-    for (let index = run.first; index < run.first + run.count; index++) {
-      yield { kind: "differ", index, destination: "zero", sourcePrint: undefined, destinationPrint: undefined };
-    }
+    const { first, count } = run;
+    yield { kind: "differ", first, count, destination: "zero", sourcePrints: undefined, destinationPrints: undefined };
   }
 }

@@ -1,4 +1,4 @@
-/** Makes single blocks of the destination equal to the source, many at once. */
+/** Makes blocks of the destination equal to the source, small neighbours together and many at once. */
 import { notHeld, ReadError } from "../errors.ts";
 import { onAbort } from "./abort.ts";
 import {
@@ -7,6 +7,7 @@ import {
   countLeaves,
   emptySectorSet,
   equalBytes,
+  hasLeaves,
   LEAF_SIZE,
   leafCount,
   leafSetLength,
@@ -23,7 +24,7 @@ import { RangeSet, shifted, totalLength } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 import type { Rescue } from "./rescue.ts";
 import type { LaneStatistics } from "./statistics.ts";
-import type { Verdict } from "./verdicts.ts";
+import { type Differing, differingPart } from "./verdicts.ts";
 import { Window } from "./window.ts";
 
 /**
@@ -31,8 +32,6 @@ import { Window } from "./window.ts";
  * with 1 MiB blocks that nearly all differ in a few leaves and take two trips each, 4096 sustain 20 GB/s.
  */
 const BLOCKS_IN_FLIGHT = 4096;
-
-type Differing = Extract<Verdict, { kind: "differ" }>;
 
 interface Ends {
   readonly source: Endpoint;
@@ -108,18 +107,21 @@ export class Copier {
     if (this.#failure !== undefined) throw this.#failure.cause;
   }
 
-  /** Starts one block once there is room. `settled` runs after it. @throws the first failure of any block. */
-  async start(block: Differing, settled: () => void): Promise<void> {
-    await this.#gate.take();
+  /**
+   * Starts blocks once there is room, BlockLayout.together at most. `settled` runs after them. @throws the first failure of any
+   * block.
+   */
+  async start(blocks: Differing, settled: () => void): Promise<void> {
+    const taken = await this.#gate.take(blocks.count);
     this.check();
-    const work = this.#copy(block)
+    const work = this.#copy(blocks)
       .catch((cause: unknown) => this.#fail(cause))
       .finally(() => {
-        this.#inFlight.delete(block.index);
-        this.#gate.give();
+        this.#inFlight.delete(blocks.first);
+        this.#gate.give(taken);
         settled();
       });
-    this.#inFlight.set(block.index, work);
+    this.#inFlight.set(blocks.first, work);
   }
 
   /** Leaves blocks that cannot be read as a whole for the end, when all that can be read is safe. */
@@ -152,48 +154,68 @@ export class Copier {
     }
   }
 
-  async #copy(block: Differing): Promise<void> {
-    const { index } = block;
-    if (this.#dryRun && block.destination !== "zero") {
-      await this.#noteUnread(index);
-      if (block.sourcePrint === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
-      this.#note(index, block.sourcePrint);
-      this.#statistics.blocksDiffering++;
-      return;
-    }
-    const filter = await this.#filter(block);
+  async #copy(blocks: Differing): Promise<void> {
+    if (this.#dryRun && blocks.destination !== "zero") return await this.#countUnread(blocks);
+    const filter = await this.#filter(blocks);
     this.check();
-    const data = await this.#read(index, filter);
+    const data = await this.#read(blocks, filter);
     if (data === undefined) {
-      this.defer({ first: index, count: 1 });
+      if (blocks.count === 1) return this.defer(blocks);
+      // Some of them can be read.
+      for (const block of this.#layout.partsOf(blocks, 1)) await this.#copy(differingPart(blocks, block));
       return;
     }
     if (this.#failure !== undefined) {
       data.release();
       return;
     }
-    const print = printOf(data.hash);
-    if (block.sourcePrint !== undefined && block.sourcePrint !== print) this.#statistics.blocksChanged++;
-    const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
-    const leaves = leafCount(this.#layout.lengthOf(index));
-    if (filter.kind === "differing") this.#policy.observe(touched, leaves);
-    if (touched === 0 && filter.kind === "nonzero") {
-      data.release();
-      this.#note(index, print);
-      this.#statistics.blocksMatching++;
-      this.#statistics.blocksZero++;
-      return;
+    const { leaves, zeros } = data;
+    const { length } = this.#layout.spanOf(blocks);
+    const touched = countLeaves(leaves) + countLeaves(zeros);
+    if (filter.kind === "differing") this.#policy.observe(touched, leafCount(length));
+    let prints = this.#printsOf(data, blocks);
+    const counts = this.#countsOf(blocks, data, filter);
+    const isWritten = !this.#dryRun && (touched > 0 || filter.kind !== "nonzero");
+    if (this.#dryRun) this.#changes?.addLeaves(this.#layout, blocks, leaves, zeros);
+    if (!isWritten) data.release();
+    else if (!(await this.#write(blocks, data))) prints = await this.#copyAgain(blocks);
+    for (const [i, print] of prints.entries()) this.#note(blocks.first + i, print);
+    this.#statistics.blocksMatching += counts.matching;
+    this.#statistics.blocksDiffering += counts.differing;
+    this.#statistics.blocksZero += counts.zero;
+  }
+
+  /** What the blocks hold now, and how many of them changed since they were compared. */
+  #printsOf({ hashes }: BlockData, { count, sourcePrints }: Differing): bigint[] {
+    const size = hashes.length / count;
+    const prints = Array.from({ length: count }, (_, i) => printOf(hashes.subarray(i * size)));
+    if (sourcePrints !== undefined)
+      this.#statistics.blocksChanged += prints.filter((print, i) => print !== sourcePrints[i]).length;
+    return prints;
+  }
+
+  /** How many of the blocks differ; over a destination that is zero only those with something else. */
+  #countsOf({ first, count }: BlockRange, { hashes, leaves }: BlockData, filter: LeafFilter) {
+    const { zeroHash } = this.#source.description;
+    const each = this.#layout.blockSize / LEAF_SIZE;
+    let [matching, zero] = [0, 0];
+    for (let i = 0; i < count; i++) {
+      const hash = hashes.subarray(i * zeroHash.length, (i + 1) * zeroHash.length);
+      const held = leafCount(this.#layout.lengthOf(first + i));
+      const matches = filter.kind === "nonzero" && !hasLeaves(leaves, i * each, held);
+      if (matches) matching++;
+      if (matches || equalBytes(hash, zeroHash)) zero++;
     }
-    if (this.#dryRun) {
-      this.#note(index, print);
-      this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
-      data.release();
-      this.#statistics.blocksDiffering++;
-      return;
-    }
-    if (equalBytes(data.hash, this.#source.description.zeroHash)) this.#statistics.blocksZero++;
-    this.#note(index, (await this.#write(index, data)) ? print : await this.#copyAgain(index));
-    this.#statistics.blocksDiffering++;
+    return { matching, differing: count - matching, zero };
+  }
+
+  /** Of a dry run, which copies nothing that was compared. */
+  async #countUnread(blocks: Differing): Promise<void> {
+    const { first, sourcePrints } = blocks;
+    await this.#noteUnread(blocks);
+    if (sourcePrints === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
+    for (const [i, print] of sourcePrints.entries()) this.#note(first + i, print);
+    this.#statistics.blocksDiffering += blocks.count;
   }
 
   /** A block whose print the destination has now, or would have without a dry run. */
@@ -202,39 +224,37 @@ export class Copier {
     this.#rescue?.done(this.#layout.placeOf(index));
   }
 
-  /** Notes a differing block of a dry run; by leaves, which have to be asked for, only for those who want that. */
-  async #noteUnread(index: number): Promise<void> {
+  /** Notes differing blocks of a dry run; by leaves, which have to be asked for, only for those who want that. */
+  async #noteUnread(blocks: BlockRange): Promise<void> {
     const changes = this.#changes;
-    if (changes?.exact !== true) {
-      changes?.addBlock(this.#layout, index);
-      return;
-    }
+    if (changes?.exact !== true) return changes?.addBlocks(this.#layout, blocks);
     try {
-      await differingLeaves(this.#source, this.#destination, this.#layout, index, changes);
+      await differingLeaves(this.#source, this.#destination, this.#layout, blocks, changes);
     } catch (error) {
       // A change map is no reason for a run to fail.
       if (!(error instanceof ReadError)) throw error;
-      changes.addBlock(this.#layout, index);
+      if (blocks.count === 1) return changes.addBlocks(this.#layout, blocks);
+      for (const block of this.#layout.partsOf(blocks, 1)) await this.#noteUnread(block);
     }
   }
 
-  /** Undefined for a block that cannot be read when such blocks are to be skipped. */
-  async #read(index: number, filter: LeafFilter): Promise<BlockData | undefined> {
+  /** Undefined where some of it cannot be read when such blocks are to be skipped. */
+  async #read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData | undefined> {
     try {
-      return await this.#source.read(index, filter);
+      return await this.#source.read(blocks, filter);
     } catch (error) {
       if (this.#rescue !== undefined && error instanceof ReadError) return undefined;
       throw error;
     }
   }
 
-  async #filter(block: Differing): Promise<LeafFilter> {
-    if (block.destination === "zero") return { kind: "nonzero" };
-    const leaves = leafCount(this.#layout.lengthOf(block.index));
-    if (leaves === 1 || block.destination === "unreadable") return { kind: "all" };
+  async #filter(blocks: Differing): Promise<LeafFilter> {
+    if (blocks.destination === "zero") return { kind: "nonzero" };
+    const { length } = this.#layout.spanOf(blocks);
+    if (leafCount(length) === blocks.count || blocks.destination === "unreadable") return { kind: "all" };
     if (this.#changes?.exact !== true && !this.#policy.pays()) return { kind: "all" };
     try {
-      return { kind: "differing", hashes: await this.#destination.leafHashes(block.index, LEAF_HASH_SIZE) };
+      return { kind: "differing", hashes: await this.#destination.leafHashes(blocks, LEAF_HASH_SIZE) };
     } catch (error) {
       // Writing it anew may be what makes it readable again.
       if (error instanceof ReadError) return { kind: "all" };
@@ -242,13 +262,14 @@ export class Copier {
     }
   }
 
-  async #write(index: number, data: BlockData): Promise<boolean> {
+  /** Returns whether the blocks hold then what they should. */
+  async #write(blocks: BlockRange, data: BlockData): Promise<boolean> {
     const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
-    const outcome = await this.#destination.write(index, data);
-    if (outcome.proved) this.#changes?.addLeaves(this.#layout, index, data.leaves, data.zeros);
+    const outcome = await this.#destination.write(blocks, data);
+    if (outcome.proved) this.#changes?.addLeaves(this.#layout, blocks, data.leaves, data.zeros);
     this.#statistics.leavesWritten += touched;
     this.#statistics.bytesWritten += outcome.bytesWritten;
-    const length = this.#layout.lengthOf(index);
+    const { length } = this.#layout.spanOf(blocks);
     const changed = leafSetLength(data.leaves, length) + leafSetLength(data.zeros, length);
     this.#statistics.bytesZeroed += changed - outcome.bytesWritten;
     return outcome.proved;
@@ -306,15 +327,16 @@ export class Copier {
     return equalBytes(there.sectors, salvage.sectors) && equalBytes(there.bytes, salvage.bytes);
   }
 
-  /**
-   * Copies the whole block again and returns its print: two leaves may have had the same hash (1 in 2^32), or the source
-   * changed in between.
-   */
-  async #copyAgain(index: number): Promise<bigint> {
-    const data = await this.#source.read(index, { kind: "all" });
-    const print = printOf(data.hash);
-    if (await this.#write(index, data)) return print;
-    const offset = this.#layout.offsetOf(index);
-    throw notHeld(this.#destination.description.label, offset, this.#layout.lengthOf(index));
+  /** Copies whole blocks again and returns their prints: two leaves may have had the same hash (1 in 2^32), or the source changed in between. */
+  async #copyAgain(blocks: BlockRange): Promise<bigint[]> {
+    const prints: bigint[] = [];
+    for (const block of this.#layout.partsOf(blocks, 1)) {
+      const data = await this.#source.read(block, { kind: "all" });
+      const print = printOf(data.hashes);
+      const { offset, length } = this.#layout.spanOf(block);
+      if (!(await this.#write(block, data))) throw notHeld(this.#destination.description.label, offset, length);
+      prints.push(print);
+    }
+    return prints;
   }
 }

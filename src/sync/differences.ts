@@ -4,6 +4,7 @@ import { scanAhead } from "./ahead.ts";
 import {
   addLeaf,
   type BlockLayout,
+  type BlockRange,
   emptyLeafSet,
   equalBytes,
   LEAF_SIZE,
@@ -19,8 +20,8 @@ import type { Fingerprint } from "./fingerprint.ts";
 import { type ByteRange, Joiner, shifted } from "./ranges.ts";
 import type { LaneStatistics } from "./statistics.ts";
 
-/** Differing blocks whose leaves are asked for at once; the answers are kept in order. */
-const BLOCKS_IN_FLIGHT = 256;
+/** Questions for the leaves of differing blocks that are under way at once; the answers are kept in order. */
+const REQUESTS_IN_FLIGHT = 256;
 
 /** What cannot be read has no result. */
 const TOLERANT = { source: false, destination: false };
@@ -75,19 +76,24 @@ async function* unjoined(
       for (const side of [fingerprints.a, fingerprints.b]) side.addEach(verdict.first, verdict.count, verdict.prints);
       position = verdict.first + verdict.count;
     } else {
-      statistics.blocksDiffering++;
-      if (verdict.sourcePrint !== undefined) fingerprints.a.add(verdict.index, verdict.sourcePrint);
-      if (verdict.destinationPrint !== undefined) fingerprints.b.add(verdict.index, verdict.destinationPrint);
-      position = verdict.index + 1;
-      unsettled.add(verdict.index);
-      const ranges = rangesOfBlock(a, b, layout, verdict.index, changes);
-      const settle = () => {
-        unsettled.delete(verdict.index);
-        advance();
-      };
-      ranges.then(settle, settle);
-      queue.push(ranges);
-      if (queue.length >= BLOCKS_IN_FLIGHT) yield* (await queue.shift()) ?? [];
+      statistics.blocksDiffering += verdict.count;
+      for (const [side, prints] of [
+        [fingerprints.a, verdict.sourcePrints],
+        [fingerprints.b, verdict.destinationPrints],
+      ] as const)
+        if (prints !== undefined) side.addEach(verdict.first, verdict.count, prints);
+      for (const blocks of layout.partsOf(verdict)) {
+        position = blocks.first + blocks.count;
+        unsettled.add(blocks.first);
+        const ranges = rangesOf(a, b, layout, blocks, changes);
+        const settle = () => {
+          unsettled.delete(blocks.first);
+          advance();
+        };
+        ranges.then(settle, settle);
+        queue.push(ranges);
+        if (queue.length >= REQUESTS_IN_FLIGHT) yield* (await queue.shift()) ?? [];
+      }
     }
     advance();
   }
@@ -95,43 +101,49 @@ async function* unjoined(
   advance();
 }
 
-async function rangesOfBlock(
+async function rangesOf(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  index: number,
+  blocks: BlockRange,
   changes: Changes | undefined,
 ): Promise<ByteRange[]> {
-  const differing = await differingLeaves(a, b, layout, index, changes);
-  const start = layout.offsetOf(index);
-  return [...leafRuns(differing, layout.lengthOf(index))].map((run) => shifted(run, start));
+  const differing = await differingLeaves(a, b, layout, blocks, changes);
+  const { offset, length } = layout.spanOf(blocks);
+  return [...leafRuns(differing, length)].map((run) => shifted(run, offset));
 }
 
-/** The leaves that differ of a block whose hashes did, which are added to `changes`. */
+/** The leaves that differ of neighbouring blocks whose hashes did, which are added to `changes`. */
 export async function differingLeaves(
   a: Endpoint,
   b: Endpoint,
   layout: BlockLayout,
-  index: number,
+  blocks: BlockRange,
   changes: Changes | undefined,
 ): Promise<LeafSet> {
   const [inA, inB] = await Promise.all([
-    a.leafHashes(index, WIDE_LEAF_HASH_SIZE),
-    b.leafHashes(index, WIDE_LEAF_HASH_SIZE),
+    a.leafHashes(blocks, WIDE_LEAF_HASH_SIZE),
+    b.leafHashes(blocks, WIDE_LEAF_HASH_SIZE),
   ]);
-  const blockLength = layout.lengthOf(index);
-  const leaves = leafCount(blockLength);
+  const { length } = layout.spanOf(blocks);
+  const leaves = leafCount(length);
+  const leavesOfBlock = layout.blockSize / LEAF_SIZE;
   const [differing, data, zeros] = [emptyLeafSet(leaves), emptyLeafSet(leaves), emptyLeafSet(leaves)];
-  // If no leaf differs, the block changed in between or two leaves have one hash.
-  const all = equalBytes(inA, inB);
-  for (let leaf = 0; leaf < leaves; leaf++) {
-    const [start, end] = [leaf * WIDE_LEAF_HASH_SIZE, (leaf + 1) * WIDE_LEAF_HASH_SIZE];
-    const hash = inA.subarray(start, end);
-    if (!all && equalBytes(hash, inB.subarray(start, end))) continue;
-    addLeaf(differing, leaf);
-    const isZero = changes?.isZeroLeaf(hash, Math.min(LEAF_SIZE, blockLength - leaf * LEAF_SIZE)) === true;
-    addLeaf(isZero ? zeros : data, leaf);
+  const hashOf = (hashes: Uint8Array, leaf: number) =>
+    hashes.subarray(leaf * WIDE_LEAF_HASH_SIZE, (leaf + 1) * WIDE_LEAF_HASH_SIZE);
+  for (let first = 0; first < leaves; first += leavesOfBlock) {
+    const end = Math.min(leaves, first + leavesOfBlock);
+    const [start, stop] = [first * WIDE_LEAF_HASH_SIZE, end * WIDE_LEAF_HASH_SIZE];
+    // If no leaf differs, the block changed in between or two leaves have one hash.
+    const all = equalBytes(inA.subarray(start, stop), inB.subarray(start, stop));
+    for (let leaf = first; leaf < end; leaf++) {
+      const hash = hashOf(inA, leaf);
+      if (!all && equalBytes(hash, hashOf(inB, leaf))) continue;
+      addLeaf(differing, leaf);
+      const isZero = changes?.isZeroLeaf(hash, Math.min(LEAF_SIZE, length - leaf * LEAF_SIZE)) === true;
+      addLeaf(isZero ? zeros : data, leaf);
+    }
   }
-  changes?.addLeaves(layout, index, data, zeros);
+  changes?.addLeaves(layout, blocks, data, zeros);
   return differing;
 }

@@ -60,7 +60,7 @@ export interface ScanOptions {
   readonly ahead: number;
 }
 
-/** Which leaves of a block read() returns. */
+/** Which leaves read() returns. */
 export type LeafFilter =
   | { readonly kind: "all" }
   /** Those that are not zero: for a destination that is known to be zero there. */
@@ -74,10 +74,10 @@ export const LEAF_HASH_SIZE = 4;
 export const WIDE_LEAF_HASH_SIZE = 8;
 export type LeafHashSize = typeof LEAF_HASH_SIZE | typeof WIDE_LEAF_HASH_SIZE;
 
-/** Leaves of one block, read at one moment together with the hash that the whole block had at that moment. */
+/** Leaves of neighbouring blocks, read at one moment together with the hashes that the whole blocks had at that moment. */
 export interface BlockData {
-  /** Digest of the whole block, of which the leaves are a part. */
-  readonly hash: Uint8Array;
+  /** Digests of the whole blocks, of which the leaves are a part, one after the other. */
+  readonly hashes: Uint8Array;
   /** Leaves whose bytes follow in `bytes`. */
   readonly leaves: LeafSet;
   /** Leaves that are all zero; disjoint from `leaves`, no bytes follow. */
@@ -107,7 +107,7 @@ export const CACHE_BYPASSES = ["direct", "dropped", "partly"] as const;
 export type CacheBypass = (typeof CACHE_BYPASSES)[number];
 
 export interface WriteOutcome {
-  /** The block, read back after the write, has the hash it should have. */
+  /** The blocks, read back after the write, have the hashes they should have. */
   readonly proved: boolean;
   /** Bytes written as data; zeros made without writing any are not among them. */
   readonly bytesWritten: number;
@@ -138,13 +138,13 @@ export interface Endpoint {
    */
   scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run>;
 
-  /** `size` bytes for each leaf of the block, in order. */
-  leafHashes(index: number, size: LeafHashSize): Promise<Uint8Array>;
+  /** `size` bytes for each leaf of the blocks, in order; of as many as BlockLayout.together, as read() and write(). */
+  leafHashes(blocks: BlockRange, size: LeafHashSize): Promise<Uint8Array>;
 
-  read(index: number, filter: LeafFilter): Promise<BlockData>;
+  read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData>;
 
-  /** Writes the leaves, then reads the block back and compares its hash. Takes over `data` and releases it. */
-  write(index: number, data: BlockData): Promise<WriteOutcome>;
+  /** Writes the leaves, then reads the blocks back and compares their hashes. Takes over `data` and releases it. */
+  write(blocks: BlockRange, data: BlockData): Promise<WriteOutcome>;
 
   /**
    * Reads a block sector by sector, each `retries` times more when it fails, those of `known` not at all. Never fails

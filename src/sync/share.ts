@@ -9,7 +9,7 @@ import type { Sha256 } from "./fingerprint.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
-import type { Compare, Verdict } from "./verdicts.ts";
+import { type Compare, differingPart, type Verdict } from "./verdicts.ts";
 
 /** One way between the two sides: an endpoint at either end. */
 export interface Lane {
@@ -122,6 +122,8 @@ export class Share {
     const copier = this.#copier;
     const tolerant = { source: rescue !== undefined, destination: !dryRun };
     const ahead = scanAhead(this.#layout.blockSize, pauseMs);
+    // Who rests after each block takes them one by one.
+    const together = pauseMs > 0 ? 1 : this.#layout.together;
     let position = ranges[0]?.first ?? 0;
     const advance = () => {
       const done = Math.min(copier.lowest ?? position, position);
@@ -132,13 +134,15 @@ export class Share {
       for await (const verdict of this.#compare(range, { tolerant, ahead })) {
         if (verdict.kind === "match") this.#match(verdict);
         else if (verdict.kind === "unreadable") copier.defer(verdict);
-        else await copier.start(verdict, advance);
-        position = verdict.kind === "differ" ? verdict.index + 1 : verdict.first + verdict.count;
-        advance();
-        copier.check();
-        // Holes were not read, so nothing has to recover from it.
-        if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero))
-          await rest((verdict.kind === "differ" ? 1 : verdict.count) * pauseMs, signal);
+        const parts = verdict.kind === "differ" ? this.#layout.partsOf(verdict, together) : [verdict];
+        for (const { first, count } of parts) {
+          if (verdict.kind === "differ") await copier.start(differingPart(verdict, { first, count }), advance);
+          position = first + count;
+          advance();
+          copier.check();
+          // Holes were not read, so nothing has to recover from it.
+          if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) await rest(count * pauseMs, signal);
+        }
       }
     }
     await copier.finish();

@@ -1,6 +1,33 @@
 /** What a comparison says of blocks, whatever it compares them by. */
 import type { BlockRange } from "./blocks.ts";
 
+/** Two sides hold something else there. */
+export interface Differing extends BlockRange {
+  readonly kind: "differ";
+  /**
+   * What the destination has there: some data, zeros only, so that only the source's other leaves need to be sent, or
+   * what cannot be read, so that nothing in it can be kept.
+   */
+  readonly destination: "data" | "zero" | "unreadable";
+  /** `count` prints of either side; undefined for what was not read yet, or cannot be. */
+  readonly sourcePrints: readonly bigint[] | undefined;
+  readonly destinationPrints: readonly bigint[] | undefined;
+}
+
+/** What is said of some of the blocks. */
+export function differingPart(verdict: Differing, { first, count }: BlockRange): Differing {
+  const start = first - verdict.first;
+  const part = (prints: readonly bigint[] | undefined) => prints?.slice(start, start + count);
+  const { sourcePrints, destinationPrints } = verdict;
+  return {
+    ...verdict,
+    first,
+    count,
+    sourcePrints: part(sourcePrints),
+    destinationPrints: part(destinationPrints),
+  };
+}
+
 export type Verdict =
   | {
       readonly kind: "match";
@@ -10,18 +37,7 @@ export type Verdict =
       /** `count` prints; undefined for what is a hole on both sides. */
       readonly prints: readonly bigint[] | undefined;
     }
-  | {
-      readonly kind: "differ";
-      readonly index: number;
-      /**
-       * What the destination has there: some data, zeros only, so that only the source's other leaves need to be sent, or
-       * what cannot be read, so that nothing in it can be kept.
-       */
-      readonly destination: "data" | "zero" | "unreadable";
-      /** The prints of the two blocks; undefined for what was not read yet, or cannot be. */
-      readonly sourcePrint: bigint | undefined;
-      readonly destinationPrint: bigint | undefined;
-    }
+  | Differing
   /** The source cannot be read there, wholly or in part. */
   | { readonly kind: "unreadable"; readonly first: number; readonly count: number };
 
@@ -38,12 +54,29 @@ export interface CompareOptions {
 /** Tells the blocks of a range of two endpoints apart. */
 export type Compare = (range: BlockRange, options: CompareOptions) => Comparison;
 
-/** Verdicts in order, neighbouring matches in one. */
+interface Matching {
+  readonly kind: "match";
+  readonly first: number;
+  count: number;
+  readonly zero: boolean;
+  readonly prints: bigint[];
+}
+
+interface Growing extends Differing {
+  count: number;
+  readonly destination: "data" | "zero";
+  readonly sourcePrints: bigint[];
+  readonly destinationPrints: bigint[];
+}
+
+/** Verdicts in order on blocks of which each follows the last, neighbours alike in one. */
 export class Verdicts {
   readonly all: Verdict[] = [];
-  #match: { readonly kind: "match"; first: number; count: number; zero: boolean; prints: bigint[] } | undefined;
+  #match: Matching | undefined;
+  #differ: Growing | undefined;
 
   match(index: number, zero: boolean, print: bigint): void {
+    this.#differ = undefined;
     if (this.#match?.zero !== zero) {
       this.#match = { kind: "match", first: index, count: 0, zero, prints: [] };
       this.all.push(this.#match);
@@ -52,8 +85,14 @@ export class Verdicts {
     this.#match.prints.push(print);
   }
 
-  add(verdict: Verdict): void {
+  differ(index: number, destination: Growing["destination"], sourcePrint: bigint, destinationPrint: bigint): void {
     this.#match = undefined;
-    this.all.push(verdict);
+    if (this.#differ?.destination !== destination) {
+      this.#differ = { kind: "differ", first: index, count: 0, destination, sourcePrints: [], destinationPrints: [] };
+      this.all.push(this.#differ);
+    }
+    this.#differ.count++;
+    this.#differ.sourcePrints.push(sourcePrint);
+    this.#differ.destinationPrints.push(destinationPrint);
   }
 }

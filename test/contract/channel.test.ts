@@ -7,6 +7,7 @@ import { encodeFrame, MessageType, NO_BYTES } from "../../src/remote/wire/protoc
 import { ByteReader } from "../../src/remote/wire/streams.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { openServed, specOf } from "../helpers/endpoints.ts";
+import { one } from "../helpers/one.ts";
 import { type Pipe, pipe } from "../helpers/pipe.ts";
 import { tempDir } from "../helpers/temp.ts";
 
@@ -72,8 +73,8 @@ describe("Channel", () => {
 
   test("replies find their requests in any order", async () => {
     const { channel, toPeer, fromPeer } = connected();
-    const first = channel.request(encode.leafHashes(1, 4), MessageType.leaves);
-    const second = channel.request(encode.leafHashes(2, 4), MessageType.leaves);
+    const first = channel.request(encode.leafHashes(one(1), 4), MessageType.leaves);
+    const second = channel.request(encode.leafHashes(one(2), 4), MessageType.leaves);
     const peer = new Channel(new ByteReader(toPeer.source), fromPeer.sink);
     const waiting: Received[] = [];
     void peer.run((frame) => {
@@ -97,13 +98,15 @@ describe("Channel", () => {
     const { channel, toPeer, fromPeer } = connected();
     const block = bytes(1, 16 << 20);
     const data = {
-      hash: new Uint8Array(16),
+      hashes: new Uint8Array(16),
       leaves: new Uint8Array(512),
       zeros: new Uint8Array(512),
       bytes: block,
       release: () => undefined,
     };
-    const requests = [0, 1].map((index) => channel.request(encode.read(index, { kind: "all" }), MessageType.block));
+    const requests = [0, 1].map((index) =>
+      channel.request(encode.read(one(index), { kind: "all" }), MessageType.block),
+    );
     const peer = new Channel(new ByteReader(toPeer.source), fromPeer.sink);
     void peer.run((frame) => void peer.send(frame.id, encode.block(data, block)));
     const first = await requests[0];
@@ -127,7 +130,7 @@ describe("Channel", () => {
     const frame = Buffer.concat([encodeFrame({ ...encode.leaves(bytes(2, 8)), id: 2 }), bytes(2, 8)]);
     for (let length = 0; length < frame.length; length++) {
       const { channel, running, fromPeer } = connected();
-      const pending = channel.request(encode.leafHashes(0, 4), MessageType.leaves);
+      const pending = channel.request(encode.leafHashes(one(0), 4), MessageType.leaves);
       await fromPeer.sink.write(frame.subarray(0, length));
       await fromPeer.sink.end();
       await running;
@@ -144,14 +147,14 @@ describe("Server", () => {
   const write = (index: number, data: object, body: Uint8Array) => {
     const leaves = Uint8Array.of(1, 0);
     const zeros = new Uint8Array(2);
-    const whole = { hash: new Uint8Array(16), leaves, zeros, bytes: body, release: () => undefined, ...data };
-    return encode.write(index, whole, body);
+    const whole = { hashes: new Uint8Array(16), leaves, zeros, bytes: body, release: () => undefined, ...data };
+    return encode.write(one(index), whole, body);
   };
 
   test.each([
-    ["leaf hashes of a block beyond the end", encode.leafHashes(3, 4)],
-    ["a read far beyond the end", encode.read(2 ** 40, { kind: "all" })],
-    ["leaf hashes of another length", encode.read(0, { kind: "differing", hashes: bytes(1, 63) })],
+    ["leaf hashes of a block beyond the end", encode.leafHashes(one(3), 4)],
+    ["a read far beyond the end", encode.read(one(2 ** 40), { kind: "all" })],
+    ["leaf hashes of another length", encode.read(one(0), { kind: "differing", hashes: bytes(1, 63) })],
     [
       "a scan beyond the end",
       encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false, readHoles: false }),
@@ -178,7 +181,7 @@ describe("Server", () => {
     ["a leaf that is both data and zero", write(0, { zeros: Uint8Array.of(1, 0) }, bytes(4, 4096))],
     ["data without a leaf", write(0, { leaves: NO_LEAVES }, bytes(4, 4096))],
     ["data that does not expand", write(0, { bytes: bytes(4, 8192) }, bytes(4, 4096))],
-    ["a hash of another length", write(0, { hash: new Uint8Array(17) }, bytes(4, 4096))],
+    ["a hash of another length", write(0, { hashes: new Uint8Array(17) }, bytes(4, 4096))],
   ])("D4.19 answers %s with a protocol error, ends, and writes nothing", async (_name, message) => {
     using dir = tempDir();
     const size = 3 * BLOCK - 4097;
@@ -198,7 +201,7 @@ describe("Server", () => {
     fs.writeFileSync(dir.file("d"), bytes(3, BLOCK));
     const open = encode.open(specOf("/etc/passwd", { access: "read", blockSize: BLOCK }));
     for (const [message, reason] of [
-      [encode.leafHashes(0, 4), "before the size was fixed"],
+      [encode.leafHashes(one(0), 4), "before the size was fixed"],
       [
         encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
         "before the size was fixed",
@@ -221,13 +224,13 @@ describe("Server", () => {
       const { endpoint } = await openServed(dir.file("d"), { access, blockSize: BLOCK });
       await endpoint.prepare(BLOCK, { exact: false });
       const data = {
-        hash: new Uint8Array(16),
+        hashes: new Uint8Array(16),
         leaves: Uint8Array.of(1, 0),
         zeros: new Uint8Array(2),
         bytes: bytes(6, 4096),
         release: () => undefined,
       };
-      await expect(endpoint.write(0, data)).rejects.toBeInstanceOf(ProtocolError);
+      await expect(endpoint.write(one(0), data)).rejects.toBeInstanceOf(ProtocolError);
       await endpoint.close();
     }
     expect(fs.readFileSync(dir.file("d")).equals(bytes(5, BLOCK))).toBe(true);

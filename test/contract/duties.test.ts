@@ -101,18 +101,18 @@ describe("synchronize()", () => {
     };
     const source = (endpoint: Endpoint): Partial<Endpoint> => ({
       advance: advance(endpoint),
-      read: (index, filter) => {
-        underWay.add(index);
-        return endpoint.read(index, filter);
+      read: (blocks, filter) => {
+        underWay.add(blocks.first);
+        return endpoint.read(blocks, filter);
       },
     });
     const destination = (endpoint: Endpoint): Partial<Endpoint> => ({
       advance: advance(endpoint),
-      write: async (index, data) => {
-        const outcome = await endpoint.write(index, data);
+      write: async (blocks, data) => {
+        const outcome = await endpoint.write(blocks, data);
         // The first of them takes longest.
-        for (let turn = 0; turn < 40 - index; turn++) await new Promise((resolve) => setImmediate(resolve));
-        underWay.delete(index);
+        for (let turn = 0; turn < 40 - blocks.first; turn++) await new Promise((resolve) => setImmediate(resolve));
+        underWay.delete(blocks.first);
         return outcome;
       },
     });

@@ -1,4 +1,5 @@
 /** The contract of an endpoint, as a function of how one is opened. */
+
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { IoError, RefusedError, VerificationError } from "../../src/errors.ts";
@@ -7,6 +8,7 @@ import type { BlockData, Endpoint, Run } from "../../src/sync/endpoint.ts";
 import { PRINT_SIZE } from "../../src/sync/endpoint.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import type { OpenEndpoint } from "../helpers/endpoints.ts";
+import { one } from "../helpers/one.ts";
 import { settled } from "../helpers/settled.ts";
 import { tempDir } from "../helpers/temp.ts";
 
@@ -45,7 +47,7 @@ async function hashesOf(endpoint: Endpoint, count: number): Promise<string[]> {
 function fullBlock(block: Buffer, hash: Uint8Array, release: () => void): BlockData {
   const leaves = emptyLeafSet(Math.ceil(block.length / LEAF_SIZE));
   for (let leaf = 0; leaf * LEAF_SIZE < block.length; leaf++) addLeaf(leaves, leaf);
-  return { hash, leaves, zeros: new Uint8Array(leaves.length), bytes: block, release };
+  return { hashes: hash, leaves, zeros: new Uint8Array(leaves.length), bytes: block, release };
 }
 
 export function describeEndpoint(name: string, open: OpenEndpoint): void {
@@ -260,8 +262,8 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         const differing = [];
         for (const index of [0, 1]) {
           const [first, second] = [
-            Buffer.from(await a.leafHashes(index, size)),
-            Buffer.from(await b.leafHashes(index, size)),
+            Buffer.from(await a.leafHashes(one(index), size)),
+            Buffer.from(await b.leafHashes(one(index), size)),
           ];
           expect(first.length).toBe(size * (index === 0 ? 16 : 1));
           for (let leaf = 0; leaf * size < first.length; leaf++) {
@@ -289,24 +291,24 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         Array.from({ length: 16 }, (_, leaf) => leaf).filter((leaf) => hasLeaf(set, leaf));
       const [hash] = await hashesOf(source, 1);
 
-      const all = await source.read(0, { kind: "all" });
+      const all = await source.read(one(0), { kind: "all" });
       expect(leavesOf(all.zeros)).toEqual([2, 3]);
       expect(leavesOf(all.leaves)).toEqual([0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
       expect(Buffer.from(all.bytes)).toEqual(Buffer.concat([data.subarray(0, 8192), data.subarray(16384)]));
-      expect(Buffer.from(all.hash).toString("hex")).toBe(hash ?? "");
+      expect(Buffer.from(all.hashes).toString("hex")).toBe(hash ?? "");
       all.release();
 
-      const nonzero = await source.read(0, { kind: "nonzero" });
+      const nonzero = await source.read(one(0), { kind: "nonzero" });
       expect(leavesOf(nonzero.zeros)).toEqual([]);
       expect(nonzero.bytes.length).toBe(14 * LEAF_SIZE);
       nonzero.release();
 
-      const hashes = await destination.leafHashes(0, 4);
-      const differing = await source.read(0, { kind: "differing", hashes });
+      const hashes = await destination.leafHashes(one(0), 4);
+      const differing = await source.read(one(0), { kind: "differing", hashes });
       expect(leavesOf(differing.zeros)).toEqual([2]);
       expect(leavesOf(differing.leaves)).toEqual([9]);
       expect(data.subarray(9 * LEAF_SIZE, 10 * LEAF_SIZE).equals(differing.bytes)).toBe(true);
-      expect(Buffer.from(differing.hash).toString("hex")).toBe(hash ?? "");
+      expect(Buffer.from(differing.hashes).toString("hex")).toBe(hash ?? "");
       differing.release();
       await source.close();
       await destination.close();
@@ -324,7 +326,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
       await source.prepare(wanted.length, PREPARE);
       await destination.prepare(wanted.length, PREPARE);
-      const data = await source.read(1, { kind: "differing", hashes: await destination.leafHashes(1, 4) });
+      const data = await source.read(one(1), { kind: "differing", hashes: await destination.leafHashes(one(1), 4) });
       let released = 0;
       const counted: BlockData = {
         ...data,
@@ -333,7 +335,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
           data.release();
         },
       };
-      expect(await destination.write(1, counted)).toEqual({ proved: true, bytesWritten: LEAF_SIZE });
+      expect(await destination.write(one(1), counted)).toEqual({ proved: true, bytesWritten: LEAF_SIZE });
       expect(released).toBe(1);
       await destination.flush();
       expect((await destination.counters()).bytesWritten).toBe(LEAF_SIZE);
@@ -349,7 +351,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await destination.prepare(BLOCK, PREPARE);
       const wrongHash = new Uint8Array(destination.description.zeroHash.length);
       const outcome = await destination.write(
-        0,
+        one(0),
         fullBlock(bytes(12, BLOCK), wrongHash, () => undefined),
       );
       expect(outcome).toEqual({ proved: false, bytesWritten: BLOCK });
@@ -368,7 +370,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
         const hash = run.hashes.slice();
         hash[at] = (hash[at] ?? 0) ^ 1;
         const outcome = await destination.write(
-          0,
+          one(0),
           fullBlock(data, hash, () => undefined),
         );
         expect({ at, ...outcome }).toEqual({ at, proved: false, bytesWritten: BLOCK });
@@ -400,7 +402,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.prepare(data.length, PREPARE);
       const blocks = await Promise.all(
         Array.from({ length: 200 }, async (_, index) => {
-          const block = await source.read(index, { kind: "all" });
+          const block = await source.read(one(index), { kind: "all" });
           const equal = data.subarray(index * BLOCK, (index + 1) * BLOCK).equals(block.bytes);
           block.release();
           return equal;
@@ -416,7 +418,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
       await source.prepare(3 * BLOCK, PREPARE);
       fs.truncateSync(dir.file("s"), BLOCK + 10);
-      const reading = source.read(1, { kind: "all" });
+      const reading = source.read(one(1), { kind: "all" });
       await (await settled(reading)).rejects.toBeInstanceOf(VerificationError);
       await (await settled(reading)).rejects.toThrow("it became shorter during the run");
       await source.close();
@@ -532,7 +534,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       const before = await runsOf(source, 0, 3, true);
       expect(["direct", "dropped"]).toContain(await source.bypassCache());
       expect(await runsOf(source, 0, 3, true)).toEqual(before);
-      const { bytes: read, release } = await source.read(2, { kind: "all" });
+      const { bytes: read, release } = await source.read(one(2), { kind: "all" });
       expect(Buffer.from(read).equals(bytes(19, 2 * BLOCK + 777).subarray(2 * BLOCK))).toBe(true);
       release();
       await source.close();
@@ -545,7 +547,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.prepare(100, PREPARE);
       await source.close();
       await source.close();
-      await (await settled(source.read(0, { kind: "all" }))).rejects.toThrow();
+      await (await settled(source.read(one(0), { kind: "all" }))).rejects.toThrow();
     });
   });
 }

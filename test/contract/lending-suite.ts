@@ -1,4 +1,5 @@
 /** What an endpoint lends and takes is given back, and what it proves is proved, as a function of how one is opened. */
+
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { VerificationError } from "../../src/errors.ts";
@@ -7,6 +8,7 @@ import { type Endpoint, LEAF_HASH_SIZE } from "../../src/sync/endpoint.ts";
 import type { Access } from "../../src/sync/spec.ts";
 import { bytes } from "../helpers/bytes.ts";
 import type { OpenEndpoint } from "../helpers/endpoints.ts";
+import { one } from "../helpers/one.ts";
 import { settled } from "../helpers/settled.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
@@ -33,9 +35,9 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     };
     const pieces = leaves.map((leaf) => block.subarray(leaf * LEAF_SIZE, (leaf + 1) * LEAF_SIZE));
     // Read as a whole, so the hash is that of the block as it should be.
-    const { hash, release } = await endpoint.read(index, { kind: "all" });
+    const { hashes, release } = await endpoint.read(one(index), { kind: "all" });
     release();
-    return { hash, leaves: set(leaves), zeros: set(zeros), bytes: Buffer.concat(pieces), release: () => undefined };
+    return { hashes, leaves: set(leaves), zeros: set(zeros), bytes: Buffer.concat(pieces), release: () => undefined };
   }
 
   describe(name, () => {
@@ -46,12 +48,12 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       fs.truncateSync(dir.file("image"), BLOCK);
       const outcomes = await Promise.allSettled(
         Array.from({ length: MANY }, (_, i) =>
-          i % 2 === 0 ? source.read(1, { kind: "all" }) : source.leafHashes(1, 4),
+          i % 2 === 0 ? source.read(one(1), { kind: "all" }) : source.leafHashes(one(1), 4),
         ),
       );
       for (const outcome of outcomes)
         expect(outcome.status === "rejected" && outcome.reason instanceof VerificationError).toBe(true);
-      const { bytes: read, release } = await source.read(0, { kind: "all" });
+      const { bytes: read, release } = await source.read(one(0), { kind: "all" });
       expect(data.subarray(0, BLOCK).equals(read)).toBe(true);
       release();
       await source.close();
@@ -83,7 +85,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
         ))
           expect(run.first).toBe(0);
       }
-      const held = await Promise.all([3, 17, 39].map((index) => source.read(index, { kind: "all" })));
+      const held = await Promise.all([3, 17, 39].map((index) => source.read(one(index), { kind: "all" })));
       for (const [i, index] of [3, 17, 39].entries())
         expect(data.subarray(index * BLOCK, (index + 1) * BLOCK).equals(held[i]?.bytes ?? Buffer.alloc(0))).toBe(true);
       for (const block of held) block.release();
@@ -96,12 +98,12 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       const destination = await opened(dir, "write", data);
       for (const run of [0, 1]) {
         for (let index = 0; index < 3; index++) {
-          const block = await destination.read(index, { kind: "all" });
-          expect((await destination.write(index, block)).proved).toBe(true);
+          const block = await destination.read(one(index), { kind: "all" });
+          expect((await destination.write(one(index), block)).proved).toBe(true);
         }
-        await destination.leafHashes(run, 8);
+        await destination.leafHashes(one(run), 8);
         const held = [];
-        for (let index = 0; index < 12; index++) held.push(await destination.read(index, { kind: "all" }));
+        for (let index = 0; index < 12; index++) held.push(await destination.read(one(index), { kind: "all" }));
         const right = held.map(({ bytes: read }, i) => data.subarray(i * BLOCK, (i + 1) * BLOCK).equals(read));
         expect(right).toEqual(held.map(() => true));
         for (const { release } of held) release();
@@ -122,7 +124,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       const fd = fs.openSync(dir.file("image"), "r+");
       fs.writeSync(fd, before, 0, BLOCK, BLOCK);
       fs.closeSync(fd);
-      expect(await source.write(1, data)).toEqual({ proved: true, bytesWritten: 6 * LEAF_SIZE });
+      expect(await source.write(one(1), data)).toEqual({ proved: true, bytesWritten: 6 * LEAF_SIZE });
       await source.close();
       expect(fs.readFileSync(dir.file("image")).equals(wanted)).toBe(true);
     });
@@ -130,10 +132,10 @@ export function describeLending(name: string, open: OpenEndpoint): void {
     test("a leaf is told apart by each byte of its hash", async () => {
       using dir = tempDir();
       const source = await opened(dir, "read", bytes(510, BLOCK));
-      const hashes = await source.leafHashes(0, LEAF_HASH_SIZE);
+      const hashes = await source.leafHashes(one(0), LEAF_HASH_SIZE);
       for (let at = 0; at < LEAF_HASH_SIZE; at++) {
         const other = Uint8Array.from(hashes, (byte, i) => (i === 7 * LEAF_HASH_SIZE + at ? byte ^ 1 : byte));
-        const { leaves, release } = await source.read(0, { kind: "differing", hashes: other });
+        const { leaves, release } = await source.read(one(0), { kind: "differing", hashes: other });
         expect([at, ...leaves]).toEqual([at, 1 << 7, 0]);
         release();
       }
@@ -148,7 +150,7 @@ export function describeLending(name: string, open: OpenEndpoint): void {
         [1, 777],
         [0, 777 + BLOCK],
       ] as const) {
-        (await source.read(index, { kind: "all" })).release();
+        (await source.read(one(index), { kind: "all" })).release();
         expect((await source.counters()).bytesRead).toBe(count);
       }
       await source.close();
@@ -158,11 +160,11 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       using dir = tempDir();
       const data = bytes(506, BLOCK);
       const destination = await opened(dir, "write", data);
-      const { hash, ...rest } = await leavesFor(destination, data, 0, [4]);
-      expect((await destination.write(0, { ...rest, hash })).proved).toBe(true);
-      for (let at = 0; at < hash.length; at++) {
-        const wrong = Uint8Array.from(hash, (byte, i) => (i === at ? byte ^ 0x10 : byte));
-        expect([at, (await destination.write(0, { ...rest, hash: wrong })).proved]).toEqual([at, false]);
+      const { hashes, ...rest } = await leavesFor(destination, data, 0, [4]);
+      expect((await destination.write(one(0), { ...rest, hashes })).proved).toBe(true);
+      for (let at = 0; at < hashes.length; at++) {
+        const wrong = Uint8Array.from(hashes, (byte, i) => (i === at ? byte ^ 0x10 : byte));
+        expect([at, (await destination.write(one(0), { ...rest, hashes: wrong })).proved]).toEqual([at, false]);
       }
       await destination.close();
     });
@@ -193,9 +195,9 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
     const source = await open(dir.file("s"), { access: "read", blockSize: BLOCK });
     await source.prepare(BLOCK, { exact: false });
-    const first = await source.leafHashes(0, 4);
+    const first = await source.leafHashes(one(0), 4);
     for (let turn = 0; turn < 20; turn++) {
-      const answers = await Promise.all(Array.from({ length: 100 }, () => source.leafHashes(0, 4)));
+      const answers = await Promise.all(Array.from({ length: 100 }, () => source.leafHashes(one(0), 4)));
       expect(answers.every((one) => Buffer.from(one).equals(first))).toBe(true);
     }
     await source.close();
@@ -210,9 +212,9 @@ export function describeMuch(name: string, open: OpenEndpoint): void {
     const destination = await open(dir.file("d"), { access: "write", blockSize: BLOCK });
     for (const endpoint of [source, destination]) await endpoint.prepare(BLOCK, { exact: false });
     for (let i = 0; i < MANY; i++) {
-      const block = await source.read(0, { kind: "all" });
+      const block = await source.read(one(0), { kind: "all" });
       expect(data.equals(block.bytes)).toBe(true);
-      expect(await destination.write(0, block)).toEqual({ proved: true, bytesWritten: BLOCK });
+      expect(await destination.write(one(0), block)).toEqual({ proved: true, bytesWritten: BLOCK });
     }
     await Promise.all([source.close(), destination.close()]);
     expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);

@@ -1,4 +1,5 @@
 /** An endpoint on this machine: the contract, and what only this one has: descriptors, devices, a pool. */
+
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { createPipe } from "../../src/local/kernel/libc.ts";
@@ -11,6 +12,7 @@ import { bytes } from "../helpers/bytes.ts";
 import { openOf } from "../helpers/descriptors.ts";
 import { openLocal } from "../helpers/endpoints.ts";
 import { attachLoop } from "../helpers/loop.ts";
+import { one } from "../helpers/one.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { settled } from "../helpers/settled.ts";
 import { tempDir } from "../helpers/temp.ts";
@@ -35,13 +37,13 @@ describe("LocalEndpoint lets go", () => {
     await source.prepare(BLOCK, PREPARE);
     let released = 0;
     for (let i = 0; i < 40; i++) {
-      const data = await source.read(0, { kind: "all" });
+      const data = await source.read(one(0), { kind: "all" });
       const release = () => {
         released++;
         data.release();
       };
       // It is open for reading only.
-      await (await settled(source.write(0, { ...data, release }))).rejects.toThrow("Cannot write");
+      await (await settled(source.write(one(0), { ...data, release }))).rejects.toThrow("Cannot write");
     }
     expect(released).toBe(40);
     await source.close();
@@ -52,8 +54,8 @@ describe("LocalEndpoint lets go", () => {
     fs.writeFileSync(dir.file("s"), bytes(512, BLOCK));
     const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
     await source.prepare(BLOCK, PREPARE);
-    const held = await Promise.all(Array.from({ length: 16 }, () => source.read(0, { kind: "all" })));
-    const waiting = source.read(0, { kind: "all" });
+    const held = await Promise.all(Array.from({ length: 16 }, () => source.read(one(0), { kind: "all" })));
+    const waiting = source.read(one(0), { kind: "all" });
     waiting.catch(() => undefined);
     await source.close();
     await (await settled(waiting)).rejects.toThrow("it is closed");
@@ -128,13 +130,13 @@ test("LocalEndpoint makes a long run of zeros zero to its end, in one block", as
   const leaves = new Uint8Array(blockSize / 4096 / 8);
   const zeros = Uint8Array.from(leaves, () => 255);
   const data = {
-    hash: destination.description.zeroHash,
+    hashes: destination.description.zeroHash,
     leaves,
     zeros,
     bytes: leaves.subarray(0, 0),
     release: () => undefined,
   };
-  expect((await destination.write(1, data)).proved).toBe(true);
+  expect((await destination.write(one(1), data)).proved).toBe(true);
   await destination.close();
   const expected = bytes(521, 2 * blockSize).fill(0, blockSize);
   expect(fs.readFileSync(dir.file("d")).equals(expected)).toBe(true);
@@ -185,7 +187,7 @@ describe("LocalEndpoint.bypassCache()", () => {
     const endpoint = await openLocal(loop.path, { access: "read", blockSize: BLOCK });
     await endpoint.prepare(BLOCK, PREPARE);
     const read = async () => {
-      const { bytes: found, release } = await endpoint.read(0, { kind: "all" });
+      const { bytes: found, release } = await endpoint.read(one(0), { kind: "all" });
       const copy = Buffer.from(found);
       release();
       return [old, changed, again].findIndex((one) => one.equals(copy));

@@ -15,10 +15,11 @@ import {
 import { nameOf } from "../../src/name.ts";
 import { decode, encode, type Outgoing } from "../../src/remote/wire/messages.ts";
 import { FieldWriter, type Frame, MAX_HEAD_LENGTH, MessageType, NO_BYTES } from "../../src/remote/wire/protocol.ts";
-import { BlockLayout, MAX_BLOCK_SIZE } from "../../src/sync/blocks.ts";
+import { BlockLayout, type BlockRange, MAX_BLOCK_SIZE } from "../../src/sync/blocks.ts";
 import type { BlockData } from "../../src/sync/endpoint.ts";
 import { type Facts, MAX_CONTENTS, MAX_FACT_LENGTH, MAX_SIGNATURES, MAX_WRITER_LENGTH } from "../../src/sync/facts.ts";
 import type { EndpointSpec } from "../../src/sync/spec.ts";
+import { one } from "../helpers/one.ts";
 import { refusal } from "../helpers/refusal.ts";
 import golden from "../testdata/frames-v1.json" with { type: "json" };
 
@@ -84,7 +85,7 @@ const FACTS: Facts = {
 
 function blockData(hashFrom: number, leaves: number, zeros: number, text: string): BlockData {
   return {
-    hash: sequence(hashFrom, 16),
+    hashes: sequence(hashFrom, 16),
     leaves: Uint8Array.of(leaves),
     zeros: Uint8Array.of(zeros),
     bytes: Buffer.from(text),
@@ -92,8 +93,8 @@ function blockData(hashFrom: number, leaves: number, zeros: number, text: string
   };
 }
 
-function packed({ hash, leaves, zeros, bytes }: BlockData) {
-  return { hash, leaves, zeros, expandedLength: bytes.length, body: bytes };
+function packed({ hashes, leaves, zeros, bytes }: BlockData) {
+  return { hashes, leaves, zeros, expandedLength: bytes.length, body: bytes };
 }
 
 const WRITTEN = blockData(0x10, 2, 1, "leaf!");
@@ -147,39 +148,39 @@ const CASES: readonly Case[] = [
   { name: "advance", message: encode.advance(174), decode: decode.advance, value: 174 },
   {
     name: "leafHashes",
-    message: encode.leafHashes(173, 4),
+    message: encode.leafHashes(one(173), 4),
     decode: decode.leafHashes,
-    value: { index: 173, size: 4 },
+    value: { blocks: one(173), size: 4 },
   },
   {
     name: "read all",
-    message: encode.read(5, { kind: "all" }),
+    message: encode.read(one(5), { kind: "all" }),
     decode: (received) => decode.read(received, TWO_LEAVES),
-    value: { index: 5, filter: { kind: "all" } },
+    value: { blocks: one(5), filter: { kind: "all" } },
   },
   {
     name: "read nonzero",
-    message: encode.read(MAX, { kind: "nonzero" }),
+    message: encode.read(one(MAX), { kind: "nonzero" }),
     decode: (received) => decode.read(received, TWO_LEAVES),
-    value: { index: MAX, filter: { kind: "nonzero" } },
+    value: { blocks: one(MAX), filter: { kind: "nonzero" } },
   },
   {
     name: "read differing",
-    message: encode.read(5, DIFFERING),
+    message: encode.read(one(5), DIFFERING),
     decode: (received) => decode.read(received, TWO_LEAVES),
-    value: { index: 5, filter: DIFFERING },
+    value: { blocks: one(5), filter: DIFFERING },
   },
   {
     name: "write data",
-    message: encode.write(946, WRITTEN, WRITTEN.bytes),
+    message: encode.write(one(946), WRITTEN, WRITTEN.bytes),
     decode: decode.write,
-    value: { index: 946, data: packed(WRITTEN) },
+    value: { blocks: one(946), data: packed(WRITTEN) },
   },
   {
     name: "write zeros",
-    message: encode.write(0, ZEROS, ZEROS.bytes),
+    message: encode.write(one(0), ZEROS, ZEROS.bytes),
     decode: decode.write,
-    value: { index: 0, data: packed(ZEROS) },
+    value: { blocks: one(0), data: packed(ZEROS) },
   },
   nothing("counters"),
   nothing("confirm"),
@@ -456,7 +457,7 @@ test("decode accepts 2^53 - 1 itself", () => {
 
 test("decode refuses choices that are none", () => {
   const choice = (most: number) => `Cannot read a message: ${most + 1} where at most ${most} is allowed`;
-  const filter = new FieldWriter().u64(5).u8(3);
+  const filter = new FieldWriter().u64(5).u32(1).u8(3);
   expect(refusal(() => decode.read(frame(MessageType.read, filter), TWO_LEAVES))).toBe(choice(2));
   const kind = new FieldWriter().u8(3).u64(1).text("").bool(false).bytes(NO_BYTES);
   expect(refusal(() => decode.opened(frame(MessageType.opened, kind), "x"))).toBe(choice(2));
@@ -470,10 +471,10 @@ test("decode refuses choices that are none", () => {
 
 test("decode.leafHashes() takes sizes 4 and 8 only", () => {
   for (const size of [4, 8] as const) {
-    expect(decode.leafHashes(frameOf(encode.leafHashes(1, size)))).toEqual({ index: 1, size });
+    expect(decode.leafHashes(frameOf(encode.leafHashes(one(1), size)))).toEqual({ blocks: one(1), size });
   }
   for (const size of [0, 1, 5, 16, 255]) {
-    const head = new FieldWriter().u64(1).u8(size);
+    const head = new FieldWriter().u64(1).u32(1).u8(size);
     expect(refusal(() => decode.leafHashes(frame(MessageType.leafHashes, head)))).toBe(
       `Cannot read a message: ${size} is not the size of a leaf hash`,
     );
@@ -481,9 +482,9 @@ test("decode.leafHashes() takes sizes 4 and 8 only", () => {
 });
 
 test("decode.read() wants 4 bytes for each leaf of that very block", () => {
-  const message = (length: number) => encode.read(7, { kind: "differing", hashes: new Uint8Array(length) });
+  const message = (length: number) => encode.read(one(7), { kind: "differing", hashes: new Uint8Array(length) });
   const read = (length: number) =>
-    refusal(() => decode.read(frameOf(message(length)), (index) => (index === 7 ? 3 * 4096 : 4096)));
+    refusal(() => decode.read(frameOf(message(length)), ({ first }) => (first === 7 ? 3 * 4096 : 4096)));
   expect(read(12)).toBe("nothing thrown");
   for (const length of [0, 4, 11, 13, 16]) {
     expect(read(length)).toBe(`Cannot read a message: ${length} bytes of leaf hashes instead of 12`);
@@ -491,9 +492,9 @@ test("decode.read() wants 4 bytes for each leaf of that very block", () => {
 });
 
 test("decode.read() passes on what is thrown for an index that is none", () => {
-  const message = encode.read(99, { kind: "differing", hashes: new Uint8Array(4) });
-  const lengthOf = (index: number): number => {
-    throw new ProtocolError(`no block ${index}`);
+  const message = encode.read(one(99), { kind: "differing", hashes: new Uint8Array(4) });
+  const lengthOf = ({ first }: BlockRange): number => {
+    throw new ProtocolError(`no block ${first}`);
   };
   expect(refusal(() => decode.read(frameOf(message), lengthOf))).toBe("no block 99");
 });
@@ -501,10 +502,10 @@ test("decode.read() passes on what is thrown for an index that is none", () => {
 test("decode.write() and block() take a body that is shorter than what it expands to, but no longer", () => {
   const data = { ...BLOCK, bytes: new Uint8Array(100) };
   expect(decode.block(frameOf(encode.block(data, new Uint8Array(40)))).expandedLength).toBe(100);
-  expect(decode.write(frameOf(encode.write(1, data, new Uint8Array(40)))).data.body.length).toBe(40);
+  expect(decode.write(frameOf(encode.write(one(1), data, new Uint8Array(40)))).data.body.length).toBe(40);
   const longer = "Cannot read a message: 101 bytes that expand to 100";
   expect(refusal(() => decode.block(frameOf(encode.block(data, new Uint8Array(101)))))).toBe(longer);
-  expect(refusal(() => decode.write(frameOf(encode.write(1, data, new Uint8Array(101)))))).toBe(longer);
+  expect(refusal(() => decode.write(frameOf(encode.write(one(1), data, new Uint8Array(101)))))).toBe(longer);
 });
 
 test("decode.write() and block() refuse to expand to more than the largest block", () => {

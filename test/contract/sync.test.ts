@@ -110,6 +110,24 @@ for (const road of ROADS) {
       expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
     });
 
+    test("counts small blocks each by itself, though neighbours are copied together", async () => {
+      using dir = tempDir();
+      const data = bytes(25, 600 * LEAF + 77);
+      data.fill(0, 100 * LEAF, 110 * LEAF);
+      fs.writeFileSync(dir.file("s"), data);
+      const fresh = await syncFiles(road, dir.file("s"), dir.file("d"), { blockSize: LEAF });
+      expect(fresh.statistics).toMatchObject({ blocksDiffering: 591, blocksMatching: 10, blocksZero: 10 });
+      expect(fresh.statistics.leavesWritten).toBe(591);
+      expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+      // Over data the zeros are written, too, and the block in between is left alone.
+      const before = bytes(26, data.length);
+      data.copy(before, 300 * LEAF, 300 * LEAF, 301 * LEAF);
+      fs.writeFileSync(dir.file("d"), before);
+      const { statistics } = await syncFiles(road, dir.file("s"), dir.file("d"), { blockSize: LEAF });
+      expect(statistics).toMatchObject({ blocksDiffering: 600, blocksMatching: 1, blocksZero: 10, leavesWritten: 600 });
+      expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+    });
+
     test("creates a sparse file from a sparse source without reading its holes", async () => {
       using dir = tempDir();
       const fd = fs.openSync(dir.file("s"), "w");
@@ -293,11 +311,11 @@ describe("synchronize()", () => {
   function changing(source: Endpoint, times: number): Endpoint {
     let left = times;
     return altered(source, {
-      async read(index, filter): Promise<BlockData> {
-        const data = await source.read(index, filter);
+      async read(blocks, filter): Promise<BlockData> {
+        const data = await source.read(blocks, filter);
         if (left === 0) return data;
         left--;
-        return { ...data, hash: data.hash.map((byte) => byte ^ 1) };
+        return { ...data, hashes: data.hashes.map((byte) => byte ^ 1) };
       },
     });
   }

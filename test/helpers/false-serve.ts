@@ -21,6 +21,17 @@ function send(bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += fs.writeSync(1, bytes, done);
 }
 
+function repeated(hash: Buffer, count: number): Buffer {
+  return Buffer.concat(Array<Buffer>(count).fill(hash));
+}
+
+/** A set of leaves with the first one only. */
+function firstOf(none: Buffer): Buffer {
+  const set = Buffer.from(none);
+  set[0] = 1;
+  return set;
+}
+
 /** The second one of a run is that of --verify. */
 let scans = 0;
 
@@ -53,27 +64,31 @@ function scanReplies(id: number): Buffer[] {
   return odd[lie]?.() ?? [run(0, 4), done];
 }
 
-function blockReplies(id: number): Buffer[] {
-  const block = (data: Parameters<typeof dataFields>[0] = {}, body: Uint8Array = ones) =>
-    frame(Type.block, id, dataFields({ hash: hashes.ones, leaves: Buffer.alloc(2, 255), body, ...data }), body);
-  const packed = Bun.zstdCompressSync(Buffer.alloc(BLOCK, 1));
+/** Of the `count` blocks that were asked for together. */
+function blockReplies(id: number, count: number): Buffer[] {
+  const length = count * BLOCK;
+  const [whole, hash, leaves] = [Buffer.alloc(length, 1), repeated(hashes.ones, count), Buffer.alloc(2 * count, 255)];
+  const zeros = Buffer.alloc(leaves.length);
+  const block = (data: Parameters<typeof dataFields>[0] = {}, body: Uint8Array = whole) =>
+    frame(Type.block, id, dataFields({ hash, leaves, zeros, body, ...data }), body);
+  const packed = Bun.zstdCompressSync(whole);
   const damaged = Buffer.from(packed);
   damaged[damaged.length - 3] = (damaged[damaged.length - 3] ?? 0) ^ 0xff;
   const bomb = () => Bun.zstdCompressSync(Buffer.alloc(BOMB_LENGTH));
   const odd: Record<string, () => Buffer[]> = {
-    "leaves beyond the end": () => [block({ leaves: Buffer.alloc(3, 255) })],
-    "leaves and zeros at once": () => [block({ zeros: Buffer.from([1, 0]) })],
-    "data shorter than its leaves": () => [block({}, ones.subarray(0, 4096))],
-    "data longer than its leaves": () => [block({ leaves: Buffer.from([1, 0]) })],
-    "a longer hash": () => [block({ hash: Buffer.alloc(HASH_SIZE + 1) })],
+    "leaves beyond the end": () => [block({ leaves: Buffer.alloc(leaves.length + 1, 255) })],
+    "leaves and zeros at once": () => [block({ zeros: firstOf(zeros) })],
+    "data shorter than its leaves": () => [block({}, whole.subarray(0, 4096))],
+    "data longer than its leaves": () => [block({ leaves: firstOf(zeros) })],
+    "a longer hash": () => [block({ hash: Buffer.alloc(hash.length + 1) })],
     "no hash": () => [block({ hash: Buffer.alloc(0) })],
-    "a bomb": () => [block({ length: BLOCK }, bomb())],
+    "a bomb": () => [block({ length }, bomb())],
     "a declared bomb": () => [block({ length: BOMB_LENGTH }, bomb())],
-    "a damaged zstd frame": () => [block({ length: BLOCK }, damaged)],
-    "two zstd frames": () => [block({ length: BLOCK }, Buffer.concat([packed, packed]))],
-    "garbage after a zstd frame": () => [block({ length: BLOCK }, Buffer.concat([packed, Buffer.from("x")]))],
+    "a damaged zstd frame": () => [block({ length }, damaged)],
+    "two zstd frames": () => [block({ length }, Buffer.concat([packed, packed]))],
+    "garbage after a zstd frame": () => [block({ length }, Buffer.concat([packed, Buffer.from("x")]))],
     "a second reply": () => [block(), block()],
-    "a reply nobody asked for": () => [frame(Type.block, id + 999, dataFields({ body: ones }), ones)],
+    "a reply nobody asked for": () => [frame(Type.block, id + 999, dataFields({ body: whole }), whole)],
     "another reply": () => [frame(Type.flush, id, [])],
     "a failure of no kind": () => [frame(Type.failed, id, [text("evil"), text("x"), text("")])],
     "a text that is no UTF-8": () => [frame(Type.failed, id, [text("io"), field(Buffer.from([0xff])), text("")])],
@@ -86,7 +101,7 @@ function blockReplies(id: number): Buffer[] {
   return odd[lie]?.() ?? [block()];
 }
 
-function answer({ type, id }: Parsed): Buffer[] {
+function answer({ type, id, head }: Parsed): Buffer[] {
   switch (type) {
     case Type.open: {
       const blocks = lie.startsWith("2^31 blocks") ? 2 ** 31 : 4;
@@ -114,7 +129,7 @@ function answer({ type, id }: Parsed): Buffer[] {
     case Type.scan:
       return scanReplies(id);
     case Type.read:
-      return blockReplies(id);
+      return blockReplies(id, head.readUInt32LE(8));
     case Type.salvage:
       return [frame(Type.salvaged, id, [field(Buffer.alloc(BLOCK / 512 / 8))])];
     case Type.counters:

@@ -139,13 +139,14 @@ export const ask = {
   scan: (id: number, first: number | bigint, count: number | bigint, window: number | bigint = 16) =>
     frame(Type.scan, id, [u64(first), u64(count), u64(window), bool(true), bool(false), bool(false)]),
   advance: (index: number | bigint) => frame(Type.advance, 0, [u64(index)]),
-  leafHashes: (id: number, index: number | bigint, size = 4) => frame(Type.leafHashes, id, [u64(index), u8(size)]),
+  leafHashes: (id: number, index: number | bigint, size = 4) =>
+    frame(Type.leafHashes, id, [u64(index), u32(1), u8(size)]),
   read: (id: number, index: number | bigint, filter = 0, hashes = Buffer.alloc(0)) =>
-    frame(Type.read, id, [u64(index), u8(filter)], hashes),
+    frame(Type.read, id, [u64(index), u32(1), u8(filter)], hashes),
   /** The first leaf of a block of 16, unless told otherwise. */
   write: (id: number, index: number | bigint, data: Partial<WriteFields> = {}, lie: Lie = {}) => {
     const body = data.body ?? Buffer.alloc(4096, 1);
-    const head = [u64(index), ...dataFields({ ...data, body })];
+    const head = [u64(index), u32(1), ...dataFields({ ...data, body })];
     return frame(Type.write, id, head, body, lie);
   },
   /** `sectors` of 512 bytes, as a set. */

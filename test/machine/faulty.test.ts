@@ -260,7 +260,8 @@ describe("destinations that fail", () => {
           file(dir, "d", bytes(28, data.length));
           const inject = `inject=pwrite64:error=EIO:when=${n}${suffix}`;
           const argv0 = ["strace", "-f", "-o", trace, "-P", to, "-e", "trace=pwrite64", "-e", inject];
-          const result = await run(["-b", "64K", from, to], { argv0 });
+          // With a pause the blocks are written one by one.
+          const result = await run(["-b", "64K", "-p", "1", from, to], { argv0 });
           // A thread counts its own writes, so at last there is none that comes so far.
           if (!fs.readFileSync(trace, "utf8").includes("(INJECTED)")) {
             expect(n).toBeGreaterThan(1);
@@ -305,7 +306,7 @@ describe("destinations that fail", () => {
     fs.mkdirSync(dir.file("small"));
     expect(Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=3000K", "tmpfs", dir.file("small")]).exitCode).toBe(0);
     try {
-      const result = await run(["-b", "64K", from, dir.file("small/d")]);
+      const result = await run(["-b", "64K", "-p", "1", from, dir.file("small/d")]);
       expect(result.exitCode).toBe(4);
       const [, length, offset] =
         /Cannot write (\d+) bytes at offset (\d+) of ".*": no space left on device/.exec(result.stderr) ?? [];

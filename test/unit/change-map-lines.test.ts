@@ -119,7 +119,7 @@ test("mapLines() says when blocks stand for what differs in them", () => {
   const changes = new Changes(4 * LEAF_SIZE, OPTIONS);
   changes.add("differ", { offset: 0, length: 1 });
   expect(mapLines(changes, plain(80), "short")[1]).toContain("░▒▓█ up to 25-100 %");
-  changes.addBlock(new BlockLayout(4 * LEAF_SIZE, LEAF_SIZE), 1);
+  changes.addBlocks(new BlockLayout(4 * LEAF_SIZE, LEAF_SIZE), { first: 1, count: 1 });
   expect(mapLines(changes, plain(80), "short")[1]).toContain("░▒▓█ blocks differ");
 });
 

@@ -1,10 +1,12 @@
 /** What a change map remembers, against plain lists. */
+
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { addLeaf, BlockLayout, emptyLeafSet, LEAF_SIZE, leafCount } from "../../src/sync/blocks.ts";
 import { type ChangeRange, Changes } from "../../src/sync/changes.ts";
 import { type LeafKind, LeafMap } from "../../src/sync/leaf-map.ts";
 import type { ByteRange } from "../../src/sync/ranges.ts";
+import { one } from "../helpers/one.ts";
 
 const TIB = 2 ** 40;
 const OPTIONS = { exact: true, zeroLeafHash: () => new Uint8Array(8) };
@@ -77,7 +79,7 @@ function addLeaves(changes: Changes, layout: BlockLayout, leaves: readonly numbe
     const set = emptyLeafSet(leafCount(layout.lengthOf(index)));
     const empty = set.slice();
     addLeaf(set, leaf % perBlock);
-    changes.addLeaves(layout, index, kind === "differ" ? set : empty, kind === "zero" ? set : empty);
+    changes.addLeaves(layout, one(index), kind === "differ" ? set : empty, kind === "zero" ? set : empty);
   }
 }
 
@@ -136,7 +138,8 @@ test("Changes merges neighbours when there are too many ranges, and says so", ()
   const changes = new Changes(leaves * LEAF_SIZE, OPTIONS);
   const layout = new BlockLayout(leaves * LEAF_SIZE, 8 * LEAF_SIZE);
   const every = Uint8Array.of(0b0101_0101);
-  for (let index = 0; index < layout.fullBlockCount; index++) changes.addLeaves(layout, index, every, Uint8Array.of(0));
+  for (let index = 0; index < layout.fullBlockCount; index++)
+    changes.addLeaves(layout, one(index), every, Uint8Array.of(0));
   const { unit, ranges } = changes.ranges();
   expect(unit).toBe(2 * LEAF_SIZE);
   expect([...ranges]).toEqual([{ kind: "differ", offset: 0, length: layout.fullBlockCount * 8 * LEAF_SIZE }]);
@@ -170,7 +173,7 @@ test("Changes has cells without gap or overlap that sum up to what was added", (
 test("Changes of blocks only have no ranges, and know that blocks stand for their leaves", () => {
   const changes = new Changes(100_000, { ...OPTIONS, exact: false });
   expect(changes.blockwise).toBe(false);
-  changes.addBlock(new BlockLayout(100_000, 16 * LEAF_SIZE), 1);
+  changes.addBlocks(new BlockLayout(100_000, 16 * LEAF_SIZE), one(1));
   expect(changes.blockwise).toBe(true);
   expect(changes.total.differ).toBe(100_000 - 16 * LEAF_SIZE);
   expect(() => changes.ranges()).toThrow(RangeError);

@@ -70,7 +70,7 @@ test("a job that cannot read all of its blocks, of either side, leaves them undo
   expect(await perform({ kind: "scan", fd, choice: CHOICE, ...beyond }, TOOLS)).toBe("undone");
 });
 
-test("a job hashes blocks where they lie, as the hasher does, and selects leaves of one", async () => {
+test("a job hashes blocks where they lie, as the hasher does, and selects leaves of them", async () => {
   using dir = tempDir();
   const data = Buffer.concat([bytes(64, 4096), Buffer.alloc(4096), bytes(65, 5000)]);
   const fd = opened(dir, "a", Buffer.concat([bytes(66, 8192), data]));
@@ -84,13 +84,14 @@ test("a job hashes blocks where they lie, as the hasher does, and selects leaves
     choice: CHOICE,
     offset: 8192,
     length: data.length,
+    blockSize: 4096,
     memory: 1,
     filter: { kind: "nonzero" },
   };
   const leaves = emptyLeafSet(4);
   for (const leaf of [0, 2, 3]) addLeaf(leaves, leaf);
   expect(await perform(select, toolsWith(memory))).toEqual({
-    selected: { hash: hasher.hash(data), leaves, zeros: emptyLeafSet(4), used: 9096 },
+    selected: { hashes: hasher.hashEach(data, 4096), leaves, zeros: emptyLeafSet(4), used: 9096 },
   });
   expect(Buffer.from(memory, 0, 9096).equals(Buffer.concat([data.subarray(0, 4096), data.subarray(8192)]))).toBe(true);
 });

@@ -99,8 +99,8 @@ async function compareCarefully(
       }
       if (theirs.status === "rejected" && !(tolerant.destination && theirs.reason instanceof ReadError))
         throw theirs.reason;
-      const sourcePrint = blockPrint(mine.value.bytes);
-      return [{ kind: "differ", index: first, destination: "unreadable", sourcePrint, destinationPrint: undefined }];
+      const sourcePrints = [blockPrint(mine.value.bytes)];
+      return [{ kind: "differ", first, count, destination: "unreadable", sourcePrints, destinationPrints: undefined }];
     }
   } finally {
     for (const side of [mine, theirs]) if (side.status === "fulfilled") side.value.release();
@@ -116,13 +116,10 @@ async function compareCarefully(
 function verdictsOf(first: number, { kinds, prints }: Pairs): Verdict[] {
   const verdicts = new Verdicts();
   for (const [i, place] of kinds.entries()) {
-    const [index, sourcePrint, destinationPrint] = [first + i, prints[2 * i] ?? 0n, prints[2 * i + 1]];
+    const [index, sourcePrint, destinationPrint] = [first + i, prints[2 * i] ?? 0n, prints[2 * i + 1] ?? 0n];
     const kind = PAIRS[place];
     if (kind === "equal" || kind === "equal zeros") verdicts.match(index, kind === "equal zeros", sourcePrint);
-    else {
-      const destination = kind === "differ" ? "data" : "zero";
-      verdicts.add({ kind: "differ", index, destination, sourcePrint, destinationPrint });
-    }
+    else verdicts.differ(index, kind === "differ" ? "data" : "zero", sourcePrint, destinationPrint);
   }
   return verdicts.all;
 }

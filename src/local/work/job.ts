@@ -45,8 +45,8 @@ export interface HashJob extends Blocks {
   readonly memory: SharedMemory;
 }
 
-/** Reads a block into `memory`, from its start on, and leaves there what is wanted of it, as selectLeaves(). */
-export interface SelectJob extends ByteRange {
+/** Reads blocks into `memory`, from its start on, and leaves there what is wanted of them, as selectLeaves(). */
+export interface SelectJob extends Blocks {
   readonly kind: "select";
   readonly fd: number;
   readonly memory: SharedMemory;
@@ -204,11 +204,12 @@ function kindOf(equal: boolean, zero: boolean): PairKind {
   return zero ? "differ from zeros" : "differ";
 }
 
-function select({ fd, offset, length, filter }: SelectJob, memory: SharedArrayBuffer, hasher: Hasher): Outcome {
-  const block = Buffer.from(memory, 0, length);
-  if (!readWhole(fd, block, offset)) return "undone";
-  const { hash, leaves, zeros, bytes } = selectLeaves(block, hasher.hash(block), filter, hasher, () => undefined);
-  return { selected: { hash, leaves, zeros, used: bytes.length } };
+function select(job: SelectJob, memory: SharedArrayBuffer, hasher: Hasher): Outcome {
+  const read = Buffer.from(memory, 0, job.length);
+  if (!readWhole(job.fd, read, job.offset)) return "undone";
+  const whole = hasher.hashEach(read, job.blockSize);
+  const { hashes, leaves, zeros, bytes } = selectLeaves(read, whole, job.filter, hasher, () => undefined);
+  return { selected: { hashes, leaves, zeros, used: bytes.length } };
 }
 
 function write({ fd, offset, start, length }: WriteJob, memory: SharedArrayBuffer): Outcome {

@@ -1,7 +1,6 @@
 /** Has threads do what can be done plainly; what takes more care, or finds no thread, is left to the caller. */
 import { availableParallelism } from "node:os";
 import type { LeafFilter } from "../../sync/endpoint.ts";
-import type { ByteRange } from "../../sync/ranges.ts";
 import { numberOf, Threads } from "../kernel/threads.ts";
 import type { Device } from "../medium/device.ts";
 import type { Hasher } from "./hash.ts";
@@ -84,19 +83,18 @@ export async function writeBytes(device: Device, bytes: Uint8Array, offset: numb
   if (!done) await device.write(bytes, offset);
 }
 
-/** Reads a block into `memory` and selects leaves, as selectLeaves(); undefined where that takes more care than one read. */
-export async function selectBlock(
+/** Reads blocks into `memory` and selects leaves, as selectLeaves(); undefined where that takes more care than one read. */
+export async function selectBlocks(
   device: Device,
-  { offset, length }: ByteRange,
+  blocks: Blocks,
   memory: Uint8Array,
   filter: LeafFilter,
   hasher: Hasher,
 ): Promise<Selected | undefined> {
   if (!isShared(memory) || memory.byteOffset !== 0) return undefined;
-  const place = { offset, length };
-  return await device.reader.readBy(place, async (fd) => {
+  return await device.reader.readBy(blocks, async (fd) => {
     const { choice } = hasher;
-    const job: Job = { kind: "select", fd, ...place, memory: numberOf(memory.buffer), filter, choice };
+    const job: Job = { kind: "select", fd, ...blocks, memory: numberOf(memory.buffer), filter, choice };
     const outcome = await run(job, memory.buffer);
     return outcome !== "undone" && "selected" in outcome ? outcome.selected : undefined;
   });

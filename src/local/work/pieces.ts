@@ -1,10 +1,10 @@
 /** What a scan has to look at, cut into pieces of one read. */
-import type { BlockLayout, BlockRange } from "../../sync/blocks.ts";
+import { type BlockLayout, type BlockRange, TOGETHER_LENGTH } from "../../sync/blocks.ts";
 import type { Run, ScanOptions } from "../../sync/endpoint.ts";
 import type { Device } from "../medium/device.ts";
 
-/** Small blocks are read together up to this length: a read of 4 KiB costs nearly as much as one of 256 KiB. */
-export const READ_LENGTH = 1 << 20;
+/** What is read with care is read so much at once, if it is in small blocks. */
+export const READ_LENGTH = TOGETHER_LENGTH;
 /** What a thread is given at once at most: two equal files of 2 GiB took 0.46 s by 1 MiB, 0.42 by 2, 0.39 by 4, 0.37 by 8 and 16 (2 cores). */
 const MAX_JOB_LENGTH = 8 << 20;
 /** A job that takes less can be longer; one that takes more should be shorter, so that progress is seen and an interruption is heard. */

@@ -1,4 +1,4 @@
-/** From a block that was read to the leaves that are wanted of it. */
+/** From blocks that were read to the leaves that are wanted of them. */
 import { addLeaf, emptyLeafSet, LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
 import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../../sync/endpoint.ts";
 import type { Hasher } from "./hash.ts";
@@ -11,32 +11,32 @@ function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {
 }
 
 /**
- * Moves the wanted leaves together at the block's start; `hash` is that of the whole block. Takes over the block: what it
- * holds besides is lost, and `release` gives it back.
+ * Moves the wanted leaves of neighbouring blocks together at their start; `hashes` are those of the whole blocks. Takes over the
+ * bytes: what they hold besides is lost, and `release` gives them back.
  */
 export function selectLeaves(
-  block: Buffer,
-  hash: Uint8Array,
+  blocks: Buffer,
+  hashes: Uint8Array,
   filter: LeafFilter,
   hasher: Hasher,
   release: () => void,
 ): BlockData {
-  const count = leafCount(block.length);
+  const count = leafCount(blocks.length);
   const leaves = emptyLeafSet(count);
   const zeros = emptyLeafSet(count);
-  const own = filter.kind === "differing" ? hasher.leafHashes(block, LEAF_HASH_SIZE) : undefined;
+  const own = filter.kind === "differing" ? hasher.leafHashes(blocks, LEAF_HASH_SIZE) : undefined;
   let used = 0;
   for (let leaf = 0; leaf < count; leaf++) {
     if (own !== undefined && filter.kind === "differing" && sameLeafHash(own, filter.hashes, leaf)) continue;
     const start = leaf * LEAF_SIZE;
-    const end = Math.min(start + LEAF_SIZE, block.length);
-    if (isZero(block, start, end)) {
+    const end = Math.min(start + LEAF_SIZE, blocks.length);
+    if (isZero(blocks, start, end)) {
       if (filter.kind !== "nonzero") addLeaf(zeros, leaf);
       continue;
     }
     addLeaf(leaves, leaf);
-    if (used !== start) block.copyWithin(used, start, end);
+    if (used !== start) blocks.copyWithin(used, start, end);
     used += end - start;
   }
-  return { hash, leaves, zeros, bytes: block.subarray(0, used), release };
+  return { hashes, leaves, zeros, bytes: blocks.subarray(0, used), release };
 }

@@ -1,11 +1,11 @@
-/** Leaves of a block onto a device. */
+/** Leaves of blocks onto a device. */
 import { leafRuns } from "../../sync/blocks.ts";
 import type { BlockData } from "../../sync/endpoint.ts";
 import type { ByteRange } from "../../sync/ranges.ts";
 import type { Device } from "../medium/device.ts";
 import { writeBytes } from "./jobs.ts";
 
-/** Writes the leaves of the block at a place, and makes others zero, see Device.zero(). Returns the bytes that were written as data. */
+/** Writes the leaves of the blocks at a place, and makes others zero, see Device.zero(). Returns the bytes that were written as data. */
 export async function writeLeaves(
   device: Device,
   { offset, length }: ByteRange,

@@ -8,31 +8,30 @@ import type { PackedData } from "./packed.ts";
 
 /**
  * Expands and checks the data of `frame`, which is released with the data, or here when something is wrong.
- * @throws {ProtocolError} unless it fits a block of `blockLength` bytes and has a hash of `hashSize`.
+ * @throws {ProtocolError} unless it fits blocks of `length` bytes together and has `hashesLength` bytes of hashes.
  */
 export async function receiveData(
   frame: Received,
   packed: PackedData,
   compression: Compression,
-  blockLength: number,
-  hashSize: number,
+  length: number,
+  hashesLength: number,
 ): Promise<BlockData> {
-  const { hash, leaves, zeros, expandedLength, body } = packed;
+  const { hashes, leaves, zeros, expandedLength, body } = packed;
   try {
-    if (hash.length !== hashSize)
-      throw new ProtocolError(`Received a hash of ${hash.length} bytes instead of ${hashSize}`);
-    if (expandedLength > blockLength)
-      throw new ProtocolError(`Received ${expandedLength} bytes for a block of ${blockLength}`);
+    if (hashes.length !== hashesLength)
+      throw new ProtocolError(`Received ${hashes.length} bytes of hashes instead of ${hashesLength}`);
+    if (expandedLength > length) throw new ProtocolError(`Received ${expandedLength} bytes for blocks of ${length}`);
     const expanded = await compression.expand(body, expandedLength);
     const release = () => {
       expanded.release();
       frame.release();
     };
-    const data = { hash, leaves, zeros, bytes: expanded.bytes, release };
-    const problem = leafSetProblem(data, blockLength);
+    const data = { hashes, leaves, zeros, bytes: expanded.bytes, release };
+    const problem = leafSetProblem(data, length);
     if (problem === undefined) return data;
     expanded.release();
-    throw new ProtocolError(`Received a block with ${problem}`);
+    throw new ProtocolError(`Received blocks with ${problem}`);
   } catch (error) {
     frame.release();
     throw error;

@@ -2,7 +2,7 @@
 
 import { FAILURE_KINDS, type Failure, failureOfKind, ProtocolError, stackOf } from "../../errors.ts";
 import { printable } from "../../name.ts";
-import { type BlockLayout, leafCount, type SectorSet } from "../../sync/blocks.ts";
+import { type BlockLayout, type BlockRange, leafCount, type SectorSet } from "../../sync/blocks.ts";
 import {
   type BlockData,
   CACHE_BYPASSES,
@@ -50,6 +50,14 @@ function fields<Value>(frame: Frame, read: (reader: FieldReader) => Value): Valu
   return value;
 }
 
+function writeBlocks({ first, count }: BlockRange): FieldWriter {
+  return new FieldWriter().u64(first).u32(count);
+}
+
+function readBlocks(reader: FieldReader): BlockRange {
+  return { first: reader.u64(), count: reader.u32() };
+}
+
 const KINDS = ["file", "device", "missing"] as const;
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
@@ -71,16 +79,15 @@ export const encode = {
     ),
   advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
   alive: (timeoutSeconds: number) => message(MessageType.alive, new FieldWriter().u32(timeoutSeconds)),
-  leafHashes: (index: number, size: LeafHashSize) =>
-    message(MessageType.leafHashes, new FieldWriter().u64(index).u8(size)),
-  read: (index: number, filter: LeafFilter) =>
+  leafHashes: (blocks: BlockRange, size: LeafHashSize) => message(MessageType.leafHashes, writeBlocks(blocks).u8(size)),
+  read: (blocks: BlockRange, filter: LeafFilter) =>
     message(
       MessageType.read,
-      new FieldWriter().u64(index).u8(FILTERS.indexOf(filter.kind)),
+      writeBlocks(blocks).u8(FILTERS.indexOf(filter.kind)),
       filter.kind === "differing" ? filter.hashes : NO_BYTES,
     ),
-  write: (index: number, data: BlockData, body: Uint8Array) =>
-    message(MessageType.write, writeData(new FieldWriter().u64(index), data), body),
+  write: (blocks: BlockRange, data: BlockData, body: Uint8Array) =>
+    message(MessageType.write, writeData(writeBlocks(blocks), data), body),
   block: (data: BlockData, body: Uint8Array) => message(MessageType.block, writeData(new FieldWriter(), data), body),
   salvage: (index: number, known: SectorSet, retries: number) =>
     message(MessageType.salvage, new FieldWriter().u64(index).u32(retries).bytes(known)),
@@ -185,36 +192,36 @@ export const decode = {
       throw new ProtocolError(`Cannot read a sign of life: a timeout of ${seconds} s under the id ${frame.id}`);
     return seconds;
   },
-  leafHashes: (frame: Frame): { index: number; size: LeafHashSize } => {
+  leafHashes: (frame: Frame): { blocks: BlockRange; size: LeafHashSize } => {
     noBody(frame);
     return fields(frame, (reader) => {
-      const index = reader.u64();
+      const blocks = readBlocks(reader);
       const size = reader.u8();
       if (size !== LEAF_HASH_SIZE && size !== WIDE_LEAF_HASH_SIZE) {
         throw new ProtocolError(`Cannot read a message: ${size} is not the size of a leaf hash`);
       }
-      return { index, size };
+      return { blocks, size };
     });
   },
-  /** `lengthOf` tells the block's length and throws for an index that is none. */
-  read: (frame: Frame, lengthOf: (index: number) => number): { index: number; filter: LeafFilter } =>
+  /** `lengthOf` tells the blocks' length and throws for what are none, or too many. */
+  read: (frame: Frame, lengthOf: (blocks: BlockRange) => number): { blocks: BlockRange; filter: LeafFilter } =>
     fields(frame, (reader) => {
-      const index = reader.u64();
+      const blocks = readBlocks(reader);
       const kind = reader.oneOf(FILTERS);
       if (kind !== "differing") {
         noBody(frame);
-        return { index, filter: { kind } };
+        return { blocks, filter: { kind } };
       }
-      const wanted = leafCount(lengthOf(index)) * LEAF_HASH_SIZE;
+      const wanted = leafCount(lengthOf(blocks)) * LEAF_HASH_SIZE;
       if (frame.body.length !== wanted) {
         throw new ProtocolError(
           `Cannot read a message: ${frame.body.length} bytes of leaf hashes instead of ${wanted}`,
         );
       }
-      return { index, filter: { kind, hashes: frame.body } };
+      return { blocks, filter: { kind, hashes: frame.body } };
     }),
-  write: (frame: Frame): { index: number; data: PackedData } =>
-    fields(frame, (reader) => ({ index: reader.u64(), data: readData(reader, frame.body) })),
+  write: (frame: Frame): { blocks: BlockRange; data: PackedData } =>
+    fields(frame, (reader) => ({ blocks: readBlocks(reader), data: readData(reader, frame.body) })),
   block: (frame: Frame): PackedData => fields(frame, (reader) => readData(reader, frame.body)),
   opened: (frame: Frame, label: string): Description => {
     noBody(frame);
@@ -255,7 +262,7 @@ export const decode = {
       }
       return { kind, first, count };
     }),
-  /** `lengthOf` as for read(). */
+  /** `lengthOf` tells the block's length and throws for an index that is none. */
   salvage: (frame: Frame, lengthOf: (index: number) => number): SalvageRequest => {
     noBody(frame);
     return fields(frame, (reader) => {

@@ -1,4 +1,4 @@
-/** Data on the wire: the leaves or sectors of a block, with what says which they are. Pure. */
+/** Data on the wire: the leaves of blocks or sectors of one, with what says which they are. Pure. */
 import { ProtocolError } from "../../errors.ts";
 import { MAX_BLOCK_SIZE, type SectorSet, sectorRuns, sectorSetProblem } from "../../sync/blocks.ts";
 import type { BlockData, Salvage } from "../../sync/endpoint.ts";
@@ -6,12 +6,12 @@ import type { FieldReader, FieldWriter } from "./protocol.ts";
 
 /** The fields of `data` of protocol.ts but its body. */
 export function writeData(writer: FieldWriter, data: BlockData): FieldWriter {
-  return writer.bytes(data.hash).bytes(data.leaves).bytes(data.zeros).u32(data.bytes.length);
+  return writer.bytes(data.hashes).bytes(data.leaves).bytes(data.zeros).u32(data.bytes.length);
 }
 
 /** Block data as it came off the wire: the body is still packed. */
 export interface PackedData {
-  readonly hash: Uint8Array;
+  readonly hashes: Uint8Array;
   readonly leaves: Uint8Array;
   readonly zeros: Uint8Array;
   readonly expandedLength: number;
@@ -20,7 +20,7 @@ export interface PackedData {
 
 export function readData(reader: FieldReader, body: Uint8Array): PackedData {
   const data = {
-    hash: reader.bytes(),
+    hashes: reader.bytes(),
     leaves: reader.bytes(),
     zeros: reader.bytes(),
     expandedLength: reader.u32(),

@@ -52,9 +52,9 @@
  *                 read holes bool                                                          → run …, then done
  *                 Runs go at most `window` blocks beyond the last `advance`; none is a hole when those are to be read.
  *     advance     index u64; no reply
- *     leaf hashes index u64, size u8 (4 or 8)                                              → leaves
- *     read        index u64, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes  → block
- *     write       index u64, data                                                          → written
+ *     leaf hashes blocks, size u8 (4 or 8)                                                 → leaves
+ *     read        blocks, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes     → block
+ *     write       blocks, data                                                             → written
  *     salvage     index u64, retries u32 (at most MAX_RETRIES), known sectors bytes        → salvaged
  *     patch       index u64, sectors bytes, body: the sectors' bytes                       → patched
  *     bypass      –                                                                        → bypassed
@@ -89,7 +89,9 @@
  * (at most MAX_CONTENTS), that many times: name text, size u64, readable bool, and if so count u32 (at most
  * MAX_SIGNATURES), that many times: type text, label text, uuid text, note text, sector size u32, end u64;
  *
- * and `data` is: hash bytes, leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
+ * `blocks` is: first u64, count u32, at least 1 and, if it is more, no longer together than TOGETHER_LENGTH (sync/blocks.ts);
+ *
+ * and `data` is: hashes bytes (of each block), leaves bytes, zeros bytes (leaf sets, bit i % 8 of byte i / 8 for leaf i), expanded
  * length u32, and as body the leaves' bytes: as they are when the body is as long as that, else one zstd frame that
  * expands to that length and says so in its header. Sector sets are like leaf sets, of sectors of 512 bytes.
  */
@@ -103,7 +105,7 @@ const PREAMBLE = /^blocksync (\d+) (\S+) (\S+)(?: (aes))?$/;
 export const HEADER_SIZE = 24;
 export const DEFAULT_TIMEOUT_SECONDS = 60;
 export const MAX_TIMEOUT_SECONDS = 3600;
-/** Room for the longest path and message; the fields of hot messages need under 1.2 KiB. */
+/** Room for the longest path and message; 256 hashes of 136 bytes are 34 KiB. */
 export const MAX_HEAD_LENGTH = 64 << 10;
 export const MAX_BODY_LENGTH = MAX_BLOCK_SIZE;
 /** 256 hashes of 136 bytes are 34 KiB, 4096 leaf hashes of 8 are 32. */
