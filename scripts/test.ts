@@ -125,6 +125,8 @@ const LONG: Readonly<Record<string, number>> = {
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** Seconds that cores worked for it: its process and all that this and its children waited for. */
+  readonly cpuSeconds: number;
 }
 
 /** What was asked for: parts of paths, and after a colon a part of a title. Nothing asked is everything. */
@@ -181,30 +183,48 @@ async function runFile(file: string, title: string): Promise<Outcome> {
     env: { ...process.env, ...(quick ? { CI: undefined } : {}), PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
   });
   const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  if (only.length > 0 && /^error: regex .* matched 0 tests/m.test(err)) return { passed: 0, failed: 0 };
+  const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
+  if (only.length > 0 && /^error: regex .* matched 0 tests/m.test(err)) return { passed: 0, failed: 0, cpuSeconds };
   process.stdout.write(err + out);
   const count = (word: string) => Number(new RegExp(`^\\s*(\\d+) ${word}s?$`, "m").exec(err)?.[1] ?? 0);
   const failed = count("fail") + count("error");
   // A process that ended without a count has run nothing.
-  return { passed: count("pass"), failed: status !== 0 && failed === 0 ? 1 : failed };
+  return { passed: count("pass"), failed: status !== 0 && failed === 0 ? 1 : failed, cpuSeconds };
 }
 
 async function runTests(files: readonly string[], title: string): Promise<Outcome> {
   const queue = [...files];
-  const outcomes: Outcome[] = [];
+  const outcomes = new Map<string, Outcome>();
   const seconds = knownSeconds();
   const work = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const begun = performance.now();
-      outcomes.push(await runFile(file, title));
+      outcomes.set(file, await runFile(file, title));
       if (title === "") seconds[file] = Math.round((performance.now() - begun) / 1000);
     }
   };
   await Promise.all(Array.from({ length: PROCESSES }, work));
   mkdirSync(dirname(SECONDS), { recursive: true });
   writeFileSync(SECONDS, JSON.stringify(seconds));
-  const sum = (count: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + count(outcome), 0);
-  return { passed: sum(({ passed }) => passed), failed: sum(({ failed }) => failed) };
+  const sum = (count: (outcome: Outcome) => number) =>
+    [...outcomes.values()].reduce((total, outcome) => total + count(outcome), 0);
+  const total = {
+    passed: sum(({ passed }) => passed),
+    failed: sum(({ failed }) => failed),
+    cpuSeconds: sum(({ cpuSeconds }) => cpuSeconds),
+  };
+  printCosts(outcomes, total);
+  return total;
+}
+
+/** Where the cores' time went: wall time says little of a file that shares them with others. */
+function printCosts(outcomes: ReadonlyMap<string, Outcome>, total: Outcome): void {
+  const costly = [...outcomes]
+    .toSorted(([, a], [, b]) => b.cpuSeconds - a.cpuSeconds)
+    .filter(([, { cpuSeconds }]) => cpuSeconds >= total.cpuSeconds / 100)
+    .map(([file, { cpuSeconds }]) => `${cpuSeconds.toFixed(1).padStart(7)}  ${file}\n`);
+  const sum = `${total.cpuSeconds.toFixed(1).padStart(7)}  all ${outcomes.size} files\n`;
+  process.stdout.write(`\nSeconds of processor time, of files with 1 % of it or more:\n${costly.join("")}${sum}`);
 }
 
 const selected = process.argv.slice(quick ? 3 : 2).join(" ");
