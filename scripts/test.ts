@@ -125,6 +125,8 @@ const LONG: Readonly<Record<string, number>> = {
 interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** What was said of each test that failed. */
+  readonly failures: readonly string[];
   /** Seconds that cores worked for it: its process and all that this and its children waited for. */
   readonly cpuSeconds: number;
 }
@@ -184,12 +186,36 @@ async function runFile(file: string, title: string): Promise<Outcome> {
   });
   const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
-  if (only.length > 0 && /^error: regex .* matched 0 tests/m.test(err)) return { passed: 0, failed: 0, cpuSeconds };
+  if (only.length > 0 && /^error: regex .* matched 0 tests/m.test(err)) {
+    return { passed: 0, failed: 0, failures: [], cpuSeconds };
+  }
   process.stdout.write(err + out);
   const count = (word: string) => Number(new RegExp(`^\\s*(\\d+) ${word}s?$`, "m").exec(err)?.[1] ?? 0);
   const failed = count("fail") + count("error");
   // A process that ended without a count has run nothing.
-  return { passed: count("pass"), failed: status !== 0 && failed === 0 ? 1 : failed, cpuSeconds };
+  return {
+    passed: count("pass"),
+    failed: status !== 0 && failed === 0 ? 1 : failed,
+    failures: status === 0 ? [] : failuresIn(err, file),
+    cpuSeconds,
+  };
+}
+
+/** Lines that are repeated of a failure, the last ones before its title. */
+const FAILURE_LINES = 30;
+
+/** What Bun said before the title of each test of `file` that failed; its last lines, if no test was to blame. */
+function failuresIn(said: string, file: string): string[] {
+  const failures: string[] = [];
+  let lines: string[] = [];
+  for (const line of said.trimEnd().split("\n")) {
+    lines.push(line);
+    if (!/^\((pass|fail|skip|todo)\) /.test(line)) continue;
+    if (line.startsWith("(fail) ")) failures.push(lines.slice(-FAILURE_LINES).join("\n"));
+    lines = [];
+  }
+  if (failures.length === 0) failures.push(lines.slice(-FAILURE_LINES).join("\n"));
+  return failures.map((failure) => `${file}:\n${failure}\n`);
 }
 
 async function runTests(files: readonly string[], title: string): Promise<Outcome> {
@@ -211,6 +237,7 @@ async function runTests(files: readonly string[], title: string): Promise<Outcom
   const total = {
     passed: sum(({ passed }) => passed),
     failed: sum(({ failed }) => failed),
+    failures: [...outcomes.values()].flatMap(({ failures }) => failures),
     cpuSeconds: sum(({ cpuSeconds }) => cpuSeconds),
   };
   printCosts(outcomes, total);
@@ -237,7 +264,9 @@ process.env[RUNNING] = "1";
 if (!quick) installMissing();
 const { words, title } = selectionOf(selected);
 const files = testFiles(words);
-const { passed, failed } = await runTests(files, title);
+const { passed, failed, failures } = await runTests(files, title);
+// Once more, where the end of a log of thousands of lines is read.
+if (failures.length > 0) process.stdout.write(`\nFailed:\n\n${failures.join("\n")}`);
 if (passed + failed === 0) process.stdout.write("No test has such a path and title\n");
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
