@@ -11,6 +11,7 @@
  */
 import fs from "node:fs";
 import net from "node:net";
+import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { dirname, entryNames, join } from "../paths.ts";
 import { notePath } from "./host/notes.ts";
@@ -42,13 +43,19 @@ function places(home: string | undefined): string[] {
   return note === undefined ? shared : [note, ...shared];
 }
 
+function makeFolder(path: string): void {
+  try {
+    fs.mkdirSync(bytesOf(path), { mode: 0o700 });
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+  }
+}
+
 /** Opens one that nobody else can look into; undefined where there is none, or with `create` none can be. */
 function openFolder(path: string, create: boolean): Folder | undefined {
   try {
     if (create) {
-      for (const one of [dirname(dirname(path)), dirname(path), path]) {
-        if (!fs.existsSync(bytesOf(one))) fs.mkdirSync(bytesOf(one), { mode: 0o700 });
-      }
+      for (const one of [dirname(dirname(path)), dirname(path), path]) makeFolder(one);
     }
     if (!isPrivate(fs.lstatSync(bytesOf(dirname(path))))) return undefined;
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
@@ -87,10 +94,15 @@ export async function meetingFolder(home: string | undefined): Promise<Folder | 
   return undefined;
 }
 
+/** Of nobody where the folder was removed since it was opened, as the last one does who was met there. */
 function socketsIn({ path }: Folder): string[] {
-  return entryNames(path)
-    .filter((name) => NUMBER.test(name))
-    .map((name) => `${path}/${name}`);
+  try {
+    return entryNames(path)
+      .filter((name) => NUMBER.test(name))
+      .map((name) => `${path}/${name}`);
+  } catch {
+    return [];
+  }
 }
 
 /** What nobody listens to any more is removed. */

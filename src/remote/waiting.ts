@@ -25,6 +25,8 @@ const MAX_CALLERS = 16;
 const CALLER_LIMIT_MS = 5000;
 /** Time that is waited is counted in these, so that a machine that slept has lost one of them. */
 const TICK_MS = 500;
+/** Each fails only where the last run in the folder ends between two system calls of this one. */
+const DOOR_ATTEMPTS = 8;
 
 export interface WaitingOptions {
   readonly key: SessionKey;
@@ -60,7 +62,7 @@ export class WaitingServe {
 
   /** Takes the connection that it was started over, and can be met from now on. */
   async begin(source: ByteSource, sink: ByteSink, isLost: () => Promise<boolean>): Promise<void> {
-    if (this.#options.seconds > 0) await this.#listen().catch(() => this.#listen().catch(() => this.#closeDoor()));
+    if (this.#options.seconds > 0) await this.#openDoor();
     this.#attach(untilControllerEnds(source, isLost), sink, 0);
   }
 
@@ -80,6 +82,18 @@ export class WaitingServe {
     this.#closeDoor();
     this.#caller?.close();
     for (const caller of this.#callers) caller.close();
+  }
+
+  /** Without one, which another login would miss, the run starts over. */
+  async #openDoor(): Promise<void> {
+    for (let attempt = 0; attempt < DOOR_ATTEMPTS; attempt++) {
+      try {
+        return await this.#listen();
+      } catch {
+        // Somebody else who was last in the folder removes it in just this moment, or there is no place.
+        this.#closeDoor();
+      }
+    }
   }
 
   async #listen(): Promise<void> {
