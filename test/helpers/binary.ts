@@ -114,11 +114,11 @@ export async function peakMemory(child: Bun.Subprocess): Promise<number> {
 }
 
 /**
- * Waits until `condition` holds; fails after a minute, which only a busy machine needs. It looks every few milliseconds, and
+ * Waits until `condition` holds; fails after five minutes: nothing but a busy machine takes more than a moment. It looks every few milliseconds, and
  * less often where a look takes long (all of /proc, a screen of tmux), so that waiting leaves the cores to what is waited for.
  */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 60_000;
+  const deadline = performance.now() + 300_000;
   for (;;) {
     const begun = performance.now();
     if (await condition()) return;

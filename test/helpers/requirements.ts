@@ -112,11 +112,9 @@ export const NEEDS = {
 } as const;
 
 /** `test` when all needs are met; otherwise a test that says why not. */
-export function testWith(
-  ...needs: (keyof typeof NEEDS)[]
-): (name: string, body: () => Promise<void>, timeoutMs?: number) => void {
+export function testWith(...needs: (keyof typeof NEEDS)[]): (name: string, body: () => Promise<void>) => void {
   const missing = needs.map((need) => NEEDS[need]).filter((reason) => reason !== undefined);
-  if (missing.length === 0) return (name, body, timeoutMs = 120_000) => test(name, body, timeoutMs);
+  if (missing.length === 0) return (name, body) => test(name, body);
   const reason = missing.join("; ");
   if (process.env["CI"] !== undefined) {
     return (name) =>

@@ -31,7 +31,7 @@ beforeAll(() => {
   dir = tempDir();
   fs.writeFileSync(dir.file("s"), DATA);
   sums = build();
-}, 120_000);
+});
 afterAll(() => dir[Symbol.dispose]());
 
 describe("make dist", () => {

@@ -5,7 +5,11 @@ import { testWith } from "../helpers/requirements.ts";
 
 const ROUNDS = 20;
 
-testWith("sshd", "loop", "strace")(
+testWith(
+  "sshd",
+  "loop",
+  "strace",
+)(
   "D3.12 SIGKILL of either side at any moment and at an exact write: nothing else is touched, a second run converges",
   async () => {
     const seed = Math.floor(Math.random() * 1e9);
@@ -25,5 +29,4 @@ testWith("sshd", "loop", "strace")(
     // Half of the rounds are killed at a write that is sure to come; those at any moment may be too late.
     expect(outcomes.filter(({ killed }) => killed).length).toBeGreaterThan(ROUNDS / 4);
   },
-  180_000,
 );

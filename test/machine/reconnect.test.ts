@@ -64,30 +64,26 @@ function writes(path: string): () => Promise<void> {
 }
 
 for (const road of ["push", "pull"] as const) {
-  onSshd(
-    `a push and a pull go on when ssh is killed again and again: ${road}`,
-    async () => {
-      using dir = tempDir();
-      const words = ["--json", "--bwlimit", "16M", ...sshd.words, "-S", BINARY];
-      const undisturbed = summaryOf(await run([...words, ...pairIn(dir, road)]));
-      const child = start([...words, ...pairIn(dir, road)]);
-      const said = Promise.all([child.stdout.text(), child.stderr.text()]);
-      const written = writes(dir.file("d"));
-      for (let kills = 0; kills < 5; kills++) {
-        await written();
-        for (const pid of sshOf(sshd.configFile)) process.kill(pid, "SIGKILL");
-      }
-      const [stdout, stderr] = await said;
-      expect([await child.exited, stderr.includes("hint")]).toEqual([0, false]);
-      expect(fs.readFileSync(dir.file("d")).equals(SOURCE)).toBe(true);
-      const summary = summaryOf({ exitCode: 0, stdout, stderr });
-      expect(summary).toMatchObject({ bytesRead: undisturbed["bytesRead"], bytesWritten: undisturbed["bytesWritten"] });
-      for (const way of ["bytesSent", "bytesReceived"])
-        expect(Number(summary[way])).toBeLessThan(1.1 * Number(undisturbed[way]) + 5 * (8 << 20));
-      await until("nothing is left", () => sshOf(sshd.configFile).length === 0 && holding(dir, "d").length === 0);
-    },
-    60_000,
-  );
+  onSshd(`a push and a pull go on when ssh is killed again and again: ${road}`, async () => {
+    using dir = tempDir();
+    const words = ["--json", "--bwlimit", "16M", ...sshd.words, "-S", BINARY];
+    const undisturbed = summaryOf(await run([...words, ...pairIn(dir, road)]));
+    const child = start([...words, ...pairIn(dir, road)]);
+    const said = Promise.all([child.stdout.text(), child.stderr.text()]);
+    const written = writes(dir.file("d"));
+    for (let kills = 0; kills < 5; kills++) {
+      await written();
+      for (const pid of sshOf(sshd.configFile)) process.kill(pid, "SIGKILL");
+    }
+    const [stdout, stderr] = await said;
+    expect([await child.exited, stderr.includes("hint")]).toEqual([0, false]);
+    expect(fs.readFileSync(dir.file("d")).equals(SOURCE)).toBe(true);
+    const summary = summaryOf({ exitCode: 0, stdout, stderr });
+    expect(summary).toMatchObject({ bytesRead: undisturbed["bytesRead"], bytesWritten: undisturbed["bytesWritten"] });
+    for (const way of ["bytesSent", "bytesReceived"])
+      expect(Number(summary[way])).toBeLessThan(1.1 * Number(undisturbed[way]) + 5 * (8 << 20));
+    await until("nothing is left", () => sshOf(sshd.configFile).length === 0 && holding(dir, "d").length === 0);
+  });
 }
 
 /** A relay to sshd that can swallow all that comes, and the words for blocksync to go by it. */
@@ -129,72 +125,60 @@ async function relayTo({ port, configFile }: Sshd, dir: TempDir) {
   };
 }
 
-onSshd(
-  "a link that is down for longer than the timeout, and then comes back, is no end",
-  async () => {
-    using dir = tempDir();
-    using relay = await relayTo(sshd, dir);
-    const words = ["--json", "--bwlimit", "16M", "--timeout", "3", ...relay.words, "-S", BINARY];
-    const child = start([...words, ...pairIn(dir, "push")]);
-    const said = Promise.all([child.stdout.text(), child.stderr.text()]);
-    await writes(dir.file("d"))();
-    relay.swallow(true);
-    const [first] = sshOf(dir.file("config"));
-    await until("another ssh tries", () => sshOf(dir.file("config")).some((pid) => pid !== first));
-    relay.swallow(false);
-    expect([await child.exited, (await said)[1].includes("hint")]).toEqual([0, false]);
-    expect(fs.readFileSync(dir.file("d")).equals(SOURCE)).toBe(true);
-    await until("nothing is left", () => holding(dir, "d").length === 0);
-  },
-  60_000,
-);
+onSshd("a link that is down for longer than the timeout, and then comes back, is no end", async () => {
+  using dir = tempDir();
+  using relay = await relayTo(sshd, dir);
+  const words = ["--json", "--bwlimit", "16M", "--timeout", "3", ...relay.words, "-S", BINARY];
+  const child = start([...words, ...pairIn(dir, "push")]);
+  const said = Promise.all([child.stdout.text(), child.stderr.text()]);
+  await writes(dir.file("d"))();
+  relay.swallow(true);
+  const [first] = sshOf(dir.file("config"));
+  await until("another ssh tries", () => sshOf(dir.file("config")).some((pid) => pid !== first));
+  relay.swallow(false);
+  expect([await child.exited, (await said)[1].includes("hint")]).toEqual([0, false]);
+  expect(fs.readFileSync(dir.file("d")).equals(SOURCE)).toBe(true);
+  await until("nothing is left", () => holding(dir, "d").length === 0);
+});
 
-onSshd(
-  "a link that stays down for longer than --reconnect is exit 5, and both ends are gone",
-  async () => {
-    using dir = tempDir();
-    using relay = await relayTo(sshd, dir);
-    const words = ["-q", "--bwlimit", "16M", "--timeout", "3", "--reconnect", "2", ...relay.words, "-S", BINARY];
-    const child = start([...words, ...pairIn(dir, "push")]);
-    const said = child.stderr.text();
-    await writes(dir.file("d"))();
-    relay.swallow(true);
-    expect(await child.exited).toBe(5);
-    expect(await said).toMatch(/was silent for 3 s; it could not be reached again for 2 s: .*\n.*hint: /);
-    await until("the far side is gone", () => holding(dir, "d").length === 0);
-    expect(sshOf(dir.file("config"))).toEqual([]);
-  },
-  60_000,
-);
+onSshd("a link that stays down for longer than --reconnect is exit 5, and both ends are gone", async () => {
+  using dir = tempDir();
+  using relay = await relayTo(sshd, dir);
+  const words = ["-q", "--bwlimit", "16M", "--timeout", "3", "--reconnect", "2", ...relay.words, "-S", BINARY];
+  const child = start([...words, ...pairIn(dir, "push")]);
+  const said = child.stderr.text();
+  await writes(dir.file("d"))();
+  relay.swallow(true);
+  expect(await child.exited).toBe(5);
+  expect(await said).toMatch(/was silent for 3 s; it could not be reached again for 2 s: .*\n.*hint: /);
+  await until("the far side is gone", () => holding(dir, "d").length === 0);
+  expect(sshOf(dir.file("config"))).toEqual([]);
+});
 
-testWith("sshd", "users")(
-  "`blocksync clean` ends who waits for a run that was killed",
-  async () => {
-    using dir = tempDir();
-    using user = throwawayUser();
-    fs.chmodSync(dir.path, 0o711);
-    fs.writeFileSync(dir.file("s"), SOURCE);
-    const there = `${user.home}/d`;
-    fs.writeFileSync(there, BEFORE);
-    fs.chownSync(there, user.uid, user.uid);
-    const words = ["-q", "--bwlimit", "8M", ...sshd.words];
-    const child = start([...words, dir.file("s"), `${user.name}@${HOST}:${there}`]);
-    await writes(there)();
-    // Where nobody could come back any more.
-    child.kill("SIGSTOP");
-    for (const pid of sshOf(sshd.configFile)) process.kill(pid, "SIGKILL");
-    const sessions = `${user.home}/.cache/blocksync/sessions`;
-    const [number = ""] = fs.readdirSync(sessions);
-    const waiting = () => processesWith("./blocksync-").filter((pid) => isProgramOf(pid, user.uid));
-    await until("it has let go of its login", () => waiting().some((pid) => leadsNowhere(pid)));
-    child.kill("SIGKILL");
-    expect(number).toMatch(/^[0-9a-f]{32}$/);
-    expect((await run(["clean", ...sshd.words, `${user.name}@${HOST}`])).exitCode).toBe(0);
-    await until("it has ended", () => waiting().length === 0);
-    expect(fs.existsSync(`${user.home}/.cache/blocksync`)).toBe(false);
-  },
-  60_000,
-);
+testWith("sshd", "users")("`blocksync clean` ends who waits for a run that was killed", async () => {
+  using dir = tempDir();
+  using user = throwawayUser();
+  fs.chmodSync(dir.path, 0o711);
+  fs.writeFileSync(dir.file("s"), SOURCE);
+  const there = `${user.home}/d`;
+  fs.writeFileSync(there, BEFORE);
+  fs.chownSync(there, user.uid, user.uid);
+  const words = ["-q", "--bwlimit", "8M", ...sshd.words];
+  const child = start([...words, dir.file("s"), `${user.name}@${HOST}:${there}`]);
+  await writes(there)();
+  // Where nobody could come back any more.
+  child.kill("SIGSTOP");
+  for (const pid of sshOf(sshd.configFile)) process.kill(pid, "SIGKILL");
+  const sessions = `${user.home}/.cache/blocksync/sessions`;
+  const [number = ""] = fs.readdirSync(sessions);
+  const waiting = () => processesWith("./blocksync-").filter((pid) => isProgramOf(pid, user.uid));
+  await until("it has let go of its login", () => waiting().some((pid) => leadsNowhere(pid)));
+  child.kill("SIGKILL");
+  expect(number).toMatch(/^[0-9a-f]{32}$/);
+  expect((await run(["clean", ...sshd.words, `${user.name}@${HOST}`])).exitCode).toBe(0);
+  await until("it has ended", () => waiting().length === 0);
+  expect(fs.existsSync(`${user.home}/.cache/blocksync`)).toBe(false);
+});
 
 function isProgramOf(pid: number, uid: number): boolean {
   try {

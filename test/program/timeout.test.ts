@@ -75,7 +75,7 @@ describe("a connection that breaks", () => {
     expect(result.stderr).toMatch(/^blocksync: (Lost the connection to|Cannot start blocksync on) "h": .*\n/);
     if (action === "stall") expect(result.stderr).toContain("was silent for 1 s");
     // Twice the timeout on an idle machine; a minute is what serve has by itself.
-    expect(performance.now() - begun).toBeLessThan(30_000);
+    expect(performance.now() - begun).toBeLessThan(55_000);
     // On a busy machine a run may give up for the silence of a far side that waits for a core: then it ends in order there.
     const { status, broken: wasBroken } = await noted(dir.file("log"));
     // A cut may be between two messages, in the first line, or before blocksync has begun there (128 + SIGPIPE).
@@ -127,7 +127,7 @@ describe("a connection that breaks", () => {
     });
     await Promise.all(lanes);
     expect(breaksDone).toBeGreaterThan(0);
-  }, 120_000);
+  });
 
   test("D4.17 in the upload, cut or stalled: exit 5, and nothing of the program is kept", async () => {
     const upload = async (action: "cut" | "stall", position: number) => {
@@ -147,7 +147,7 @@ describe("a connection that breaks", () => {
     const [digest, line, program] = [30, 70, 3 * MIB];
     const cuts = [digest, line, program].map((position) => upload("cut", position));
     await Promise.all([...cuts, upload("stall", line), upload("stall", program)]);
-  }, 120_000);
+  });
 });
 
 describe("slowness is no silence:", () => {
