@@ -31,7 +31,7 @@ const ANSWER_WAIT_MS = 2000;
 /** An open folder; its path leads there whatever happens to its name, and is short enough for a socket (unix(7): 108 bytes). */
 export interface Folder extends Disposable {
   readonly path: string;
-  /** Removes it once nothing is in it any more. */
+  /** Removes it, and those above it that it was the first to need, once nothing is in them any more. */
   removeIfEmpty(): void;
 }
 
@@ -43,20 +43,21 @@ function places(home: string | undefined): string[] {
   return note === undefined ? shared : [note, ...shared];
 }
 
-function makeFolder(path: string): void {
+/** False where it is there already. */
+function makeFolder(path: string): boolean {
   try {
     fs.mkdirSync(bytesOf(path), { mode: 0o700 });
+    return true;
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw error;
+    return false;
   }
 }
 
 /** Opens one that nobody else can look into; undefined where there is none, or with `create` none can be. */
 function openFolder(path: string, create: boolean): Folder | undefined {
   try {
-    if (create) {
-      for (const one of [dirname(dirname(path)), dirname(path), path]) makeFolder(one);
-    }
+    const made = create ? [dirname(dirname(path)), dirname(path), path].filter(makeFolder) : [];
     if (!isPrivate(fs.lstatSync(bytesOf(dirname(path))))) return undefined;
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants;
     const fd = fs.openSync(bytesOf(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -64,7 +65,7 @@ function openFolder(path: string, create: boolean): Folder | undefined {
     if (isPrivate(stat) && (stat.mode & 0o077) === 0) {
       return {
         path: `/proc/self/fd/${fd}`,
-        removeIfEmpty: () => removeIfEmpty(path),
+        removeIfEmpty: () => removeIfEmpty([...new Set([path, ...made.toReversed()])]),
         [Symbol.dispose]: () => fs.closeSync(fd),
       };
     }
@@ -75,9 +76,10 @@ function openFolder(path: string, create: boolean): Folder | undefined {
   return undefined;
 }
 
-function removeIfEmpty(path: string): void {
+/** One after the other, to the first that is not. */
+function removeIfEmpty(paths: readonly string[]): void {
   try {
-    fs.rmdirSync(bytesOf(path));
+    for (const path of paths) fs.rmdirSync(bytesOf(path));
   } catch {
     // Others are met there.
   }
