@@ -135,7 +135,18 @@ export class UnreachableError extends Failure {
 }
 
 /** The connection was lost, and the far side that was to wait for another one is gone: only a run from its beginning goes on. */
-export class ConnectionLost extends UnreachableError {}
+export class ConnectionLost extends UnreachableError {
+  /** What is left of the time for which a lost connection is tried again. */
+  readonly leftMs: number;
+
+  constructor(message: string, leftMs: number, options?: FailureOptions) {
+    super(message, options);
+    this.leftMs = leftMs;
+  }
+}
+
+/** The host was reached, and another login will only meet the same: it lets nobody in, is another one, or cannot run the program. */
+export class LoginRefused extends UnreachableError {}
 
 /** The peer broke the rules of the wire. */
 export class ProtocolError extends Failure {

@@ -47,8 +47,8 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "--force answers for what --expect-size refuses",
     file: "run/sync.ts",
-    from: "      checkExpected(to, options);\n",
-    to: "      if (!options.force) checkExpected(to, options);\n",
+    from: "if (!isAgain) checkExpected(to, options);",
+    to: "if (!isAgain && !options.force) checkExpected(to, options);",
     tests: ["machine/guard.test.ts: D7.37"],
   },
   {
@@ -68,9 +68,23 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "an interrupted run does not close what it opened",
     file: "run/run.ts",
-    from: "  await within(CLOSE_WAIT_MS, lanes.close());\n",
-    to: "",
+    from: "  }\n  await within(CLOSE_WAIT_MS, lanes.close());\n",
+    to: "  }\n",
     tests: ["machine/lanes.test.ts: an interrupted run ends after its connections"],
+  },
+  {
+    bug: "a run starts over to whatever has the name by then",
+    file: "run/starting-over.ts",
+    from: '    checkEnd("destination", this.#ends.destination, destination, fits.includes(destination.sizeBytes));\n',
+    to: "",
+    tests: ["machine/starting-over.test.ts: another one then is refused"],
+  },
+  {
+    bug: "a run starts over against a login that is refused",
+    file: "run/starting-over.ts",
+    from: " && !(failure instanceof LoginRefused)",
+    to: "",
+    tests: ["machine/starting-over.test.ts: a login that is refused meanwhile"],
   },
   {
     bug: "a run that has ended still listens to SIGUSR1",

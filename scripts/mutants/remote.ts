@@ -61,8 +61,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "what the first connection carried stands for all of them",
     file: "run/lanes.ts",
-    from: "this.#connections.reduce((total, connection) => total + count(connection), 0);",
-    to: "this.#connections.slice(0, 1).reduce((total, connection) => total + count(connection), 0);",
+    from: "[...before, ...this.#connections].reduce((total, one) => total + count(one), 0);",
+    to: "[...before, ...this.#connections.slice(0, 1)].reduce((total, one) => total + count(one), 0);",
     tests: ["machine/lanes.test.ts: what is sent and received"],
   },
   {

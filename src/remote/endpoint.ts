@@ -1,5 +1,5 @@
 /** An endpoint elsewhere: the interface of sync/endpoint.ts spoken over a channel to serve.ts. */
-import { ProtocolError } from "../errors.ts";
+import { ConnectionLost, ProtocolError } from "../errors.ts";
 import { scanAhead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, leafCount, type SectorSet } from "../sync/blocks.ts";
 import type {
@@ -32,6 +32,8 @@ export class RemoteEndpoint implements Endpoint {
   #layout: BlockLayout;
   #scanWindow: number;
   #announced = 0;
+  /** What it has shown to have read. */
+  #bytesHashed = 0;
   /** Where the blocks that this endpoint is about end. */
   #end = Number.POSITIVE_INFINITY;
 
@@ -76,6 +78,7 @@ export class RemoteEndpoint implements Endpoint {
       const asked =
         run.kind === due || (run.kind === "hole" && !readHoles) || (run.kind === "unreadable" && hashed && tolerant);
       if (!asked) throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
+      if (run.kind === "hashed") this.#bytesHashed += this.#layout.spanOf(run).length;
       position += run.count;
       yield run;
     }
@@ -126,7 +129,13 @@ export class RemoteEndpoint implements Endpoint {
   }
 
   async counters(): Promise<Counters> {
-    return decode.counted(await this.#channel.request(encode.empty("counters"), MessageType.counted));
+    try {
+      return decode.counted(await this.#channel.request(encode.empty("counters"), MessageType.counted));
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      // It is gone, and with it what it has counted.
+      return { bytesRead: this.#bytesHashed, bytesWritten: 0 };
+    }
   }
 
   async confirmUnchanged(): Promise<void> {

@@ -57,7 +57,9 @@ export class LiveBar {
   readonly #scene: () => Scene;
   readonly #continuing: Disposable;
   #timer: Timer | undefined;
-  #paces: { readonly phase: string; readonly done: Pace; readonly wire: Pace } | undefined;
+  #paces:
+    | { readonly statistics: Statistics; readonly phase: string; readonly done: Pace; readonly wire: Pace }
+    | undefined;
   /** Questions of this program on the terminal. */
   #questions = 0;
   #opened = "";
@@ -138,12 +140,18 @@ export class LiveBar {
     const now = performance.now();
     const [done, wire] = [bytesDone(statistics), wireBytes(running)];
     const elapsedMs = running.elapsedMs();
-    if (this.#paces === undefined) {
+    if (this.#paces?.statistics !== statistics) {
       const begunMs = now - elapsedMs;
-      this.#paces = { phase: "comparing", done: new Pace(0, begunMs), wire: new Pace(0, begunMs) };
+      this.#paces = {
+        statistics,
+        phase: "comparing",
+        done: new Pace(0, begunMs),
+        wire: new Pace(this.#paces === undefined ? 0 : wire, begunMs),
+      };
     }
     // What comes after has a pace of its own; the flush none.
-    if (this.#paces.phase !== phase) this.#paces = { phase, done: new Pace(done, now), wire: new Pace(wire, now) };
+    if (this.#paces.phase !== phase)
+      this.#paces = { statistics, phase, done: new Pace(done, now), wire: new Pace(wire, now) };
     const paces = this.#paces;
     paces.done.sample(done, now);
     paces.wire.sample(wire, now);

@@ -54,6 +54,14 @@ export class Report {
   /** The two sides, for a line of a log that stands alone. */
   #names = "";
   #startedAt = performance.now();
+  /** Of the present pass. */
+  #passStartedAt = performance.now();
+  /** Of the present pass, or the last one. */
+  #statistics: Statistics | undefined;
+  /** How often a lost connection was made again, or the run started over. */
+  #reconnects = 0;
+  /** Notices that a further pass does not repeat. */
+  readonly #noticed = new Set<string>();
   #verifyingSince: number | undefined;
   #saidFlushing = false;
   #ticking: { stop(): void } | undefined;
@@ -72,7 +80,7 @@ export class Report {
 
   /** Of the run that was started, if one was. */
   get statistics(): Statistics | undefined {
-    return this.#running?.statistics;
+    return this.#statistics;
   }
 
   get elapsedMs(): number {
@@ -99,6 +107,7 @@ export class Report {
     const tell: TellStage = (stage) => {
       if (stage.kind === "notice" || stage.kind === "detail") return this[stage.kind](stage.text);
       if (stage.kind === "resumed") {
+        this.#reconnects++;
         this.#waits.delete(key);
         return;
       }
@@ -135,6 +144,12 @@ export class Report {
 
   /** Something worth knowing that stops nothing; `asked`: a question on the terminal has it. */
   notice(text: string, { asked = false } = {}): void {
+    if (this.#noticed.has(text)) return;
+    this.#noticed.add(text);
+    this.#say(text, asked);
+  }
+
+  #say(text: string, asked = false): void {
     if (!asked) this.#output.log.info(text);
     this.#event("notice", { message: text });
   }
@@ -157,10 +172,27 @@ export class Report {
     this.#output.log.error(stackOf(failure));
   }
 
-  /** Both ends are open and the work begins; `traffic` gives what crossed all connections so far. */
+  /**
+   * A pass has failed, and everything is compared anew. Until the next one starts there is nothing to be seen of blocks; what waits
+   * for its connection waits no more.
+   */
+  startOver({ message }: Failure): void {
+    this.#running = undefined;
+    this.#waits.clear();
+    this.#reconnects++;
+    this.#say(`${message}: starting over, comparing everything anew`);
+  }
+
+  /** Both ends are open and the work begins, anew when the run starts over; `traffic` gives what crossed all connections so far. */
   start(source: string, destination: string, statistics: Statistics, hash: string, traffic: () => WireBytes): void {
-    this.#running = { statistics, traffic, elapsedMs: () => this.elapsedMs };
-    this.#startedAt = performance.now();
+    const isAgain = this.#statistics !== undefined;
+    this.#statistics = statistics;
+    this.#passStartedAt = performance.now();
+    this.#running = { statistics, traffic, elapsedMs: () => performance.now() - this.#passStartedAt };
+    this.#verifyingSince = undefined;
+    this.#saidFlushing = false;
+    if (isAgain) return;
+    this.#startedAt = this.#passStartedAt;
     const { sizeBytes, blockSize, blocksTotal } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
     this.#event("start", {
@@ -177,10 +209,12 @@ export class Report {
     const { json, intervalMs } = this.#options;
     if (!json && !this.#plain) return;
     const usual = json || this.#output.isTerminal ? INTERVAL_MS.watched : INTERVAL_MS.logged;
-    this.#ticking = startTicking(intervalMs ?? usual, () => this.#tick(statistics));
+    this.#ticking = startTicking(intervalMs ?? usual, () => this.#tick());
   }
 
-  #tick(statistics: Statistics): void {
+  #tick(): void {
+    if (this.#running === undefined) return;
+    const { statistics } = this.#running;
     const { phase, blocksDone, blocksTotal, blocksMatching, blocksDiffering, blocksVerified, bytesWritten } =
       statistics;
     // Nothing is known of how a flush goes on, so that it does is said once.
@@ -203,8 +237,9 @@ export class Report {
   }
 
   #sayProgress(statistics: Statistics): void {
+    const passMs = performance.now() - this.#passStartedAt;
     const verifyingMs = performance.now() - (this.#verifyingSince ?? performance.now());
-    for (const line of progressLines(statistics, this.elapsedMs, verifyingMs)) this.#output.line(line);
+    for (const line of progressLines(statistics, passMs, verifyingMs)) this.#output.line(line);
   }
 
   /** Both sides are read again. */
@@ -220,7 +255,8 @@ export class Report {
   }
 
   /** Areas of the source that could not be read, under which the destination was left alone. */
-  unreadable({ unreadable, kept }: Statistics): void {
+  unreadable(): void {
+    const { unreadable = [], kept = [] } = this.#statistics ?? {};
     this.#listUnreadable(unreadable, false, "the destination was left as it was");
     this.#listUnreadable(kept, true, "the destination keeps what an earlier run read there");
   }
@@ -294,6 +330,7 @@ export class Report {
       sourceFingerprint: statistics?.sourceFingerprint ?? null,
       destinationFingerprint: statistics?.destinationFingerprint ?? null,
       verified: statistics?.verified !== undefined,
+      reconnects: this.#reconnects,
       elapsedMs: Math.round(this.elapsedMs),
     });
     this.#deaf = true;

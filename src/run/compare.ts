@@ -28,6 +28,7 @@ export async function runCompare(
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
   const changeMap = new ChangeMap(options, taken);
+  let toldTo = 0;
   return await runPair(
     a,
     b,
@@ -42,15 +43,17 @@ export async function runCompare(
       lanes: 1,
     },
     signal,
-    async ({ first: lane, lanes, report }) => {
+    async ({ first: lane, lanes, report, startingOver }) => {
       const { source, destination } = lane;
       const [inA, inB] = [source.description, destination.description];
+      startingOver.knows(inA, inB);
       checkHashes(inA, inB);
       const itself = noticeOfItself(inA, inB);
       if (itself !== undefined) report.notice(itself);
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
       const layout = new BlockLayout(sizeBytes, options.blockSize);
-      const statistics = new Statistics(layout, 1);
+      const statistics = new Statistics(layout, 1, report.statistics);
+      startingOver.begin(inA, inB, statistics);
       report.start(a.label, b.label, statistics, await lanes.hashes(), () => lanes.traffic);
       await Promise.all([source, destination].map((end) => end.prepare(sizeBytes, { exact: false })));
       const tail = tailBeyond(inA, inB);
@@ -62,7 +65,10 @@ export async function runCompare(
       const work = { signal, statistics: share, fingerprints, changes };
       for await (const range of differingRanges(source, destination, layout, work)) {
         bytesDiffering += range.length;
-        report.difference(range.offset, range.length);
+        // What a pass that was lost has told is not told again.
+        const [begin, end] = [Math.max(range.offset, toldTo), range.offset + range.length];
+        if (end > begin) report.difference(begin, end - begin);
+        toldTo = Math.max(toldTo, end);
       }
       await Promise.all([source.confirmUnchanged(), destination.confirmUnchanged(), countReads([lane], statistics)]);
       if (tail > 0) {

@@ -40,6 +40,7 @@ export function hostConnection(
     createPipe,
     limits: undefined,
     timeoutSeconds,
+    connectSeconds: undefined,
     loginLimitMs: hasTerminal() ? undefined : LOGIN_LIMIT_MS,
     reconnectMs,
     signal,

@@ -54,7 +54,10 @@ interface Side {
   readonly throughSudo: boolean;
 }
 
-/** All lanes of a run, and everything that is open for them. */
+/** How long ssh may take to reach a host that may just be restarting. */
+const CONNECT_SECONDS_AGAIN = 10;
+
+/** All lanes of a pass, and everything that is open for them. */
 export class Lanes {
   readonly #sides: readonly [Side, Side];
   readonly #options: LaneOptions;
@@ -67,16 +70,25 @@ export class Lanes {
   readonly #ending = new AbortController();
   readonly #passwords: Passwords;
   readonly #agreement: HashAgreement;
+  readonly #earlier: Lanes | undefined;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
 
-  /** `signal` is aborted when the run is interrupted. */
-  constructor(source: Location, destination: Location, options: LaneOptions, report: Report, signal: AbortSignal) {
+  /** `signal` is aborted when the run is interrupted; `earlier` are those of the pass before, when the run starts over. */
+  constructor(
+    source: Location,
+    destination: Location,
+    options: LaneOptions,
+    report: Report,
+    signal: AbortSignal,
+    earlier?: Lanes,
+  ) {
+    this.#earlier = earlier;
     this.#options = options;
     this.#report = report;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
-    this.#passwords = new Passwords(this.#signal);
+    this.#passwords = earlier === undefined ? new Passwords(this.#signal) : earlier.#passwords.until(this.#signal);
     this.#agreement = new HashAgreement(options.hash, 2);
     const rate = options.bytesPerSecond;
     this.#limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
@@ -180,7 +192,8 @@ export class Lanes {
       this.#report.whileAsking(() => this.#passwords.ask(...words));
     const askPassword = sudo && canAsk() ? ask : undefined;
     const common = hostConnection(this.#options, this.#signal, tell);
-    return { ...common, compress, sudo, script, limits: this.#limits, askPassword };
+    const connectSeconds = this.#earlier === undefined ? undefined : CONNECT_SECONDS_AGAIN;
+    return { ...common, compress, sudo, script, limits: this.#limits, askPassword, connectSeconds };
   }
 
   /** Has `close` called by close(); at once when that was called already, since a lane may fail while another opens. */
@@ -203,10 +216,11 @@ export class Lanes {
     await rest(ms, this.#signal);
   }
 
-  /** Of all connections, from this machine's view. */
+  /** Of all connections, those of earlier passes too, from this machine's view. */
   get traffic(): Traffic {
-    const sum = (count: (connection: Connection) => number) =>
-      this.#connections.reduce((total, connection) => total + count(connection), 0);
+    const before = this.#earlier === undefined ? [] : [this.#earlier.traffic];
+    const sum = (count: (traffic: Traffic) => number) =>
+      [...before, ...this.#connections].reduce((total, one) => total + count(one), 0);
     return {
       bytesSent: sum((connection) => connection.bytesSent),
       bytesReceived: sum((connection) => connection.bytesReceived),

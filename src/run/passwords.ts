@@ -18,6 +18,13 @@ export class Passwords {
     this.#signal = signal;
   }
 
+  /** The same, with what is known already, until `signal` ends a question. */
+  until(signal: AbortSignal): Passwords {
+    const others = new Passwords(signal);
+    for (const [host, password] of this.#known) others.#known.set(host, password);
+    return others;
+  }
+
   /** The password of sudo at `host`, whose bytes bytesOf() has, whatever the terminal writes; `isWrong` when the last one was. Rejects when interrupted. */
   readonly ask = (host: string, isWrong: boolean): Promise<string> => {
     if (isWrong) this.#known.delete(host);

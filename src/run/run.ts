@@ -10,13 +10,16 @@ import { unlessAborted } from "../sync/abort.ts";
 import type { Lane } from "../sync/sync.ts";
 import { type LaneOptions, Lanes } from "./lanes.ts";
 import type { Location } from "./location.ts";
+import { StartingOver } from "./starting-over.ts";
 import { checkMessages, endsHere, filesOf } from "./taken.ts";
 
 export interface RunContext {
   readonly report: Report;
+  readonly startingOver: StartingOver;
+  /** Of this pass. */
   readonly lanes: Lanes;
   readonly first: Lane;
-  /** Has something done when the run fails or is interrupted, while what is open still is, within END_WAIT_MS. */
+  /** Has something done when the pass fails or the run is interrupted, while what is open still is, within END_WAIT_MS. */
   readonly atFailure: (act: (failure: Failure) => Promise<void>) => void;
 }
 
@@ -47,7 +50,8 @@ async function within(ms: number, work: Promise<unknown>): Promise<void> {
 }
 
 /**
- * Opens the first lane, runs `work` and reports. Returns the exit code; failures are reported here.
+ * Opens the first lane, runs `work`, anew as often as the run starts over, and reports. Returns the exit code; failures are
+ * reported here.
  */
 export async function runPair(
   source: Location,
@@ -71,14 +75,33 @@ export async function runPair(
   report.begin(TASKS[options.access], source.label, destination.label);
   // As dd does (dd(1)).
   using _ = hear("SIGUSR1", () => report.tell());
-  const lanes = new Lanes(source, destination, options, report, signal);
+  let lanes = new Lanes(source, destination, options, report, signal);
+  const startingOver = new StartingOver(options.reconnectMs, signal);
   const endings: ((failure: Failure) => Promise<void>)[] = [];
   const atFailure: RunContext["atFailure"] = (act) => void endings.push(act);
+  const settle = async (failure: Failure) => {
+    await within(END_WAIT_MS, Promise.allSettled(endings.splice(0).map((act) => act(failure))));
+    // What was read until then, if the other side still answers; a run that succeeded has counted.
+    const { statistics } = startingOver;
+    if (statistics !== undefined) await within(COUNT_WAIT_MS, lanes.countReads(statistics));
+  };
   const run = async () => {
     checkOpenFiles(options.lanes);
     checkLibrary();
     for (const notice of options.notices) report.notice(notice);
-    return await work({ report, lanes, first: await lanes.open(0), atFailure });
+    for (;;) {
+      try {
+        return await work({ report, startingOver, lanes, first: await lanes.open(0), atFailure });
+      } catch (error) {
+        startingOver.after(error);
+        const failure = asFailure(error);
+        report.startOver(failure);
+        await settle(failure);
+        await within(CLOSE_WAIT_MS, lanes.close());
+        await startingOver.pause();
+        lanes = new Lanes(source, destination, options, report, startingOver.signal, lanes);
+      }
+    }
   };
   const running = run();
   let exitCode: number;
@@ -90,12 +113,11 @@ export async function runPair(
   } catch (error) {
     const failure = asFailure(error);
     report.stop();
+    report.unreadable();
     sayFailure(report, failure);
     report.stopped();
     exitCode = failure.exitCode;
-    await within(END_WAIT_MS, Promise.allSettled(endings.map((act) => act(failure))));
-    // What was read until then, if the other side still answers; a run that succeeded has counted.
-    if (report.statistics !== undefined) await within(COUNT_WAIT_MS, lanes.countReads(report.statistics));
+    await settle(failure);
   }
   await within(CLOSE_WAIT_MS, lanes.close());
   await within(NOTICE_WAIT_MS, running);

@@ -39,7 +39,11 @@ export async function runSync(
   checkStreams(ends, options);
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
-  const rescueMap = options.rescueMap === undefined ? undefined : RescueMapFile.open(options.rescueMap, taken);
+  const openRescueMap = () =>
+    options.rescueMap === undefined ? undefined : RescueMapFile.open(options.rescueMap, taken);
+  let rescueMap = openRescueMap();
+  /** As it was before the run, whatever a pass that was lost has made of it. */
+  let before: Description | undefined;
   const changeMap = new ChangeMap(options, [...taken, ...filesOf({ "the rescue map": options.rescueMap })]);
   return await runPair(
     source,
@@ -50,19 +54,23 @@ export async function runSync(
       examine: asks && canAsk() ? "partitions" : "itself",
     },
     signal,
-    async ({ first, lanes, report, atFailure }) => {
+    async ({ first, lanes, report, startingOver, atFailure }) => {
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
+      const isAgain = startingOver.knows(from, to);
       const notices = checkPair(from, to, { exact });
       if (to.kind === "missing") notices.push(...noticesIfNew);
-      const questioned = asks && asksAbout(from, to, noticesIfNew.length > 0);
+      const questioned = asks && !isAgain && asksAbout(from, to, noticesIfNew.length > 0);
       // What the question says need not be read twice.
       const asked = questioned && canAsk() && options.outputFile === undefined;
-      for (const notice of notices) report.notice(notice, { asked });
-      checkExpected(to, options);
+      if (!isAgain) for (const notice of notices) report.notice(notice, { asked });
+      if (!isAgain) checkExpected(to, options);
       if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal));
       const layout = layoutOf(from, options.blockSize);
-      const statistics = new Statistics(layout, options.lanes);
+      const statistics = new Statistics(layout, options.lanes, report.statistics);
+      startingOver.begin(from, to, statistics);
+      before ??= to;
+      if (isAgain) rescueMap = openRescueMap();
       report.start(source.label, destination.label, statistics, await lanes.hashes(), () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
       const subject = {
@@ -103,20 +111,14 @@ export async function runSync(
         keeper = new RescueMapKeeper({ file: rescueMap, subject, rescue, checkpoint, onTrouble });
         atFailure(async (failure) => await keeper?.fail(failure));
       }
-      try {
-        await synchronize(first, syncOptions, statistics, openLane);
-      } catch (error) {
-        report.stop();
-        report.unreadable(statistics);
-        throw error;
-      }
-      report.stop();
-      report.unreadable(statistics);
+      await synchronize(first, syncOptions, statistics, openLane);
       await keeper?.finish();
       const isWhole = statistics.unreadableAreas === 0;
       changeMap.save({ source: source.label, destination: destination.label });
+      report.stop();
+      report.unreadable();
       if (!dryRun) {
-        const sizes = sizeText(from, to, exact, dryRun);
+        const sizes = sizeText(from, before, exact, dryRun);
         const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
         report.completed({
           sizes,
@@ -126,7 +128,7 @@ export async function runSync(
         changeMap.show(report);
         return isWhole ? ExitCode.ok : ExitCode.unreadable;
       }
-      const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, to, exact, dryRun) : undefined;
+      const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, before, exact, dryRun) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
       const next = differs ? "without --dry-run the same command writes what differs" : undefined;
       report.completed({ sizes, next });

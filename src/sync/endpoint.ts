@@ -18,7 +18,10 @@ export interface Description {
   /** "missing": a destination that does not exist yet; prepare() creates it. */
   readonly kind: "file" | "device" | "missing";
   readonly sizeBytes: number;
-  /** Equal for two endpoints exactly when they are the same file or device on the same running system; "" if missing. */
+  /**
+   * Equal for two endpoints exactly when they are the same file or device on the same running system, by whose boot and a space it
+   * begins; "" if missing.
+   */
   readonly identity: string;
   /** What this lies within: a partition's disk, a loop device's file, a file's disk, the members of a mapped device. */
   readonly within: readonly Extent[];

@@ -48,8 +48,14 @@ export class Statistics {
   readonly lanes: readonly [LaneStatistics, ...LaneStatistics[]];
   /** What the run is at: comparing and copying, waiting for the final flush, or reading both sides again. */
   phase: "comparing" | "flushing" | "verifying" = "comparing";
-  /** Of source and destination together; known at the end. */
-  bytesRead = 0;
+  /** What earlier passes of the run have read and written, which counts for the whole run. */
+  readonly #earlier: {
+    readonly read: number;
+    readonly written: number;
+    readonly zeroed: number;
+    readonly leaves: number;
+  };
+  #bytesRead = 0;
   /**
    * Of the side's first `sizeBytes` (see fingerprint.ts); known at the end, undefined when a block of it is not known as a whole.
    * Equal for sides that are equal.
@@ -59,13 +65,29 @@ export class Statistics {
   /** How both sides were read again and found equal, once they were. */
   verified: CacheBypass | undefined;
 
-  /** `lanes` is what was asked for; there are never more than blocks. */
-  constructor(layout: BlockLayout, lanes: number) {
+  /** `lanes` is what was asked for; there are never more than blocks. `earlier` is of the run's pass before this one. */
+  constructor(layout: BlockLayout, lanes: number, earlier?: Statistics) {
+    this.#earlier = {
+      read: earlier?.bytesRead ?? 0,
+      written: earlier?.bytesWritten ?? 0,
+      zeroed: earlier?.bytesZeroed ?? 0,
+      leaves: earlier?.leavesWritten ?? 0,
+    };
     this.sizeBytes = layout.sizeBytes;
     this.blockSize = layout.blockSize;
     this.blocksTotal = layout.blockCount;
     const [first, ...others] = splitRange(layout.all, lanes);
     this.lanes = [new LaneStatistics(first), ...others.map((range) => new LaneStatistics(range))];
+  }
+
+  /** Of source and destination together, by this pass and those before; known at the end. */
+  get bytesRead(): number {
+    return this.#earlier.read + this.#bytesRead;
+  }
+
+  /** By this pass. */
+  countRead(bytes: number): void {
+    this.#bytesRead = bytes;
   }
 
   #sum(count: (lane: LaneStatistics) => number): number {
@@ -93,15 +115,15 @@ export class Statistics {
   }
 
   get leavesWritten(): number {
-    return this.#sum((lane) => lane.leavesWritten);
+    return this.#earlier.leaves + this.#sum((lane) => lane.leavesWritten);
   }
 
   get bytesWritten(): number {
-    return this.#sum((lane) => lane.bytesWritten);
+    return this.#earlier.written + this.#sum((lane) => lane.bytesWritten);
   }
 
   get bytesZeroed(): number {
-    return this.#sum((lane) => lane.bytesZeroed);
+    return this.#earlier.zeroed + this.#sum((lane) => lane.bytesZeroed);
   }
 
   get blocksUnreadable(): number {

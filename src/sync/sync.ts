@@ -126,9 +126,9 @@ async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions
   return { source, destination };
 }
 
-/** Asks all ends what they have read so far. */
+/** Asks all ends what they have read so far. @throws {Failure} of an end that does not tell. */
 export async function countReads(lanes: readonly Lane[], statistics: Statistics): Promise<void> {
   const ends = lanes.flatMap((lane) => [lane.source, lane.destination]);
   const counters = await Promise.all(ends.map((end) => end.counters()));
-  statistics.bytesRead = counters.reduce((total, { bytesRead }) => total + bytesRead, 0);
+  statistics.countRead(counters.reduce((total, { bytesRead }) => total + bytesRead, 0));
 }

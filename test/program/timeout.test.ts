@@ -218,6 +218,7 @@ describe("the login", () => {
     createPipe,
     limits: undefined,
     timeoutSeconds: 1,
+    connectSeconds: undefined,
     loginLimitMs,
     reconnectMs: 0,
     signal: new AbortController().signal,

@@ -25,6 +25,7 @@ async function listenTo(script: string, began = false): Promise<{ failure: unkno
     createPipe,
     limits: undefined,
     timeoutSeconds: 1,
+    connectSeconds: undefined,
     loginLimitMs: 1000,
     reconnectMs: 0,
     signal: ending.signal,

@@ -1,6 +1,14 @@
 /** Puts the end of a command into words: what it said, and what to do. */
 
-import { BUG_EXIT_CODE, type BugError, type Failure, farBug, saysBug, UnreachableError } from "../../errors.ts";
+import {
+  BUG_EXIT_CODE,
+  type BugError,
+  type Failure,
+  farBug,
+  LoginRefused,
+  saysBug,
+  UnreachableError,
+} from "../../errors.ts";
 import { quote } from "../../name.ts";
 import type { Child } from "./process.ts";
 import { OLDEST_GLIBC } from "./target.ts";
@@ -90,6 +98,11 @@ const ADVICE: readonly (readonly [said: RegExp, hint: string])[] = [
   ],
 ];
 
+/** What the next login will meet too, in words of ssh and sudo, and by the status of a shell: see ADVICE and adviceByStatus(). */
+const REFUSED =
+  /Permission denied|Host key verification failed|has changed and you have requested strict|Too many authentication failures|account has expired|password has expired|Bad configuration|\bsudo: /i;
+const REFUSED_STATUSES: ReadonlySet<number> = new Set([11, 126, 127]);
+
 function adviceByStatus(status: number | undefined, script: string | undefined): string | undefined {
   const missing =
     script === undefined
@@ -151,7 +164,8 @@ export async function notStarted(
       : adviceByStatus(status, options.script)) ??
     (said === "" && (status === 0 || status === 1) ? NO_COMMANDS : undefined) ??
     `try it by hand: ${byHand}; -v shows the command and its full output`;
-  return new UnreachableError(
+  const isRefused = REFUSED.test(said) || (status !== undefined && REFUSED_STATUSES.has(status));
+  return new (isRefused ? LoginRefused : UnreachableError)(
     `Cannot start blocksync on ${quote(host)}: ${command} ended with ${text}${said === "" ? "" : `: ${said}`}`,
     { hint },
   );

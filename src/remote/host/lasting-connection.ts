@@ -3,9 +3,9 @@
  * waits (waiting.ts) is met again. The channel over it learns nothing of that. What ends it is a far side that is gone, the
  * end of the time, and whatever another login would only meet again: a broken rule, a bug.
  */
-import { BUG_EXIT_CODE, ConnectionLost, ExitCode, Failure, UnreachableError } from "../../errors.ts";
+import { BUG_EXIT_CODE, ConnectionLost, ExitCode, Failure, LoginRefused, UnreachableError } from "../../errors.ts";
 import { quote } from "../../name.ts";
-import { onAbort, rest } from "../../sync/abort.ts";
+import { AwakeTime, onAbort, rest } from "../../sync/abort.ts";
 import { Channel } from "../wire/channel.ts";
 import { newSessionKey, receivePreamble, receiveResumed, type Wish } from "../wire/handshake.ts";
 import { LastingStream } from "../wire/lasting-stream.ts";
@@ -22,12 +22,10 @@ const MAX_CONNECT_SECONDS = 30;
 const LOGINS_LONGER = 3;
 /** And then until the far side answers: LoginGraceTime of sshd. */
 const LOGIN_LIMIT_MS = 120_000;
-/** Time is counted in these, so that a machine that slept has lost one of them. */
-const TICK_MS = 500;
 /** How long a goodbye may take, and the far side to be gone after it, where the run was interrupted. */
 const GOODBYE_MS = 1000;
 
-type LogIn = (options: ConnectOptions, wish: Wish, tuned?: readonly string[]) => Promise<Login>;
+type LogIn = (options: ConnectOptions, wish: Wish) => Promise<Login>;
 
 /** @throws what the first login failed with. */
 export async function lastingConnection(host: string, options: ConnectOptions, logIn: LogIn): Promise<Connection> {
@@ -149,38 +147,28 @@ class Session {
   async #tryAgain(why: Failure): Promise<void> {
     const { reconnectMs, tell } = this.#options;
     const lostAt = performance.now();
-    const late = new AbortController();
-    let leftMs = reconnectMs;
-    const ticking = setInterval(() => {
-      leftMs -= TICK_MS;
-      if (leftMs <= 0) late.abort(new UnreachableError("it was too late"));
-    }, TICK_MS);
-    const signal = AbortSignal.any([this.#ending.signal, late.signal]);
+    using time = new AwakeTime(reconnectMs);
+    const signal = AbortSignal.any([this.#ending.signal, time.late]);
     let last: unknown;
-    try {
-      for (let attempt = 0; ; attempt++) {
-        const begunAt = performance.now();
-        tell({ kind: "lost", host: this.#host, why: why.message, sinceMs: Math.round(begunAt - lostAt) });
-        try {
-          if (await this.#attempt(signal)) break;
-          throw new ConnectionLost(`${why.message}; the blocksync that was to wait there is gone`, {
-            hint: "what was written stays written: run the same command again to continue",
-          });
-        } catch (error) {
-          if (this.#ending.signal.aborted || !(error instanceof UnreachableError) || error instanceof ConnectionLost)
-            throw error;
-          last = error;
-        }
-        const pause = PAUSES_MS[Math.min(attempt + 1, PAUSES_MS.length - 1)] ?? 0;
-        if (!late.signal.aborted) await rest(begunAt + pause - performance.now(), signal).catch(() => undefined);
-        if (!late.signal.aborted) continue;
-        throw new UnreachableError(
-          `${why.message}; it could not be reached again for ${Math.round(reconnectMs / 1000)} s: ${last instanceof Error ? last.message : ""}`,
-          { hint: "what was written stays written: run the same command again to continue" },
-        );
+    for (let attempt = 0; ; attempt++) {
+      const begunAt = performance.now();
+      tell({ kind: "lost", host: this.#host, why: why.message, sinceMs: Math.round(begunAt - lostAt) });
+      try {
+        if (await this.#attempt(signal)) break;
+        throw new ConnectionLost(`${why.message}; the blocksync that was to wait there is gone`, time.leftMs, {
+          hint: "what was written stays written: run the same command again to continue",
+        });
+      } catch (error) {
+        if (this.#ending.signal.aborted || !mayPass(error)) throw error;
+        last = error;
       }
-    } finally {
-      clearInterval(ticking);
+      const pause = PAUSES_MS[Math.min(attempt + 1, PAUSES_MS.length - 1)] ?? 0;
+      if (!time.late.aborted) await rest(begunAt + pause - performance.now(), signal).catch(() => undefined);
+      if (!time.late.aborted) continue;
+      throw new UnreachableError(
+        `${why.message}; it could not be reached again for ${Math.round(reconnectMs / 1000)} s: ${last instanceof Error ? last.message : ""}`,
+        { hint: "what was written stays written: run the same command again to continue" },
+      );
     }
     tell({ kind: "resumed", host: this.#host });
   }
@@ -192,11 +180,11 @@ class Session {
     const ending = new AbortController();
     using _ = onAbort(signal, () => ending.abort(signal.reason));
     const position = this.#stream.leaveOff();
-    const login = await this.#logIn(
-      this.#attemptOptions(AbortSignal.any([ending.signal, this.#ending.signal]), true),
-      { kind: "resume", ...this.#key, position },
-      ["-o", `ConnectTimeout=${this.#connectSeconds}`],
-    );
+    const login = await this.#logIn(this.#attemptOptions(AbortSignal.any([ending.signal, this.#ending.signal]), true), {
+      kind: "resume",
+      ...this.#key,
+      position,
+    });
     const { started, reader } = login;
     try {
       if (!(await receivePreamble(reader, this.#options.own))) throw await notStarted(started);
@@ -222,6 +210,7 @@ class Session {
     return {
       ...this.#options,
       signal,
+      connectSeconds: this.#connectSeconds,
       loginLimitMs: Math.min(loginLimitMs ?? LOGIN_LIMIT_MS, LOGIN_LIMIT_MS),
       // What else there is to tell is that it is lost.
       tell: (stage) => {
@@ -247,6 +236,11 @@ class Session {
     await Promise.all(this.#stopping);
     this.#stream.fail(new UnreachableError(`The connection to ${quote(this.#host)} is closed`));
   }
+}
+
+/** Whether another login may come further than one that failed with `error`. */
+function mayPass(error: unknown): boolean {
+  return error instanceof UnreachableError && !(error instanceof ConnectionLost || error instanceof LoginRefused);
 }
 
 /** Whether ssh ended as a blocksync does that has broken or met a broken rule, or a bug. */

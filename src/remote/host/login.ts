@@ -48,6 +48,8 @@ export interface ConnectOptions {
   readonly limits: { readonly sent: RateLimit; readonly received: RateLimit } | undefined;
   /** How long the far side may be silent once it has begun. */
   readonly timeoutSeconds: number;
+  /** How long ssh may take to reach sshd and agree on keys with it; undefined for what it does by itself. */
+  readonly connectSeconds: number | undefined;
   /** How long it may take before that, from ssh's last line on; undefined, as long as a person may be asked, for no limit. */
   readonly loginLimitMs: number | undefined;
   /** How long another connection is tried after one that was lost, and the far side waits for it; 0 for not at all. */
@@ -70,12 +72,7 @@ export interface Login {
 }
 
 /** @throws {UnreachableError} {ProtocolError} */
-export async function logIn(
-  remote: RemoteHost,
-  options: ConnectOptions,
-  wish?: Wish,
-  tuned: readonly string[] = [],
-): Promise<Login> {
+export async function logIn(remote: RemoteHost, options: ConnectOptions, wish?: Wish): Promise<Login> {
   const { host } = remote;
   const { tell } = options;
   const marker = randomMarker();
@@ -85,7 +82,7 @@ export async function logIn(
     program === undefined
       ? scriptCommand(marker, options.script ?? "", sudo)
       : bootstrapCommand(marker, options.directory, sudo, program.target);
-  const argv = shellCommand(remote, options.shell, command, [...tuned, ...(await tuning(remote, options))]);
+  const argv = shellCommand(remote, options.shell, command, await tuning(remote, options));
   tell({ kind: "login", host });
   tell({
     kind: "detail",
@@ -126,15 +123,16 @@ export async function logIn(
   });
 }
 
-/** What makes an ssh faster: its cipher, and no compression of what is compressed. */
+/** What makes an ssh faster: its cipher, no compression of what is compressed, and no long wait for a host that is down. */
 async function tuning(
   remote: RemoteHost,
-  { shell, own, env, compress, signal, tell }: ConnectOptions,
+  { shell, own, env, compress, connectSeconds, signal, tell }: ConnectOptions,
 ): Promise<string[]> {
   const { list, why } = await chooseCipher(remote, shell, { hasAes: own.hasAes, env, signal });
   if (why !== undefined) tell({ kind: "detail", text: why });
   const words = list === undefined ? [] : [`Ciphers=${list}`];
   if (compress) words.push("Compression=no");
+  if (connectSeconds !== undefined) words.push(`ConnectTimeout=${connectSeconds}`);
   return words.flatMap((word) => ["-o", word]);
 }
 
