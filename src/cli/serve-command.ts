@@ -1,5 +1,6 @@
 /** blocksync serve */
 
+import { isTerminal } from "../builtin.ts";
 import { UsageError } from "../errors.ts";
 import type { Permission } from "../local/guard/permission.ts";
 import { quote } from "../name.ts";
@@ -19,7 +20,7 @@ function permissionOf(values: Values): Permission | undefined {
 /** Returns the exit code, when the input has ended. @throws {UsageError} */
 export async function serveCommand(values: Values, words: readonly string[], signal: AbortSignal): Promise<number> {
   if (words[0] !== undefined) throw new UsageError(`serve takes no arguments, but was given ${quote(words[0])}`);
-  if (process.stdin.isTTY)
+  if (isTerminal(0))
     throw new UsageError("serve talks to another blocksync, not to a terminal", {
       hint: "you need not start it: blocksync SOURCE HOST:PATH does that on HOST, over ssh",
     });

@@ -4,7 +4,8 @@
  * or device it has claimed; that of a further lane on the same machine connects, and writes as long as that holds. The socket
  * is an abstract one (unix(7)): no file stays behind, and it is gone with its process.
  */
-import net from "node:net";
+import type net from "node:net";
+import { loadNet } from "../builtin.ts";
 
 /** More than there are lanes. */
 const MAX_CONNECTIONS = 256;
@@ -22,7 +23,7 @@ function nameOf(seed: Uint8Array, identity: string): string {
 /** Shows until close() that the file or device of that identity is claimed for the run with this seed. */
 export async function showClaim(seed: Uint8Array, identity: string): Promise<Standing> {
   const lanes = new Set<net.Socket>();
-  const server = net.createServer((socket) => {
+  const server = loadNet().createServer((socket) => {
     if (lanes.size >= MAX_CONNECTIONS) {
       socket.destroy();
       return;
@@ -48,7 +49,7 @@ export async function showClaim(seed: Uint8Array, identity: string): Promise<Sta
 
 /** Joins what showClaim() shows; undefined where nobody shows it. */
 export async function joinClaim(seed: Uint8Array, identity: string): Promise<Standing | undefined> {
-  const socket = net.connect(nameOf(seed, identity));
+  const socket = loadNet().connect(nameOf(seed, identity));
   let holds = await new Promise<boolean>((resolve) => {
     socket.once("connect", () => resolve(true));
     socket.once("error", () => resolve(false));

@@ -10,7 +10,8 @@
  * what is left of a serve that was killed; the next one removes it. What a session waits for is described in waiting.ts.
  */
 import fs from "node:fs";
-import net from "node:net";
+import type net from "node:net";
+import { loadNet } from "../builtin.ts";
 import { systemCode } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { dirname, entryNames, join } from "../paths.ts";
@@ -117,7 +118,7 @@ async function isListenedTo(path: string): Promise<boolean> {
 
 function connectTo(path: string): Promise<net.Socket | undefined> {
   return new Promise((resolve) => {
-    const socket = net.connect({ path, allowHalfOpen: true });
+    const socket = loadNet().connect({ path, allowHalfOpen: true });
     socket.once("connect", () => resolve(socket));
     socket.once("error", () => resolve(undefined));
   });

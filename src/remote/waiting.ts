@@ -6,9 +6,9 @@
  * An input that ends while the processes that lead to us go on tells of a controller that has ended, not of a connection: ssh passes the
  * end of its input on, and sshd ends with its connection. Then nobody is waited for.
  */
-import { timingSafeEqual } from "node:crypto";
 import fs from "node:fs";
-import net from "node:net";
+import type net from "node:net";
+import { loadCrypto, loadNet } from "../builtin.ts";
 import { UnreachableError } from "../errors.ts";
 import { bytesOf } from "../name.ts";
 import { type Folder, lineOf, meetingFolder } from "./meeting.ts";
@@ -100,7 +100,10 @@ export class WaitingServe {
     const folder = await meetingFolder(this.#options.home);
     if (folder === undefined) return;
     this.#folder = folder;
-    const server = net.createServer({ allowHalfOpen: true }, (socket) => void this.#answer(socketStreams(socket)));
+    const server = loadNet().createServer(
+      { allowHalfOpen: true },
+      (socket) => void this.#answer(socketStreams(socket)),
+    );
     this.#server = server;
     const path = `${folder.path}/${this.#options.key.number}`;
     await new Promise<void>((resolve, reject) => {
@@ -189,7 +192,7 @@ export class WaitingServe {
   /** In a time that tells nothing. */
   #isKnown([token = "", scope = ""]: readonly string[]): boolean {
     const digest = (...words: string[]) => new Bun.CryptoHasher("sha256").update(words.join(" ")).digest();
-    return timingSafeEqual(digest(token, scope), digest(this.#options.key.token, this.#options.scope));
+    return loadCrypto().timingSafeEqual(digest(token, scope), digest(this.#options.key.token, this.#options.scope));
   }
 
   /** Also while the old connection seems to be there: the controller knows better. */

@@ -1,6 +1,6 @@
 /** Standard error as something that shows: whether it is a terminal, how large, and what that can do. */
 import fs from "node:fs";
-import tty from "node:tty";
+import { isTerminal } from "../builtin.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -9,7 +9,7 @@ export const UNKNOWN_SIZE = { columns: 80, rows: 24 };
 
 /** Asked of the terminal each time, since it may have another size by now; undefined where there is none. */
 export function displaySize(): { readonly columns: number; readonly rows: number } | undefined {
-  if (!tty.isatty(2)) return undefined;
+  if (!isTerminal(2)) return undefined;
   const [columns = 0, rows = 0] = process.stderr.getWindowSize();
   return columns > 0 && rows > 0 ? { columns, rows } : UNKNOWN_SIZE;
 }
@@ -22,7 +22,7 @@ function obeys(environment: Environment): boolean {
 
 /** Whether the terminal knows how to move the cursor and erase. */
 export function canDraw(environment: Environment): boolean {
-  return tty.isatty(2) && obeys(environment);
+  return isTerminal(2) && obeys(environment);
 }
 
 /** Whether what goes to a terminal may be coloured (https://no-color.org). */

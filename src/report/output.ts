@@ -4,8 +4,8 @@
  */
 
 import fs from "node:fs";
-import tty from "node:tty";
 import { type ConsolaInstance, createConsola, LogLevels } from "consola/core";
+import { isTerminal } from "../builtin.ts";
 import { IoError, reason, systemCode } from "../errors.ts";
 import { formatTime } from "../format.ts";
 import { bytesOf, printable, quote } from "../name.ts";
@@ -132,7 +132,7 @@ export function createOutput(options: OutputOptions): Output {
     log,
     line: (text) => write(`${text}\n`, false),
     isLog: fd !== 2,
-    isTerminal: fd === 2 && tty.isatty(2),
+    isTerminal: fd === 2 && isTerminal(2),
     screen,
     data: (text) => {
       // Both may be the same terminal.

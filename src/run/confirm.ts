@@ -1,6 +1,6 @@
 /** Asks before a block device, or what looks like another file, is overwritten, and shows what that is; and about a doubtful name. */
 
-import { createInterface } from "node:readline";
+import { isTerminal, loadReadline } from "../builtin.ts";
 import { refused, refusedDestination } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
@@ -13,7 +13,7 @@ import { untilForeground } from "./terminal.ts";
 
 /** Whether there is a terminal to ask on, where the question is seen and the answer read. */
 export function canAsk(): boolean {
-  return process.stdin.isTTY && process.stderr.isTTY;
+  return isTerminal(0) && isTerminal(2);
 }
 
 /**
@@ -101,7 +101,7 @@ async function ask(question: string, signal: AbortSignal): Promise<string> {
     process.stderr.write(question);
   };
   await show();
-  const lines = createInterface({ input: process.stdin, terminal: false });
+  const lines = loadReadline().createInterface({ input: process.stdin, terminal: false });
   using _ = onAbort(signal, () => lines.close());
   // After Ctrl-Z, bg and fg, too: what is typed meanwhile is the shell's.
   using _again = hear("SIGCONT", () => {

@@ -33,7 +33,7 @@ function readSources(): SourceFile[] {
 
 const SOURCES = readSources();
 /** What any room may know besides. */
-const NAMES = ["errors.ts", "format.ts", "name.ts", "paths.ts"];
+const NAMES = ["builtin.ts", "errors.ts", "format.ts", "name.ts", "paths.ts"];
 
 function inRoom(room: string): SourceFile[] {
   const files = SOURCES.filter((file) => file.room === room);
@@ -122,6 +122,7 @@ test("src has the six rooms and few files outside", () => {
     "sync",
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
+    "builtin.ts",
     "errors.ts",
     "format.ts",
     "given.ts",
@@ -226,6 +227,12 @@ test("citty is imported in cli/ only, consola in report/ only", () => {
 test("bun:ffi is imported in local/kernel/libc.ts only", () => {
   expect(importersOf((imported) => imported === "bun:ffi")).toEqual(["local/kernel/libc.ts"]);
   expect(mentioning(/bun:ffi|\bdlopen\b/)).toEqual(["local/kernel/libc.ts"]);
+});
+
+test("what Bun takes long to load is loaded through builtin.ts, late", () => {
+  const slow = /^import (?!type )[^;]*"node:(crypto|net|readline|tty|zlib|stream|child_process|worker_threads)";/m;
+  expect(mentioning(slow)).toEqual([]);
+  expect(mentioning(/\bgetBuiltinModule\b/)).toEqual(["builtin.ts"]);
 });
 
 test("@node-rs/xxhash is imported in local/work/hash.ts only", () => {

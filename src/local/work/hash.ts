@@ -12,7 +12,7 @@
  * Speeds on 1 MiB in cache (2-core x86-64, Bun 1.4.5): XXH3-64 60, GMAC 23 to 26, XXH64 12–14, xxh3-xxh64 8; SHA-256 1.8; xxh128 of
  * @node-rs/xxhash 1.7–2, of hash-wasm 5–6 GB/s. They are loaded only when asked for.
  */
-import { createCipheriv } from "node:crypto";
+import { loadCrypto } from "../../builtin.ts";
 import { LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
 import { type LeafHashSize, PRINT_SIZE } from "../../sync/endpoint.ts";
 import { type HashChoice, type HashName, SEED_SIZE } from "../../sync/spec.ts";
@@ -44,7 +44,7 @@ function fastDigest(seed: DataView): Digest {
 
 /** The tag of GMAC, 16 bytes. `key` has 16 bytes, `nonce` 12. */
 export function gmac(key: Uint8Array, nonce: Uint8Array, bytes: Uint8Array): Uint8Array {
-  const cipher = createCipheriv("aes-128-gcm", key, nonce).setAAD(bytes);
+  const cipher = loadCrypto().createCipheriv("aes-128-gcm", key, nonce).setAAD(bytes);
   cipher.final();
   return cipher.getAuthTag();
 }

@@ -1,6 +1,6 @@
 /** An executable of blocksync as something to be sent: its target, its digest, its bytes packed. */
 import fs from "node:fs";
-import { gzip } from "node:zlib";
+import { loadZlib } from "../../builtin.ts";
 import { UnreachableError } from "../../errors.ts";
 import { variableGiven } from "../../given.ts";
 import { bytesOf } from "../../name.ts";
@@ -34,7 +34,9 @@ export function programIn(path: string, target: Target, note: string): Program {
       if (codecs.includes("zstd")) return { codec: "zstd", bytes: await Bun.zstdCompress(raw, { level: ZSTD_LEVEL }) };
       if (codecs.includes("gzip")) {
         const packed = await new Promise<Buffer>((resolve, reject) => {
-          gzip(raw, { level: GZIP_LEVEL }, (error, result) => (error === null ? resolve(result) : reject(error)));
+          loadZlib().gzip(raw, { level: GZIP_LEVEL }, (error, result) =>
+            error === null ? resolve(result) : reject(error),
+          );
         });
         return { codec: "gzip", bytes: packed };
       }
