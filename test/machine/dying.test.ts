@@ -57,7 +57,7 @@ for (const far of [false, true]) {
       using dir = tempDir();
       const data = bytes(403, 16 * MIB);
       await using disk = await failingDisk(file(dir, "image", data), "read", "EIO");
-      const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), "-p", "50", "-t", "0.05"];
+      const words = ["--on-read-error", "skip", "--mapfile", dir.file("map"), "-p", "500", "-t", "0.05"];
       const from = `${far ? "host:" : ""}${disk.path}`;
       const result = await watch([...(far ? farWords(dir) : []), ...words, from, dir.file("d")], "remaining)", () =>
         disk.fail(true),
@@ -465,7 +465,7 @@ onFaulty("the map of several lanes is one, and a far side that is killed leaves 
   const areas = [1, 10, 20].map((block) => ({ offset: block * MIB, length: 512 }));
   await using disk = await badDisk(file(dir, "image", data), areas);
   const words = [...farWords(dir), ...SKIP, dir.file("map"), "-w", "3", "-l", "0", `host:${disk.path}`, dir.file("d")];
-  const child = Bun.spawn([BINARY, "-p", "1000", ...words], { stdio: ["ignore", "ignore", "ignore"] });
+  const child = Bun.spawn([BINARY, "--reconnect", "0", "-p", "1000", ...words], { stdio: ["ignore", "ignore", "ignore"] });
   await until("the map has something", () => fs.existsSync(dir.file("map")) && areasOf(dir.file("map")).length > 3);
   const [far = 0] = descendants(child.pid).toReversed();
   expect(far).toBeGreaterThan(1);

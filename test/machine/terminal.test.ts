@@ -288,7 +288,7 @@ describe("the bar", () => {
 
   testWith("tmux", "strace")("says that it waits for the final flush", async () => {
     using dir = tempDir();
-    const through = "strace -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=1500000";
+    const through = "strace -f -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=5000000";
     prepare(dir, ["-b", "64K"], { through });
     using tmux = await startTmux(dir.path, 80, 12);
     tmux.type("./run");
