@@ -24,7 +24,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 /** @throws the signal's reason as soon as it is aborted. */
 export async function rest(ms: number, signal: AbortSignal): Promise<void> {
   const rested = Promise.withResolvers<void>();
-  const timer = setTimeout(rested.resolve, Math.min(MAX_TIMEOUT_MS, ms));
+  const timer = setTimeout(rested.resolve, Math.max(0, Math.min(MAX_TIMEOUT_MS, ms)));
   try {
     await unlessAborted(signal, rested.promise);
   } finally {
