@@ -465,7 +465,9 @@ onFaulty("the map of several lanes is one, and a far side that is killed leaves 
   const areas = [1, 10, 20].map((block) => ({ offset: block * MIB, length: 512 }));
   await using disk = await badDisk(file(dir, "image", data), areas);
   const words = [...farWords(dir), ...SKIP, dir.file("map"), "-w", "3", "-l", "0", `host:${disk.path}`, dir.file("d")];
-  const child = Bun.spawn([BINARY, "--reconnect", "0", "-p", "1000", ...words], { stdio: ["ignore", "ignore", "ignore"] });
+  const child = Bun.spawn([BINARY, "--reconnect", "0", "-p", "1000", ...words], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
   await until("the map has something", () => fs.existsSync(dir.file("map")) && areasOf(dir.file("map")).length > 3);
   const [far = 0] = descendants(child.pid).toReversed();
   expect(far).toBeGreaterThan(1);
