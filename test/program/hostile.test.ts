@@ -2,9 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { join } from "node:path";
+import { Failure } from "../../src/errors.ts";
 import { encodeFrame } from "../../src/remote/wire/protocol.ts";
 import { BINARY, fakeSsh, peakMemory, processesWith, run, until } from "../helpers/binary.ts";
 import { bytes } from "../helpers/bytes.ts";
+import { openServed } from "../helpers/endpoints.ts";
 import { ask, frame, parse, Type, text, u8, u32, u64 } from "../helpers/peer.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 import golden from "../testdata/frames-v1.json" with { type: "json" };
@@ -206,35 +208,58 @@ describe("serve", () => {
     expect(served.replies.map(({ type }) => type)).toContain(Type.opened);
   });
 
+  const WHOLE = ask.write(1000, 0, leafOf(Buffer.from(packed)));
+  /** Places in each part of the frame, for the program itself; all places are tried in this process, which is cheap. */
+  const SOME = [0, 1, 16, 23, 24, 40, WHOLE.length - packed.length, WHOLE.length - 1];
+
   test("D4.18 a write that is cut at any offset writes nothing: exit 5, or 0 where nothing of it came", async () => {
-    const whole = ask.write(4, 0, leafOf(Buffer.from(packed)));
-    const offsets = Array.from({ length: whole.length }, (_, i) => i);
-    const next = async (): Promise<void> => {
-      for (let offset = offsets.pop(); offset !== undefined; offset = offsets.pop()) {
-        using dir = tempDir();
-        const served = await serveInTurn(dir, [...prepared(dir.file("d")), whole.subarray(0, offset)], false);
-        expect([offset, served.exitCode, served.unchanged]).toEqual([offset, offset === 0 ? 0 : 5, true]);
-        if (offset > 0) expect(served.stderr).toContain("Lost the connection: it ended in the middle of a message");
-      }
-    };
-    await Promise.all([next(), next(), next(), next()]);
+    const lost = "Lost the connection: it ended in the middle of a message";
+    for (let offset = 0; offset < WHOLE.length; offset++) {
+      const { exitCode, message, unchanged } = await serveHere(WHOLE.subarray(0, offset));
+      const expected = offset === 0 ? [0, ""] : [5, expect.stringContaining(lost)];
+      expect([offset, exitCode, message, unchanged]).toEqual([offset, ...expected, true]);
+    }
+    for (const offset of SOME) {
+      using dir = tempDir();
+      const served = await serveInTurn(dir, [...prepared(dir.file("d")), WHOLE.subarray(0, offset)], false);
+      expect([offset, served.exitCode, served.unchanged]).toEqual([offset, offset === 0 ? 0 : 5, true]);
+      if (offset > 0) expect(served.stderr).toContain(lost);
+    }
   });
 
   test("D4.18 a write with any one bit flipped writes nothing: exit 6, or 5 where it then waits for more", async () => {
-    const whole = ask.write(4, 0, leafOf(Buffer.from(packed)));
-    const flips = Array.from({ length: whole.length }, (_, i) => i);
-    const next = async (): Promise<void> => {
-      for (let offset = flips.pop(); offset !== undefined; offset = flips.pop()) {
-        using dir = tempDir();
-        const flipped = Buffer.from(whole);
-        flipped[offset] = (flipped[offset] ?? 0) ^ (1 << (offset % 8));
-        const served = await serveInTurn(dir, [...prepared(dir.file("d")), flipped], false);
-        expect([offset, served.exitCode, served.unchanged]).toEqual([offset, 6, true]);
-      }
+    const flippedAt = (offset: number) => {
+      const flipped = Buffer.from(WHOLE);
+      flipped[offset] = (flipped[offset] ?? 0) ^ (1 << (offset % 8));
+      return flipped;
     };
-    await Promise.all([next(), next(), next(), next()]);
+    for (let offset = 0; offset < WHOLE.length; offset++) {
+      const { exitCode, unchanged } = await serveHere(flippedAt(offset));
+      expect([offset, exitCode, unchanged]).toEqual([offset, 6, true]);
+    }
+    for (const offset of SOME) {
+      using dir = tempDir();
+      const served = await serveInTurn(dir, [...prepared(dir.file("d")), flippedAt(offset)], false);
+      expect([offset, served.exitCode, served.unchanged]).toEqual([offset, 6, true]);
+    }
   });
 });
+
+/** What serve makes of `last`, sent after an honest open and prepare and followed by the end, in this process. */
+async function serveHere(last: Buffer): Promise<{ exitCode: number; message: string; unchanged: boolean }> {
+  using dir = tempDir();
+  const path = dir.file("d");
+  fs.writeFileSync(path, content);
+  const { endpoint, wire, served } = await openServed(path, { access: "write", blockSize: BLOCK });
+  await endpoint.prepare(SIZE, { exact: false });
+  await wire.toServer.sink.write(last);
+  await wire.toServer.sink.end();
+  const failure = await served;
+  const unchanged = fs.readFileSync(path).equals(content);
+  if (failure === undefined) return { exitCode: 0, message: "", unchanged };
+  if (failure instanceof Failure) return { exitCode: failure.exitCode, message: failure.message, unchanged };
+  throw failure;
+}
 
 /**
  * Sends request by request, each when the one before was answered; the last ones together, and with the end, or with that after
