@@ -137,6 +137,8 @@ export class Copier {
   async finish(): Promise<void> {
     // The others may be thousands.
     await Promise.race([Promise.all(this.#inFlight.values()), this.#broken.promise]);
+    // One that failed since the last block was started is in flight no more.
+    this.check();
   }
 
   /** Salvages the blocks that were left. @throws the first failure of any of them. */

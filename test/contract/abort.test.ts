@@ -1,7 +1,7 @@
 /** A run that is given up: whatever it waits for, it ends at once, and asks its endpoints for nothing more. */
 import { expect, test } from "bun:test";
 import fs from "node:fs";
-import { InterruptedError } from "../../src/errors.ts";
+import { InterruptedError, IoError } from "../../src/errors.ts";
 import { differingRanges } from "../../src/sync/differences.ts";
 import type { Endpoint } from "../../src/sync/endpoint.ts";
 import { Fingerprint } from "../../src/sync/fingerprint.ts";
@@ -102,4 +102,28 @@ test("compare ends with the signal while it waits for leaf hashes", async () => 
   interrupt.abort(reason);
   expect(await outcome).toBe(reason);
   await Promise.all([a.close(), b.close()]);
+});
+
+test("a write that fails while the run rests after its last block is what the run fails with", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("s"), bytes(33, BLOCK));
+  fs.writeFileSync(dir.file("d"), bytes(34, BLOCK));
+  const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
+  const destination = await openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
+  const failure = new IoError("Cannot write");
+  const failing = new Proxy(destination, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (name === "write") return () => Promise.reject(failure);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  const statistics = new Statistics(layoutOf(source.description, BLOCK), 1);
+  const words = { ...OPTIONS, blockSize: BLOCK, signal: new AbortController().signal, pauseMs: 50 };
+  const ended = await synchronize({ source, destination: failing }, words, statistics, noLane).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  await Promise.all([source.close(), destination.close()]);
+  expect(ended).toBe(failure);
 });
