@@ -89,10 +89,11 @@ onFaulty("a bad sector is tried a few times, and not once for each page before i
   const result = await run(["--on-read-error", "skip", "--json", disk.path, file(dir, "d", bytes(426, 8 * MIB))]);
   expect(summaryOf(result)).toMatchObject({ exitCode: 8, sourceUnreadableBytes: 6 * 512 });
   const after = disk.reads();
-  // Its block, twice where the first time was the page cache's way, its page and itself; the kernel reads ahead too.
-  expect(after.failed - before.failed).toBeLessThan(6 * 5 + 10);
+  // Its block, twice where the first time was the page cache's way, its page and itself; how far the kernel reads ahead
+  // depends on what else the machine does. Each page before it would be 255.
+  expect(after.failed - before.failed).toBeLessThan(6 * 20);
   // What else was tried before a bad place was read around the page cache was the disk's beginning, each time.
-  expect(after.first - before.first).toBeLessThanOrEqual(6);
+  expect(after.first - before.first).toBeLessThanOrEqual(2 * 6);
 });
 
 onFaulty("a bad sector of 4096 bytes is not tried eight times as if it were eight", async () => {
