@@ -13,8 +13,8 @@ const SHOWN = "a terminal shows progress anyway; --progress bar, plain or none c
 const OPTIONS: Answers = [
   [
     "blocksync makes one file or device equal to another; for directories and their files use rsync",
-    `--recursive --relative -R --dirs --old-dirs --old-d --mkpath --files-from --from0 --exclude --exclude-from --include
-    --include-from --filter --cvs-exclude --prune-empty-dirs --one-file-system --existing --ignore-existing --update -u
+    `--recursive --inc-recursive --i-r --relative -R --dirs --old-dirs --old-d --mkpath --files-from --from0 --exclude --exclude-from --include
+    --include-from --filter --cvs-exclude --prune-empty-dirs --one-file-system --existing --ignore-existing --ignore-non-existing --update -u
     --max-size --min-size --no-implied-dirs --list-only --fuzzy --compare-dest --delay-updates --ignore-missing-args
     --remove-source-files --copy-as -m`,
   ],
@@ -22,7 +22,7 @@ const OPTIONS: Answers = [
     "not needed: blocksync copies contents only, no owners, permissions, times or links",
     `--archive -a --perms --owner -O --group -g --times --links --acls -A --xattrs -X --hard-links -H --executability -E --chmod
     --chown --usermap --groupmap --numeric-ids --atimes -U --crtimes -N --omit-dir-times --omit-link-times --super
-    --fake-super --copy-links -L --copy-unsafe-links --safe-links --munge-links --copy-dirlinks -k --keep-dirlinks -K
+    --fake-super --copy-links -L --copy-unsafe-links --safe-links --munge-links --insecure-links --copy-dirlinks -k --keep-dirlinks -K
     --specials --devices -D --preserve --open-noatime`,
   ],
   [
@@ -61,7 +61,7 @@ const OPTIONS: Answers = [
   ],
   [
     "not needed: what is sent is compressed where that saves bytes; --no-compress turns it off",
-    "-z --compress-level --compress-choice --zc --zl --skip-compress --zstd --lz4 --lzo --gzip",
+    "-z --compress-level --compress-threads --zt --compress-choice --zc --zl --skip-compress --zstd --lz4 --lzo --gzip",
   ],
   ["the port is part of the address: ssh://HOST:PORT/PATH; or -x '-p PORT'", "--port"],
   [
@@ -81,6 +81,7 @@ const OPTIONS: Answers = [
     "blocksync starts its far side by itself, over ssh",
     "--server --sender --daemon --remote-option -M --protocol --remote --no-motd --early-input",
   ],
+  ["a key can be held to one path of its host: a forced command, serve --only PATH", "--confine-root"],
   ["file names are passed on byte for byte", "--iconv --8-bit-output -8 --old-args --secluded-args --protect-args"],
   ["USER@HOST:PATH names a file on another host", "--host --user --login"],
   [
