@@ -265,6 +265,7 @@ async function feedController(): Promise<void> {
     compress: true,
     allowed: [],
     examine: "nothing",
+    undo: undefined,
   } as const;
   const session = async () => {
     const endpoint = await RemoteEndpoint.open(channel, spec, () => Promise.resolve());

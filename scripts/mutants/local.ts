@@ -138,7 +138,7 @@ export const LOCAL: readonly Mutant[] = [
   {
     bug: "the folder of a new file is not flushed",
     file: "local/medium/write-back.ts",
-    from: "    if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);\n",
+    from: "    if (this.#directory !== undefined) await flushFolder(this.#directory, this.#label);\n",
     to: "",
     tests: ["program/failures.test.ts: makes a new file durable"],
   },

@@ -3,19 +3,9 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
-import type { Location } from "../run/location.ts";
+import { type Location, located } from "../run/location.ts";
 import { UNSET } from "./arguments.ts";
 import { ADDRESS, checkFarPath, checkKind, checkSlips, type Exists, refuseOperands } from "./slips.ts";
-
-function located(remote: RemoteHost | undefined, path: string): Location {
-  if (remote === undefined) return { remote, path, label: path };
-  checkHost(remote);
-  const host = remote.host.includes(":") ? `[${remote.host}]` : remote.host;
-  const name = remote.user === undefined ? host : `${remote.user}@${host}`;
-  // ssh:// has no way to say a path that begins at the home directory.
-  const asUrl = remote.port !== undefined && path.startsWith("/");
-  return { remote, path, label: asUrl ? `ssh://${name}:${remote.port}${path}` : `${name}:${path}` };
-}
 
 /** Splits "[USER@]HOST"; the last @ counts, since user names may contain one. */
 function parseHost(text: string, port?: number): RemoteHost {

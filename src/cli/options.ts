@@ -235,11 +235,17 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
   }
   if (flag(values, "verify") && flag(values, "dry-run"))
     throw new UsageError("--verify and --dry-run contradict each other: a dry run writes nothing to verify");
+  const lanes = laneCount(required(values, "workers"), options.blockSize);
+  const undo = text(values, "undo");
+  if (undo !== undefined && lanes > 1)
+    throw new UsageError(`--undo and --workers ${lanes} contradict each other: one lane alone knows what was saved`, {
+      hint: "leave out --workers, or --undo",
+    });
   const retries = text(values, "retries");
   const expectSize = text(values, "expect-size");
   return {
     ...options,
-    lanes: laneCount(required(values, "workers"), options.blockSize),
+    lanes,
     splayMs: parseInteger(required(values, "splay"), "--splay", 0, MAX_PAUSE_MS),
     discard: flag(values, "discard"),
     compress: flag(values, "compress"),
@@ -248,6 +254,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     skip: onReadError === "skip",
     retries: retries === undefined ? undefined : parseInteger(retries, "--retries", 0, MAX_RETRIES),
     rescueMap: text(values, "mapfile"),
+    undo,
     dryRun: flag(values, "dry-run"),
     createDestination: flag(values, "create-dest"),
     force: flag(values, "force"),

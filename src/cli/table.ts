@@ -175,6 +175,11 @@ export const syncOptions = {
     valueHint: "FILE",
     description: "keep a GNU ddrescue map of what was read and what is bad, and continue from it",
   },
+  undo: {
+    type: "string",
+    valueHint: "FILE.qcow2",
+    description: "on the destination's machine: save there first what is overwritten, for qemu-img commit",
+  },
 } as const satisfies ArgsDef;
 
 export const compareOptions = sharedOptions;

@@ -1,10 +1,10 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
 
-import { IoError, ReadError, sourceChanged, tooSmall, VerificationError } from "../errors.ts";
+import { IoError, ReadError, sourceChanged, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
 import { ahead } from "../sync/ahead.ts";
-import { BlockLayout, type BlockRange, equalBytes, type SectorSet } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, equalBytes, leavesIn, type SectorSet, sectorsIn } from "../sync/blocks.ts";
 import type {
   BlockData,
   CacheBypass,
@@ -20,7 +20,8 @@ import type {
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
 import type { Compare } from "../sync/verdicts.ts";
-import { type Claim, checkStillThere, checkWritten, createDestination, openClaimed } from "./guard/claim.ts";
+import { fit } from "./fitting.ts";
+import { type Claim, checkWritten, openClaimed } from "./guard/claim.ts";
 import { factsOf } from "./guard/facts.ts";
 import type { RunLock } from "./guard/run-lock.ts";
 import { aside } from "./kernel/aside.ts";
@@ -28,6 +29,7 @@ import type { Device } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
 import type { ReadOptions } from "./medium/reader.ts";
 import type { LocalSpec, Surroundings } from "./opening.ts";
+import { checkUndo, type Undo } from "./undo/undo.ts";
 import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
 import type { Blocks } from "./work/job.ts";
@@ -63,6 +65,8 @@ export class LocalEndpoint implements Endpoint, Lender {
   readonly #depth: number;
   #device: Device | undefined;
   #lock: RunLock | undefined;
+  /** Is told what is about to be overwritten, and waited for. */
+  #undo: Undo | undefined;
   #layout: BlockLayout;
   /** Settles when prepare() has fitted a destination. */
   #fitted: Promise<void> = Promise.resolve();
@@ -113,8 +117,9 @@ export class LocalEndpoint implements Endpoint, Lender {
     aside.begin();
     const claim = await openClaimed(spec);
     try {
-      const { device } = claim;
-      const facts = device === undefined ? undefined : await factsOf(device, claim.picture, spec);
+      const { device, picture } = claim;
+      if (spec.undo !== undefined) checkUndo(spec.undo, spec, device, picture);
+      const facts = device === undefined ? undefined : await factsOf(device, picture, spec);
       const blank = (await device?.isBlank()) ?? true;
       const hasher = await Hasher.create(typeof spec.hash === "function" ? await spec.hash() : spec.hash);
       return new LocalEndpoint(spec, surroundings, hasher, claim, facts, blank);
@@ -179,17 +184,10 @@ export class LocalEndpoint implements Endpoint, Lender {
     return this.#device?.identity ?? "";
   }
 
-  /** Creates, grows or cuts a destination; a device must be large enough. */
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
-    if (this.#device === undefined)
-      ({ device: this.#device, lock: this.#lock } = await createDestination(this.#spec, sizeBytes));
-    else checkStillThere(this.#device, this.#spec);
-    const current = this.#device.sizeBytes;
-    if (this.#device.kind === "device") {
-      if (current < sizeBytes) throw tooSmall(this.#spec.label, sizeBytes, current);
-    } else if (current < sizeBytes || (exact && current > sizeBytes)) {
-      await this.#device.resize(sizeBytes);
-    }
+    const fitted = await fit(this.#spec, this.#device, sizeBytes, exact);
+    ({ device: this.#device, undo: this.#undo } = fitted);
+    this.#lock ??= fitted.lock;
   }
 
   scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
@@ -297,7 +295,9 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#written = true;
     let bytesWritten: number;
     try {
-      bytesWritten = await writeLeaves(await this.#ready(), this.#layout.spanOf(blocks), data, this.#spec.discard);
+      const [device, span] = [await this.#ready(), this.#layout.spanOf(blocks)];
+      await this.#undo?.save(leavesIn(span, data.leaves, data.zeros));
+      bytesWritten = await writeLeaves(device, span, data, this.#spec.discard);
     } finally {
       data.release();
     }
@@ -336,7 +336,9 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   async patch(index: number, salvage: Salvage): Promise<number> {
     this.#written = true;
-    return await patchBlock(await this.#ready(), this.#pool, this.#layout.placeOf(index), salvage);
+    const [device, place] = [await this.#ready(), this.#layout.placeOf(index)];
+    await this.#undo?.save(sectorsIn(place, salvage.sectors));
+    return await patchBlock(device, this.#pool, place, salvage);
   }
 
   async bypassCache(): Promise<CacheBypass> {
@@ -390,6 +392,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#pool.fail(this.#closedFailure);
     // What is being created would otherwise be open after this.
     await this.#fitted.catch(() => undefined);
+    await this.#undo?.close();
     await this.#device?.close();
     await this.#lock?.close();
   }

@@ -224,7 +224,9 @@ export class Server {
     if (this.#spec !== undefined) throw new ProtocolError("Received a second open");
     this.#spec = decode.open(frame);
     this.#compression = compressionOf(this.#spec.compress);
-    const spec = { ...this.#spec, path: expandHome(this.#spec.path, this.#home) };
+    const { path, undo: file } = this.#spec;
+    const undo = file && { ...file, path: expandHome(file.path, this.#home) };
+    const spec = { ...this.#spec, path: expandHome(path, this.#home), undo };
     // The controller shows under -v what comes this way.
     const onNote = (text: string) => process.stderr.write(`${text}\n`);
     const opening = permitted(spec, this.#permission);

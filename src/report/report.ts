@@ -14,7 +14,15 @@ import { jsonLine, nameFields } from "./json.ts";
 import { LiveBar, type Running, type Wait, waitFor } from "./live.ts";
 import type { Output } from "./output.ts";
 import { type ProgressMode, progressLine, progressLines, startTicking } from "./progress.ts";
-import { type Finished, type Stand, stoppedLine, summaryLines, type Task, type WireBytes } from "./summary.ts";
+import {
+  type Finished,
+  type Stand,
+  stoppedLine,
+  summaryLines,
+  type Task,
+  type Undo,
+  type WireBytes,
+} from "./summary.ts";
 
 export interface ReportOptions {
   readonly json: boolean;
@@ -62,6 +70,7 @@ export class Report {
   #reconnects = 0;
   /** Notices that a further pass does not repeat. */
   readonly #noticed = new Set<string>();
+  #undo: Undo | undefined;
   #verifyingSince: number | undefined;
   #saidFlushing = false;
   #ticking: { stop(): void } | undefined;
@@ -212,6 +221,11 @@ export class Report {
     this.#ticking = startTicking(intervalMs ?? usual, () => this.#tick());
   }
 
+  /** What the run overwrites is saved from here on. */
+  keeps(undo: Undo): void {
+    this.#undo = undo;
+  }
+
   #tick(): void {
     if (this.#running === undefined) return;
     const { statistics } = this.#running;
@@ -292,7 +306,7 @@ export class Report {
   }
 
   #stand(statistics: Statistics): Stand {
-    return { statistics, elapsedMs: this.elapsedMs, task: this.#task, names: this.#names };
+    return { statistics, elapsedMs: this.elapsedMs, task: this.#task, names: this.#names, undo: this.#undo };
   }
 
   /** Closing words of a run that failed. */
@@ -330,6 +344,7 @@ export class Report {
       sourceFingerprint: statistics?.sourceFingerprint ?? null,
       destinationFingerprint: statistics?.destinationFingerprint ?? null,
       verified: statistics?.verified !== undefined,
+      ...(this.#undo === undefined ? { undo: null } : nameFields("undo", this.#undo.path)),
       reconnects: this.#reconnects,
       elapsedMs: Math.round(this.elapsedMs),
     });

@@ -12,6 +12,14 @@ export interface WireBytes {
 
 export type Task = "sync" | "dry run" | "compare";
 
+/** What a run saves of what it overwrites. */
+export interface Undo {
+  /** The file, on the destination's machine. */
+  readonly path: string;
+  /** What puts it back. */
+  readonly restore: string;
+}
+
 /** How a run stands, or how it ended. */
 export interface Stand {
   readonly statistics: Statistics;
@@ -19,6 +27,7 @@ export interface Stand {
   readonly task: Task;
   /** The two sides, where the first line has to stand alone; else "". */
   readonly names: string;
+  readonly undo?: Undo | undefined;
 }
 
 export interface Finished extends Stand {
@@ -45,6 +54,7 @@ export function summaryLines(finished: Finished): string[] {
     ["saved", task === "sync" ? savedText(finished) : undefined],
     ["fingerprint", fingerprintText(finished)],
     ["verified", task === "sync" ? verifiedText(statistics) : undefined],
+    ["undo", undoText(finished.undo)],
     ["next", next],
   ];
   return [
@@ -54,11 +64,11 @@ export function summaryLines(finished: Finished): string[] {
 }
 
 /** How far a run came that failed. */
-export function stoppedLine({ statistics, elapsedMs, task, names }: Stand): string {
+export function stoppedLine({ statistics, elapsedMs, task, names, undo }: Stand): string {
   const { blocksDone, sizeBytes, bytesWritten } = statistics;
   const done = `${formatBytes(statistics.bytesOf(blocksDone))} of ${formatBytes(sizeBytes)} done`;
   const written = task === "sync" ? `, ${formatBytes(bytesWritten)} written` : "";
-  return `Stopped after ${formatElapsed(elapsedMs)}: ${names}${done}${written}`;
+  return `Stopped after ${formatElapsed(elapsedMs)}: ${names}${done}${written}${undo === undefined ? "" : `\n  ${"undo".padEnd(11)}  ${undoText(undo)}`}`;
 }
 
 function resultText(finished: Finished): string {
@@ -110,6 +120,10 @@ function savedText({ statistics, traffic: { bytesSent, bytesReceived } }: Finish
   const saved = Math.max(0, statistics.bytesOf(blocksDone) - (wire || bytesWritten));
   const percent = sizeBytes === 0 ? 0 : Math.floor((saved / sizeBytes) * 1000) / 10;
   return `${formatBytes(saved)} (${percent}%) not ${wire > 0 ? "sent" : "written"}`;
+}
+
+function undoText(undo: Undo | undefined): string | undefined {
+  return undo === undefined ? undefined : `${undo.restore} restores what was there before`;
 }
 
 /** Undefined where not every byte is known. */

@@ -40,6 +40,7 @@ export async function runCompare(
       allowed: [],
       examine: "nothing",
       bytesPerSecond: undefined,
+      undo: undefined,
       lanes: 1,
     },
     signal,

@@ -15,14 +15,14 @@ import type { Report, Stages } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
 import type { Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
-import { type Access, type HashChoice, type Opening, SEED_SIZE } from "../sync/spec.ts";
+import { type Access, type HashChoice, type Opening, RUN_ID_SIZE, SEED_SIZE, type UndoSpec } from "../sync/spec.ts";
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
-import type { Location } from "./location.ts";
+import { type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
 
@@ -35,6 +35,8 @@ export interface LaneOptions extends CommonOptions {
   /** How far to look for file systems and partition tables at the second side; the first is looked at itself, or not. */
   readonly examine: Examination;
   readonly bytesPerSecond: number | undefined;
+  /** Where what is overwritten is saved, on the destination's machine. */
+  readonly undo: string | undefined;
   /** Lanes that there may be at most. */
   readonly lanes: number;
 }
@@ -52,10 +54,17 @@ interface Side {
   readonly dropCache: boolean;
   readonly examine: Examination;
   readonly throughSudo: boolean;
+  readonly undo: UndoSpec | undefined;
 }
 
 /** How long ssh may take to reach a host that may just be restarting. */
 const CONNECT_SECONDS_AGAIN = 10;
+
+/** Of a run that begins: the file is its own by an id that nobody guesses. */
+function undoOf({ remote }: Location, path: string | undefined): UndoSpec | undefined {
+  if (path === undefined) return undefined;
+  return { path, label: located(remote, path).label, run: crypto.getRandomValues(new Uint8Array(RUN_ID_SIZE)) };
+}
 
 /** All lanes of a pass, and everything that is open for them. */
 export class Lanes {
@@ -71,6 +80,7 @@ export class Lanes {
   readonly #passwords: Passwords;
   readonly #agreement: HashAgreement;
   readonly #earlier: Lanes | undefined;
+  #keepsNothing = false;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
@@ -102,6 +112,7 @@ export class Lanes {
         // What is on its partitions is nobody's question.
         examine: options.examine === "nothing" ? "nothing" : "itself",
         throughSudo: false,
+        undo: undefined,
       },
       {
         location: destination,
@@ -109,6 +120,7 @@ export class Lanes {
         dropCache: here || destination.remote !== undefined ? options.dropCacheThere : options.dropCacheHere,
         examine: options.examine,
         throughSudo: options.sudo && here,
+        undo: earlier === undefined ? undoOf(destination, options.undo) : earlier.#undo,
       },
     ];
   }
@@ -175,15 +187,25 @@ export class Lanes {
 
   /** What the first lane has claimed and looked at, a further one only joins. */
   #specOf(
-    { location: { path, label }, access, dropCache, examine }: Side,
+    { location: { path, label }, access, dropCache, examine, undo }: Side,
     number: number,
   ): Opening & { readonly hash: Promise<HashChoice> } {
     const { blockSize, discard, compress, allowed, additionalHash: additional } = this.#options;
     const hash = this.#agreement.name.then((name) => ({ name, additional, seed: this.#seed }));
     hash.catch(() => undefined);
     const common = { path, label, blockSize, hash, dropCache, discard, compress, allowed };
-    if (number === 0) return { ...common, access, examine };
-    return { ...common, access: access === "write" ? "join" : access, examine: "nothing" };
+    if (number === 0) return { ...common, access, examine, undo };
+    return { ...common, access: access === "write" ? "join" : access, examine: "nothing", undo: undefined };
+  }
+
+  /** For the next pass. */
+  get #undo(): UndoSpec | undefined {
+    return this.#keepsNothing ? undefined : this.#sides[1].undo;
+  }
+
+  /** There was nothing in the destination that could be overwritten, whatever a further pass finds there. */
+  forgetUndo(): void {
+    this.#keepsNothing = true;
   }
 
   #connectOptions(tell: TellStage): ConnectOptions {

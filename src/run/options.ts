@@ -64,6 +64,8 @@ export interface SyncCommandOptions extends CommonOptions {
   /** How often bad sectors are tried again; undefined for not, and those that the rescue map calls bad not at all. */
   readonly retries: number | undefined;
   readonly rescueMap: string | undefined;
+  /** --undo: a path on the destination's machine. */
+  readonly undo: string | undefined;
   readonly dryRun: boolean;
   readonly createDestination: boolean;
   readonly force: boolean;

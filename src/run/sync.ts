@@ -3,6 +3,7 @@
 import { ExitCode, type Failure } from "../errors.ts";
 import { formatBoth, formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
+import { quote } from "../name.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
 import { Rescue } from "../sync/rescue.ts";
@@ -16,7 +17,8 @@ import type { Location } from "./location.ts";
 import type { SyncCommandOptions } from "./options.ts";
 import { RescueMapFile, RescueMapKeeper } from "./rescue-map.ts";
 import { runPair } from "./run.ts";
-import { checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
+import { checkFree, checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
+import { undoOf } from "./undo.ts";
 
 const AFTER_UNREADABLE =
   "run the same command again to retry the unreadable areas, with --retries N up to N times each; --mapfile FILE lists them, for ddrescue too";
@@ -38,7 +40,10 @@ export async function runSync(
   const ends = endsHere(source, destination);
   checkStreams(ends, options);
   const { outputFile, shell } = options;
-  const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
+  const others = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
+  const undoHere = destination.remote === undefined ? options.undo : undefined;
+  if (undoHere !== undefined) checkFree(undoHere, `undo file ${quote(undoHere)}`, others);
+  const taken = [...others, ...filesOf({ "the undo file": undoHere })];
   const openRescueMap = () =>
     options.rescueMap === undefined ? undefined : RescueMapFile.open(options.rescueMap, taken);
   let rescueMap = openRescueMap();
@@ -70,6 +75,11 @@ export async function runSync(
       const statistics = new Statistics(layout, options.lanes, report.statistics);
       startingOver.begin(from, to, statistics);
       before ??= to;
+      const undo = options.undo === undefined ? undefined : undoOf(options.undo, destination, before, from);
+      if (options.undo !== undefined && undo === undefined) {
+        lanes.forgetUndo();
+        report.notice(`${quote(to.label)} holds nothing yet, so there is nothing to undo, and no undo file`);
+      }
       if (isAgain) rescueMap = openRescueMap();
       report.start(source.label, destination.label, statistics, await lanes.hashes(), () => lanes.traffic);
       const { blockSize, dryRun, pauseMs, verify } = options;
@@ -85,6 +95,9 @@ export async function runSync(
       const heldBytes = to.blank || !isKnown ? 0 : to.sizeBytes;
       const rescue = options.skip ? new Rescue({ map, heldBytes, retries: options.retries }) : undefined;
       const onVerify = () => report.verifying();
+      const onPrepared = () => {
+        if (undo !== undefined && !options.dryRun) report.keeps(undo);
+      };
       const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
       const onDisbelief = () => report.notice(DISBELIEF);
       const syncOptions = {
@@ -97,6 +110,7 @@ export async function runSync(
         verify,
         sha256,
         changes,
+        onPrepared,
         onVerify,
         onDisbelief,
       };

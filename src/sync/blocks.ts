@@ -1,6 +1,6 @@
 /** Block and leaf arithmetic. Offsets, lengths and sizes are bytes; an index counts blocks or leaves from 0. */
 
-import { type ByteRange, endOf } from "./ranges.ts";
+import { type ByteRange, endOf, shifted } from "./ranges.ts";
 
 /** The unit that is sent and written: 4 KiB, the page size and the physical sector of current disks. */
 export const LEAF_SIZE = 4096;
@@ -150,6 +150,11 @@ export function leafRuns(set: LeafSet, blockLength: number): Generator<ByteRange
   return runsOf(set, blockLength, LEAF_SIZE);
 }
 
+/** Where the leaves of some sets of blocks at a place are; the ranges of one set in ascending order. */
+export function leavesIn({ offset, length }: ByteRange, ...sets: readonly LeafSet[]): ByteRange[] {
+  return sets.flatMap((set) => [...leafRuns(set, length)].map((run) => shifted(run, offset)));
+}
+
 /** Bytes that the leaves of a set have together; only the last leaf of a block may be short. */
 export function leafSetLength(set: LeafSet, blockLength: number): number {
   return leafRuns(set, blockLength).reduce((sum, run) => sum + run.length, 0);
@@ -187,6 +192,11 @@ export function hasSectors(set: SectorSet, range: ByteRange): boolean {
 /** Yields each run of neighbouring sectors of the set, within the block. */
 export function sectorRuns(set: SectorSet, blockLength: number): Generator<ByteRange> {
   return runsOf(set, blockLength, SECTOR_SIZE);
+}
+
+/** Where the sectors of a block at a place are. */
+export function sectorsIn({ offset, length }: ByteRange, set: SectorSet): ByteRange[] {
+  return [...sectorRuns(set, length)].map((run) => shifted(run, offset));
 }
 
 /** Says what is wrong with a sector set that came from elsewhere, or undefined when it fits the block. */

@@ -30,11 +30,13 @@ export interface SyncOptions {
   readonly rescue: Rescue | undefined;
   /** Read both sides again at the end. */
   readonly verify: boolean;
+  /** Called when that begins. */
+  readonly onVerify: () => void;
   readonly sha256: Sha256;
   /** Is told where the two sides differed; undefined when nobody wants to know. */
   readonly changes: Changes | undefined;
-  /** Called when that begins. */
-  readonly onVerify: () => void;
+  /** Called when the destination has been made, or made as long as it is to be, and no block was written yet. */
+  readonly onPrepared: () => void;
   /** Called when the destination does not hold what a rescue map says, so that it is not believed. */
   readonly onDisbelief: () => void;
 }

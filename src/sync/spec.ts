@@ -27,6 +27,19 @@ export interface HashChoice {
   readonly seed: Uint8Array;
 }
 
+/** Bytes of UndoSpec.run. */
+export const RUN_ID_SIZE = 16;
+
+/** The file that what a run overwrites is saved in (--undo), on the destination's machine. */
+export interface UndoSpec {
+  /** Not empty, and without a NUL byte. */
+  readonly path: string;
+  /** The name in messages. */
+  readonly label: string;
+  /** RUN_ID_SIZE bytes that are the same in all passes of a run, which goes on with its own file. */
+  readonly run: Uint8Array;
+}
+
 /** An EndpointSpec but for the hash. */
 export type Opening = Omit<EndpointSpec, "hash">;
 
@@ -49,4 +62,6 @@ export interface EndpointSpec {
   readonly allowed: readonly Overridable[];
   /** How far to look at it for Description.facts, which there are none of after "nothing". */
   readonly examine: Examination;
+  /** Of the first lane's destination alone; undefined where nothing is saved. */
+  readonly undo: UndoSpec | undefined;
 }

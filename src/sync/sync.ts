@@ -36,7 +36,10 @@ export async function synchronize(
   const layout = layoutOf(first.source.description, options.blockSize);
   checkHashes(first.source.description, first.destination.description);
   // The scans are asked for right behind, which spares a round trip.
-  const preparing = prepareLane(first, layout, options);
+  const preparing = prepareLane(first, layout, options).then((identities) => {
+    options.onPrepared();
+    return identities;
+  });
   const lanes: [Lane, ...Lane[]] = [first];
   const shares: Share[] = [];
   using owned = new DisposableStack();

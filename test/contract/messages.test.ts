@@ -59,6 +59,7 @@ const OPEN: EndpointSpec = {
   compress: true,
   allowed: ["mounted", "in-use"],
   examine: "partitions",
+  undo: { path: "/srv/ü.qcow2", label: "root@host:/srv/ü.qcow2", run: sequence(40, 16) },
 };
 
 const FACTS: Facts = {
@@ -349,6 +350,7 @@ test("decode.open() gives back every field, the other way round too", () => {
     compress: false,
     allowed: [],
     examine: "nothing",
+    undo: undefined,
   };
   expect(plain(decode.open(frameOf(encode.open(other))))).toEqual(plain(other));
 });
@@ -371,6 +373,18 @@ test("decode.open() refuses what nothing can be opened with", () => {
     ...[0, 11, 13].map((length): [Partial<EndpointSpec>, string] => [
       { hash: { ...OPEN.hash, seed: new Uint8Array(length) } },
       `a seed of ${length} bytes`,
+    ]),
+    ...["", "/srv/u\0"].map((path): [Partial<EndpointSpec>, string] => [
+      { undo: { path, label: "l", run: sequence(0, 16) } },
+      "the path is empty or has a NUL byte",
+    ]),
+    ...[0, 15, 17].map((length): [Partial<EndpointSpec>, string] => [
+      { undo: { path: "u", label: "l", run: new Uint8Array(length) } },
+      `a run's id of ${length} bytes`,
+    ]),
+    ...(["read", "join"] as const).map((access): [Partial<EndpointSpec>, string] => [
+      { access },
+      "an undo file for what is not written",
     ]),
   ];
   for (const [fields, why] of wrong)

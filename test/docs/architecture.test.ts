@@ -177,7 +177,7 @@ test("cli/ imports only the rooms, citty and node modules", () => {
 
 /** The floors of two rooms, upper ones first: a file imports from its own floor and those below. */
 const FLOORS: Record<string, string[]> = {
-  local: ["", "guard", "work", "medium", "system", "kernel"],
+  local: ["", "undo", "guard", "work", "medium", "system", "kernel"],
   remote: ["", "host", "wire"],
 };
 

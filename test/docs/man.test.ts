@@ -72,6 +72,7 @@ test("the man page has the sections that man-pages(7) asks for, in its order, an
     "OPTIONS",
     "LOCATIONS",
     "REFUSALS",
+    "UNDO",
     "WHAT A RUN SHOWS",
     "SIGNALS",
     "JSON",

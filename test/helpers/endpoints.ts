@@ -13,7 +13,8 @@ import { type Pipe, pipe } from "./pipe.ts";
 export const SEED = Uint8Array.from({ length: 28 }, (_, i) => i * 19 + 7);
 
 /** What a test asks of an endpoint besides its path; blocks of DEFAULT_BLOCK_SIZE and a page cache left alone unless told. */
-export type OpenOptions = Pick<EndpointSpec, "access"> & Partial<Pick<EndpointSpec, "blockSize" | "dropCache">>;
+export type OpenOptions = Pick<EndpointSpec, "access"> &
+  Partial<Pick<EndpointSpec, "blockSize" | "dropCache" | "undo">>;
 
 export type OpenEndpoint = (path: string, options: OpenOptions) => Promise<Endpoint>;
 
@@ -28,6 +29,7 @@ export function specOf(path: string, options: OpenOptions): EndpointSpec {
     compress: true,
     allowed: [],
     examine: "nothing",
+    undo: undefined,
     ...options,
   };
 }

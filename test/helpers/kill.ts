@@ -1,7 +1,7 @@
 /**
  * Kills syncs and looks at what they leave: one side or the other, at a random moment or at an exact write, on every road
  * and kind of destination. What differed may be old or new afterwards, leaf by leaf; everything else must be as it was,
- * no process may be left, and the same command must then make the destination equal.
+ * no process may be left, and the same command must then make the destination equal. An undo file must show what was there before.
  */
 import fs from "node:fs";
 import { quoteWord } from "../../src/remote/host/quote.ts";
@@ -21,6 +21,8 @@ export interface Round {
   /** Which side gets the SIGKILL. */
   readonly victim: "this side" | "far side";
   readonly moment: (typeof MOMENTS)[number];
+  /** Whether the run has an undo file, and the destination is read back from it. */
+  readonly undo: boolean;
   readonly seed: number;
 }
 
@@ -57,12 +59,13 @@ export function roundOf(number: number, seed: number): Round {
     kind: KINDS[turn % 2] ?? "file",
     victim: farSide ? "far side" : "this side",
     moment,
+    undo: (Math.floor(number / 20) + number) % 2 === 0,
     seed: seed + number,
   };
 }
 
-export function describeRound({ road, kind, victim, moment, seed }: Round): string {
-  return `${road} to a ${kind}, ${victim} killed at ${moment} (seed ${seed})`;
+export function describeRound({ road, kind, victim, moment, undo, seed }: Round): string {
+  return `${road} to a ${kind}${undo ? " with --undo" : ""}, ${victim} killed at ${moment} (seed ${seed})`;
 }
 
 /** Ids of the processes of a run that was given this mark. */
@@ -76,6 +79,28 @@ function killIfThere(pid: number): void {
     process.kill(pid, "SIGKILL");
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
+/** Whether the undo file shows what was there before, as QEMU reads it; where there is none nothing may have been written. */
+function checkUndo(dir: TempDir, before: Buffer, after: Buffer): void {
+  const [undo, expected] = [dir.file("undo"), dir.file("before")];
+  const isMade = fs.existsSync(undo) && fs.readFileSync(undo).subarray(0, 4).equals(Buffer.from("QFI\xfb", "latin1"));
+  if (!isMade) {
+    if (!after.equals(before)) throw new Error("the destination was written to without an undo file");
+    return;
+  }
+  fs.writeFileSync(expected, before);
+  for (const [words, codes] of [
+    // 3: space that is not used.
+    [
+      ["check", undo],
+      [0, 3],
+    ],
+    [["compare", "-f", "qcow2", "-F", "raw", undo, expected], [0]],
+  ] as const) {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(["qemu-img", ...words]);
+    if (!codes.some((code) => code === exitCode)) throw new Error(`qemu-img ${words[0]}: ${stdout}${stderr}`);
   }
 }
 
@@ -122,7 +147,11 @@ export class Killer implements AsyncDisposable {
     const inject = [...strace, "-e", `inject=pwrite64:signal=KILL:when=${atWrite}`];
     const straced = round.moment === "a write";
     const words = this.#words(round.road, dir, destination, straced && round.victim === "far side" ? inject : []);
-    const child = start([...REST, ...words], { env, argv0: straced && round.victim === "this side" ? inject : [] });
+    const undo = round.undo ? ["--undo", dir.file("undo")] : [];
+    const child = start([...REST, ...undo, ...words], {
+      env,
+      argv0: straced && round.victim === "this side" ? inject : [],
+    });
     const said = child.stderr.text();
     if (!straced) {
       let victim: number | undefined = child.pid;
@@ -153,6 +182,7 @@ export class Killer implements AsyncDisposable {
       leavesWritten++;
     }
 
+    if (round.undo) checkUndo(dir, before, after);
     const again = await run(this.#words(round.road, dir, destination, []), { env });
     if (again.exitCode !== 0) throw new Error(`the second run ended with ${again.exitCode}: ${again.stderr}`);
     const equal = Buffer.concat([source, before.subarray(SOURCE_LENGTH)]);

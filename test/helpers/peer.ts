@@ -134,6 +134,7 @@ export const ask = {
       ...[false, false, true].map(bool),
       u32(0),
       u8(0),
+      bool(false),
     ]),
   prepare: (id: number, size: number | bigint) => frame(Type.prepare, id, [u64(size), bool(false)]),
   scan: (id: number, first: number | bigint, count: number | bigint, window: number | bigint = 16) =>

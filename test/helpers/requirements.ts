@@ -67,6 +67,7 @@ export const NEEDS = {
     has("qemu-system-x86_64") && has("qemu-img")
       ? undefined
       : "qemu-system-x86_64 or qemu-img is not installed (qemu-system-x86, qemu-utils)",
+  qemuImg: has("qemu-img") ? undefined : "qemu-img is not installed (qemu-utils)",
   xz: has("xz") ? undefined : "xz is not installed (xz-utils)",
   perl: has("perl") ? undefined : "perl is not installed",
   nbd: !root

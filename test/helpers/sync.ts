@@ -39,6 +39,7 @@ export const OPTIONS: SyncOptions = {
   verify: false,
   changes: undefined,
   sha256,
+  onPrepared: () => undefined,
   onVerify: () => undefined,
   onDisbelief: () => undefined,
 };

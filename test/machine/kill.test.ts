@@ -9,6 +9,7 @@ testWith(
   "sshd",
   "loop",
   "strace",
+  "qemuImg",
 )(
   "D3.12 SIGKILL of either side at any moment and at an exact write: nothing else is touched, a second run converges",
   async () => {

@@ -71,6 +71,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     skip: false,
     retries: undefined,
     rescueMap: undefined,
+    undo: undefined,
     dryRun: false,
     createDestination: false,
     force: false,
@@ -91,13 +92,14 @@ test("commonOptions() gives compare the same defaults", () => {
     skip,
     retries,
     rescueMap,
+    undo,
     dryRun,
     createDestination,
     force,
     ...others
   } = sync();
   const { allowed, expectSize, expectSerial, ...common } = others;
-  expect([allowed, expectSize, expectSerial]).toEqual([[], undefined, undefined]);
+  expect([allowed, expectSize, expectSerial, undo]).toEqual([[], undefined, undefined, undefined]);
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
@@ -280,6 +282,14 @@ test("syncCommandOptions() accepts the values of these options that mean what it
 
 test("syncCommandOptions() takes lanes, the pause between their starts, and --discard", () => {
   expect(sync("-w", "64", "-l", "0", "--discard")).toMatchObject({ lanes: 64, splayMs: 0, discard: true });
+});
+
+test("syncCommandOptions() takes --undo for one lane alone", () => {
+  expect(sync("--undo", "u.qcow2")).toMatchObject({ lanes: 1, undo: "u.qcow2" });
+  expect(sync("--undo", "u.qcow2", "-w", "1").undo).toBe("u.qcow2");
+  expect(said("--undo", "u.qcow2", "-w", "2")).toBe(
+    "--undo and --workers 2 contradict each other: one lane alone knows what was saved",
+  );
 });
 
 test("syncCommandOptions() checks whole numbers and choices", () => {

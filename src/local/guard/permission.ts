@@ -61,6 +61,15 @@ export function permitted(spec: EndpointSpec, permission: Permission | undefined
       "use it as a source or compare with it; to write to it, use a key whose forced command has no --read-only",
     );
   }
+  if (spec.undo !== undefined) {
+    throw refused(
+      "create",
+      spec.undo.label,
+      "only",
+      `the far side may write only to ${quote(permission.path)}`,
+      "leave out --undo, or use another key: authorized_keys on the far side gives this one a forced command",
+    );
+  }
   const denied = access === "read" ? undefined : spec.allowed.find((name) => !permission.allowed.includes(name));
   if (denied !== undefined) {
     throw refusedDestination(

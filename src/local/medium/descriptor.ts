@@ -29,9 +29,10 @@ export class Descriptor {
     this.fd = fd;
   }
 
-  static open(path: string, flags: number): Promise<Descriptor> {
+  /** `permissions` are those of a file that is created, before the umask. */
+  static open(path: string, flags: number, permissions = 0o666): Promise<Descriptor> {
     return new Promise((resolve, reject) => {
-      fs.open(bytesOf(path), flags, 0o666, (error, fd) => (error ? reject(error) : resolve(new Descriptor(fd))));
+      fs.open(bytesOf(path), flags, permissions, (error, fd) => (error ? reject(error) : resolve(new Descriptor(fd))));
     });
   }
 

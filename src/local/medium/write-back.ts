@@ -3,18 +3,15 @@
  * written later: after a failed write-back the kernel keeps the pages, marks them clean and tells the error once
  * (https://wiki.postgresql.org/wiki/Fsync_Errors), so that a second run would find in the cache what no disk holds.
  */
-import fs from "node:fs";
-import { IoError, reason, systemCode } from "../../errors.ts";
+import { IoError, reason } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { dropCaches } from "./cache.ts";
 import { closeCopy } from "./close.ts";
-import { Descriptor } from "./descriptor.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { flushFolder } from "./folder.ts";
 
 /** Written bytes after which a write-back is started. */
 const WRITE_BACK_LENGTH = 64 << 20;
-/** What a file system says that has no fsync() for directories (fsync(2)), as CIFS before Linux 4.17 and some of FUSE. */
-const UNABLE: ReadonlySet<string> = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
-
 export class WriteBack {
   readonly #file: Descriptor;
   readonly #label: string;
@@ -76,23 +73,7 @@ export class WriteBack {
       this.#failure ??= this.#lost(error, whole);
       throw this.#failure;
     }
-    if (this.#directory !== undefined) await this.#flushDirectory(this.#directory);
-  }
-
-  /** A file that was created is found after a crash only when its directory is on stable storage too (fsync(2)). */
-  async #flushDirectory(directory: string): Promise<void> {
-    // One may write to a directory without being allowed to read it; the file itself is safe.
-    const folder = await Descriptor.open(directory, fs.constants.O_RDONLY).catch(() => undefined);
-    try {
-      await folder?.flush();
-    } catch (cause) {
-      // Where that is unknown, names are stored as they are made, or nobody can do better.
-      if (UNABLE.has(systemCode(cause) ?? "")) return;
-      const text = `Cannot flush the directory of ${quote(this.#label)}: ${reason(cause)}; a crash may lose the new file's name`;
-      throw new IoError(text, { cause, hint: "check the kernel log (dmesg), fix the cause and run again" });
-    } finally {
-      await folder?.close();
-    }
+    if (this.#directory !== undefined) await flushFolder(this.#directory, this.#label);
   }
 
   /** To be called before the file is closed: drops what was written after a write-back had failed, and lost with it. */

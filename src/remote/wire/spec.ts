@@ -2,7 +2,7 @@
 import { OVERRIDABLE, ProtocolError } from "../../errors.ts";
 import { isBlockSize } from "../../sync/blocks.ts";
 import { EXAMINATIONS } from "../../sync/facts.ts";
-import { ACCESSES, type EndpointSpec, HASH_NAMES, SEED_SIZE } from "../../sync/spec.ts";
+import { ACCESSES, type EndpointSpec, HASH_NAMES, RUN_ID_SIZE, SEED_SIZE, type UndoSpec } from "../../sync/spec.ts";
 import type { FieldReader, FieldWriter } from "./protocol.ts";
 
 export function writeSpec(writer: FieldWriter, spec: EndpointSpec): FieldWriter {
@@ -12,7 +12,9 @@ export function writeSpec(writer: FieldWriter, spec: EndpointSpec): FieldWriter 
   writer.bytes(spec.hash.seed).bool(spec.dropCache).bool(spec.discard).bool(spec.compress);
   writer.u32(spec.allowed.length);
   for (const name of spec.allowed) writer.u8(OVERRIDABLE.indexOf(name));
-  return writer.u8(EXAMINATIONS.indexOf(spec.examine));
+  writer.u8(EXAMINATIONS.indexOf(spec.examine)).bool(spec.undo !== undefined);
+  if (spec.undo !== undefined) writer.name(spec.undo.path).name(spec.undo.label).bytes(spec.undo.run);
+  return writer;
 }
 
 function checked<Value>(value: Value, isRight: boolean, what: string): Value {
@@ -35,9 +37,15 @@ function readSeed(reader: FieldReader): Uint8Array {
   return checked(seed, seed.length === SEED_SIZE, `a seed of ${seed.length} bytes`).slice();
 }
 
+function readUndo(reader: FieldReader, access: EndpointSpec["access"]): UndoSpec {
+  checked(0, access === "write" || access === "rehearse", "an undo file for what is not written");
+  const [path, label, run] = [readPath(reader), reader.name(), reader.bytes()];
+  return { path, label, run: checked(run, run.length === RUN_ID_SIZE, `a run's id of ${run.length} bytes`).slice() };
+}
+
 /** @throws {ProtocolError} */
 export function readSpec(reader: FieldReader): EndpointSpec {
-  return {
+  const spec = {
     path: readPath(reader),
     label: reader.name(),
     access: reader.oneOf(ACCESSES),
@@ -53,4 +61,5 @@ export function readSpec(reader: FieldReader): EndpointSpec {
     allowed: reader.list(OVERRIDABLE.length, () => reader.oneOf(OVERRIDABLE)),
     examine: reader.oneOf(EXAMINATIONS),
   };
+  return { ...spec, undo: reader.bool() ? readUndo(reader, spec.access) : undefined };
 }
