@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ArgDef } from "citty";
 import { EXIT_CODES, OPTION_GROUPS, SUMMARY, SYNOPSIS, spellingOf } from "../src/cli/help.ts";
-import { cleanOptions } from "../src/cli/table.ts";
+import { cleanOptions, indexOptions } from "../src/cli/table.ts";
 import { FAR_DIRECTORIES } from "../src/remote/host/bootstrap.ts";
 import { SIGNS } from "../src/report/change-map-lines.ts";
 import type { Mark } from "../src/report/change-map-mark.ts";
@@ -132,6 +132,9 @@ export function manPage(): string {
     name: `blocksync \\- ${roff(SUMMARY)}`,
     synopsis: synopsis(),
     options: options(),
+    index: `.PP\n${Object.keys(indexOptions)
+      .map((name) => bold(`--${name}`))
+      .join(", ")}, as above; ${bold("--tree")} names the file to write instead of ${italic("IMAGE")}.verity.`,
     clean: `.PP\n${Object.keys(cleanOptions)
       .map((name) => bold(`--${name}`))
       .join(", ")}, as above.`,

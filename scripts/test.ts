@@ -39,6 +39,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   busybox: "busybox",
   dropbear: "dropbear-bin",
   sudo: "sudo",
+  "/usr/sbin/veritysetup": "cryptsetup-bin",
   buildah: "buildah",
   runc: "runc",
   "apt-get": "apt",

@@ -15,11 +15,12 @@ import { compareCommand } from "./compare-command.ts";
 import { exists } from "./exists.ts";
 import { answerTo } from "./foreign.ts";
 import { commandHelp, helpText, isCommandName } from "./help.ts";
+import { indexCommand } from "./index-command.ts";
 import type { Values } from "./options.ts";
 import { serveCommand } from "./serve-command.ts";
 import { nearest } from "./suggest.ts";
 import { syncCommand } from "./sync-command.ts";
-import { cleanOptions, compareOptions, serveOptions, syncOptions } from "./table.ts";
+import { cleanOptions, compareOptions, indexOptions, serveOptions, syncOptions } from "./table.ts";
 
 interface Command {
   readonly options: ArgsDef;
@@ -45,7 +46,9 @@ function command(options: ArgsDef, least: number, run: Run): Command {
 
 const COMMANDS = {
   sync: command(syncOptions, 2, syncCommand),
-  compare: command(compareOptions, 2, compareCommand),
+  // With --tree one is enough.
+  compare: command(compareOptions, 1, compareCommand),
+  index: command(indexOptions, 1, indexCommand),
   clean: command(cleanOptions, 1, cleanCommand),
   serve: command(serveOptions, 0, serveCommand),
 } as const;

@@ -14,6 +14,7 @@ export const SYNOPSIS = `
     blocksync [sync] [OPTIONS] SOURCE DESTINATION
     blocksync [sync] [OPTIONS] SOURCE [USER@]HOST [PATH]      blocksync.py's form; HOST may be localhost
     blocksync compare [OPTIONS] A B                           prints the ranges that differ; writes nothing
+    blocksync index [OPTIONS] IMAGE                           writes IMAGE.verity, prints its root hash
     blocksync clean [OPTIONS] [USER@]HOST…                    removes its copies from the hosts
     blocksync serve [--only PATH [--read-only]]               runs on the far side
 `;
@@ -41,6 +42,13 @@ const COMMANDS: Readonly<
     summary:
       "prints the offset and length of each range in which A and B differ, and exits 1 if any does; writes nothing",
     examples: [["blocksync compare /dev/vg0/data backup:/srv/data.img", "check a backup"]],
+  },
+  index: {
+    summary: "writes the hash tree of an image beside it, as a dm-verity file, and prints its root hash",
+    examples: [
+      ["blocksync index disk.img", "writes disk.img.verity"],
+      ["blocksync compare --tree disk.img.verity disk.img", "find what changed since"],
+    ],
   },
   clean: {
     summary: "removes every copy of itself that earlier runs left on these hosts",
@@ -168,6 +176,10 @@ function takesLocations(command: CommandName): boolean {
   return command === "sync" || command === "compare";
 }
 
+function hasExitCodes(command: CommandName): boolean {
+  return takesLocations(command) || command === "index";
+}
+
 /** Where things are, how the commands are typed, and examples. */
 function usage(commands: readonly CommandName[], width: number): string[] {
   const forms = SYNOPSIS.trim()
@@ -214,7 +226,7 @@ export function commandHelp(command: CommandName, width: number): string {
     "Options, with their defaults:",
     ...optionLines(commandOptions[command], width),
     "",
-    ...(takesLocations(command) ? [...exitCodes(width), ""] : []),
+    ...(hasExitCodes(command) ? [...exitCodes(width), ""] : []),
     ...usage([command], width),
   ]);
 }

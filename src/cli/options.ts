@@ -8,7 +8,7 @@ import type { ShellOptions } from "../remote/host/ssh.ts";
 import { MAX_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import { parseChangeMap } from "../run/change-map.ts";
-import type { CommonOptions, HostOptions, SyncCommandOptions } from "../run/options.ts";
+import type { CommonOptions, HostOptions, MessageOptions, SyncCommandOptions } from "../run/options.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
 import { HASH_NAMES } from "../sync/spec.ts";
@@ -17,7 +17,7 @@ import { parseChoice, parseInteger, parseSize, parseTime } from "./quantity.ts";
 /** The values as citty hands them over: by the option's long name. */
 export type Values = Readonly<Record<string, unknown>>;
 
-function text(values: Values, name: string): string | undefined {
+export function text(values: Values, name: string): string | undefined {
   const value = values[name];
   return typeof value === "string" ? value : undefined;
 }
@@ -102,9 +102,7 @@ function isAboutHost({ rsh, identityFile, cipher, extraParameters, password }: S
 
 /** @throws {UsageError} */
 export function hostOptions(values: Values): HostOptions {
-  const quiet = flag(values, "quiet");
-  if (quiet && flag(values, "verbose"))
-    throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one out" });
+  const loudness = loudnessOf(values);
   const passwordVariable = text(values, "pass");
   if (passwordVariable !== undefined && process.env[passwordVariable] === undefined) {
     // What does not look like a variable may be the password itself.
@@ -125,9 +123,20 @@ export function hostOptions(values: Values): HostOptions {
     reconnectMs: parseTime(text(values, "reconnect") ?? "0", "--reconnect", MAX_RECONNECT_MS),
     timeoutSeconds: parseInteger(required(values, "timeout"), "--timeout", 1, MAX_TIMEOUT_SECONDS),
     remoteDirectory: shellWord(variableGiven("BLOCKSYNC_REMOTE_DIR"), "BLOCKSYNC_REMOTE_DIR") ?? "",
-    quiet,
-    verbose: flag(values, "verbose"),
+    ...loudness,
   };
+}
+
+/** @throws {UsageError} */
+function loudnessOf(values: Values): Pick<MessageOptions, "quiet" | "verbose"> {
+  const [quiet, verbose] = [flag(values, "quiet"), flag(values, "verbose")];
+  if (quiet && verbose) throw new UsageError("--quiet and --verbose contradict each other", { hint: "leave one out" });
+  return { quiet, verbose };
+}
+
+/** @throws {UsageError} */
+export function messageOptions(values: Values): MessageOptions {
+  return { ...loudnessOf(values), outputFile: text(values, "output") };
 }
 
 /** @throws {UsageError} */

@@ -182,7 +182,30 @@ export const syncOptions = {
   },
 } as const satisfies ArgsDef;
 
-export const compareOptions = sharedOptions;
+/** About the hash tree of an image. */
+const treeOptions = {
+  tree: {
+    type: "string",
+    valueHint: "FILE",
+    description:
+      "the hash tree of the image: a dm-verity file, or an index of RAUC; index writes it, by default IMAGE.verity",
+  },
+  "root-hash": {
+    type: "string",
+    valueHint: "HEX",
+    description: "demand that the hash tree has this root hash, 64 hexadecimal digits",
+  },
+} as const satisfies ArgsDef;
+
+export const compareOptions = { ...sharedOptions, ...treeOptions } as const satisfies ArgsDef;
+
+export const indexOptions = {
+  tree: treeOptions.tree,
+  output: sharedOptions.output,
+  quiet: sharedOptions.quiet,
+  verbose: sharedOptions.verbose,
+  help: sharedOptions.help,
+} as const satisfies ArgsDef;
 
 export const cleanOptions = {
   id: sharedOptions.id,
@@ -212,6 +235,7 @@ export const serveOptions = {
 export const commandOptions = {
   sync: syncOptions,
   compare: compareOptions,
+  index: indexOptions,
   clean: cleanOptions,
   serve: serveOptions,
 } as const satisfies Record<string, ArgsDef>;

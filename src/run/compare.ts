@@ -4,12 +4,13 @@ import { ExitCode } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
-import { BlockLayout } from "../sync/blocks.ts";
+import { BlockLayout, LEAF_SIZE } from "../sync/blocks.ts";
 import { differingRanges } from "../sync/differences.ts";
 import { Fingerprint } from "../sync/fingerprint.ts";
 import { checkHashes, noticeOfItself, tailBeyond } from "../sync/pair.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { countReads } from "../sync/sync.ts";
+import { TREE_HASH } from "../tree/endpoint.ts";
 import { ChangeMap } from "./change-map.ts";
 import type { Location } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
@@ -23,17 +24,23 @@ export async function runCompare(
   options: CommonOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const ends = endsHere(a, b, ["A of compare", "B of compare"]);
+  const roles =
+    a.tree === undefined ? (["A of compare", "B of compare"] as const) : (["the tree", "the image"] as const);
+  const ends = endsHere(a, b, roles);
   checkStreams(ends, options);
   const { outputFile, shell } = options;
   const taken = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
   const changeMap = new ChangeMap(options, taken);
+  // A tree has its own.
+  const { blockSize, hash } = a.tree === undefined ? options : ({ blockSize: LEAF_SIZE, hash: TREE_HASH } as const);
   let toldTo = 0;
   return await runPair(
     a,
     b,
     {
       ...options,
+      blockSize,
+      hash,
       access: "read",
       compress: false,
       discard: false,
@@ -52,7 +59,7 @@ export async function runCompare(
       const itself = noticeOfItself(inA, inB);
       if (itself !== undefined) report.notice(itself);
       const sizeBytes = Math.min(inA.sizeBytes, inB.sizeBytes);
-      const layout = new BlockLayout(sizeBytes, options.blockSize);
+      const layout = new BlockLayout(sizeBytes, blockSize);
       const statistics = new Statistics(layout, 1, report.statistics);
       startingOver.begin(inA, inB, statistics);
       report.start(a.label, b.label, statistics, await lanes.hashes(), () => lanes.traffic);

@@ -19,6 +19,7 @@ import { type Access, type HashChoice, type Opening, RUN_ID_SIZE, SEED_SIZE, typ
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
+import { TreeEndpoint } from "../tree/endpoint.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
@@ -156,6 +157,15 @@ export class Lanes {
     const { tell } = stages;
     const { location, throughSudo } = side;
     const spec = this.#specOf(side, number);
+    if (location.tree !== undefined) {
+      tell({ kind: "opening", label: spec.label });
+      const endpoint = await TreeEndpoint.open(
+        { path: spec.path, label: spec.label, root: location.tree.root, seed: this.#seed },
+        this.#signal,
+      );
+      await this.#keep(() => endpoint.close());
+      return endpoint;
+    }
     if (location.remote === undefined && !throughSudo) {
       this.#agreement.says(hasAes());
       tell({ kind: "opening", label: spec.label });

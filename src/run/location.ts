@@ -8,6 +8,8 @@ export interface Location {
   readonly path: string;
   /** As messages name it. */
   readonly label: string;
+  /** It is not the image that is there, but its hash tree, with this root hash (32 bytes) if one was demanded. */
+  readonly tree?: { readonly root: Uint8Array | undefined };
 }
 
 /** @throws {UsageError} for what is no host. */

@@ -21,8 +21,15 @@ export interface HostOptions {
   readonly verbose: boolean;
 }
 
+/** Where a run says what it has to say, and how much. */
+export interface MessageOptions {
+  readonly outputFile: string | undefined;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+}
+
 /** What sync and compare have in common. */
-export interface CommonOptions extends HostOptions {
+export interface CommonOptions extends HostOptions, MessageOptions {
   readonly blockSize: number;
   /** "auto" is the fastest that both sides can be fast with. */
   readonly hash: HashName | "auto";
@@ -37,7 +44,6 @@ export interface CommonOptions extends HostOptions {
   readonly script: string | undefined;
   /** --interval; undefined for what suits where progress goes. */
   readonly intervalMs: number | undefined;
-  readonly outputFile: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;
   /** --map; undefined where it was not given. */

@@ -1,7 +1,7 @@
 /** A file of this machine that a run reads at most at its start and replaces as a whole. */
 
 import fs from "node:fs";
-import { IoError, reason, remedy, UsageError } from "../errors.ts";
+import { Failure, IoError, reason, remedy, UsageError } from "../errors.ts";
 import { bytesOf, quote } from "../name.ts";
 import { dirname } from "../paths.ts";
 import { checkFree, type Taken, targetOf, using } from "./taken.ts";
@@ -46,6 +46,26 @@ async function writeNewMeanwhile(path: string, pieces: Iterable<string>, mode: n
     throw error;
   } finally {
     await file.close();
+  }
+}
+
+async function writeNewBy(
+  path: string,
+  fill: (file: number) => Promise<void>,
+  mode: number | undefined,
+): Promise<void> {
+  const file = fs.openSync(bytesOf(path), "wx");
+  try {
+    if (mode !== undefined) fs.fchmodSync(file, mode & 0o777);
+    await fill(file);
+    await new Promise<void>((resolve, reject) => {
+      fs.fsync(file, (error) => (error === null ? resolve() : reject(error)));
+    });
+  } catch (error) {
+    fs.rmSync(bytesOf(path), { force: true });
+    throw error;
+  } finally {
+    fs.closeSync(file);
   }
 }
 
@@ -121,6 +141,34 @@ export class ReplacedFile {
       throw this.#failure(error);
     }
     this.#rename(temporary);
+  }
+
+  /**
+   * As replace(), by `fill`, which writes to the descriptor it is given; what it throws, but for errors of the system, is thrown.
+   * @throws {IoError}
+   */
+  async replaceBy(fill: (file: number) => Promise<void>): Promise<void> {
+    const temporary = this.#temporary;
+    try {
+      await writeNewBy(temporary, fill, this.#mode);
+    } catch (error) {
+      throw error instanceof Failure ? error : this.#failure(error);
+    }
+    this.#rename(temporary);
+  }
+
+  /** The first bytes of what is there now, none for nothing. @throws {IoError} */
+  beginning(length: number): Uint8Array {
+    return using(this.#called, () => {
+      if (!fs.existsSync(bytesOf(this.#path))) return new Uint8Array();
+      const file = fs.openSync(bytesOf(this.#path), "r");
+      try {
+        const bytes = Buffer.alloc(length);
+        return bytes.subarray(0, fs.readSync(file, bytes, 0, length, 0));
+      } finally {
+        fs.closeSync(file);
+      }
+    });
   }
 
   get #temporary(): string {

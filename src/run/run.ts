@@ -37,12 +37,12 @@ const COUNT_WAIT_MS = 500;
 /** How long a failed run waits for what is still to be done then. */
 const END_WAIT_MS = 8000;
 /** How long closing may take before the process ends all the same. */
-const CLOSE_WAIT_MS = 8000;
+export const CLOSE_WAIT_MS = 8000;
 /** How long an interrupted run that has nothing open any more is given to notice. */
 const NOTICE_WAIT_MS = 100;
 
 /** Waits for `work`, which is told to end or cannot be, for no longer than `ms`; however it comes out. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+export async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, ms);
   await Promise.race([work.catch(() => undefined), late.promise]);

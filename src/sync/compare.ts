@@ -4,7 +4,7 @@
  * reads nothing.
  */
 import { type BlockRange, equalBytes } from "./blocks.ts";
-import type { Endpoint, Run } from "./endpoint.ts";
+import { type Endpoint, PRINT_SIZE, type Run } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { type Compare, type CompareOptions, type Comparison, type Verdict, Verdicts } from "./verdicts.ts";
 
@@ -74,6 +74,7 @@ export async function* compareHashes(
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const { zeroHash } = source.description;
+  const printless = source.printless === true;
   const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerant.source, readHoles: false, ahead });
   const destinationRuns = destination.scan(range, {
     hashed: true,
@@ -90,7 +91,36 @@ export async function* compareHashes(
       yield { kind: "match", first: pair.first, count: pair.count, zero: true, prints: undefined };
       continue;
     }
-    yield* comparePair(pair, zeroHash);
+    yield* printless ? compareWithoutPrints(pair, zeroHash) : comparePair(pair, zeroHash);
+  }
+}
+
+/** As comparePair(), of a source that tells no prints: of what is equal the destination's is as good. */
+function* compareWithoutPrints(
+  { first, count, source, destination }: RunPair,
+  zeroHash: Uint8Array,
+): Generator<Verdict> {
+  const digest = (run: Run, index: number) => hashAt(run, index, zeroHash).subarray(PRINT_SIZE);
+  const zero = zeroHash.subarray(PRINT_SIZE);
+  const kindOf = (index: number) => {
+    const there = digest(destination, index);
+    const isZero = equalBytes(there, zero);
+    const equal = equalBytes(digest(source, index), there);
+    return `${equal ? "match" : "differ"} ${isZero ? "zero" : "data"}` as const;
+  };
+  for (let index = first; index < first + count; ) {
+    const kind = kindOf(index);
+    let end = index + 1;
+    while (end < first + count && kindOf(end) === kind) end++;
+    const part = { first: index, count: end - index };
+    const prints = Array.from({ length: part.count }, (_, i) => printOf(hashAt(destination, part.first + i, zeroHash)));
+    if (kind === "match zero" || kind === "match data")
+      yield { kind: "match", ...part, zero: kind === "match zero", prints };
+    else {
+      const held = kind === "differ zero" ? "zero" : "data";
+      yield { kind: "differ", ...part, destination: held, sourcePrints: undefined, destinationPrints: prints };
+    }
+    index = end;
   }
 }
 

@@ -81,7 +81,8 @@ async function* unjoined(
         [fingerprints.a, verdict.sourcePrints],
         [fingerprints.b, verdict.destinationPrints],
       ] as const)
-        if (prints !== undefined) side.addEach(verdict.first, verdict.count, prints);
+        if (prints === undefined) side.addUnknown(verdict.first, verdict.count);
+        else side.addEach(verdict.first, verdict.count, prints);
       for (const blocks of layout.partsOf(verdict)) {
         position = blocks.first + blocks.count;
         unsettled.add(blocks.first);
@@ -108,8 +109,13 @@ async function rangesOf(
   blocks: BlockRange,
   changes: Changes | undefined,
 ): Promise<ByteRange[]> {
-  const differing = await differingLeaves(a, b, layout, blocks, changes);
   const { offset, length } = layout.spanOf(blocks);
+  if (a.printless === true) {
+    // Its blocks are leaves.
+    changes?.addBlocks(layout, blocks);
+    return [{ offset, length }];
+  }
+  const differing = await differingLeaves(a, b, layout, blocks, changes);
   return [...leafRuns(differing, length)].map((run) => shifted(run, offset));
 }
 

@@ -125,6 +125,12 @@ export interface Endpoint {
   readonly description: Description;
 
   /**
+   * Of a source that knows no more of its blocks, which are leaves then, than the digests asked for: its scans have zeros where the
+   * print is, and it has no leafHashes().
+   */
+  readonly printless?: true;
+
+  /**
    * Fixes the size the run is about. A source of another size than described has changed. What was opened to `write` is
    * created, grown, or with `exact` cut; a device must be large enough.
    * Resolves to the identity of what is open then, "" while it does not exist. Other requests need not wait for that: they

@@ -44,6 +44,7 @@ export class Fingerprint {
   readonly #zeros: Words[];
   readonly #sha256: Sha256;
   #root: Words | undefined;
+  #isUnknown = false;
 
   /** `zeroHash` is that of a zero block of full length. */
   constructor(layout: BlockLayout, zeroHash: Uint8Array, sha256: Sha256) {
@@ -67,6 +68,12 @@ export class Fingerprint {
   addEach(first: number, count: number, prints: readonly bigint[] | undefined): void {
     if (prints === undefined) this.#addZeros(0, first, first + count);
     else for (const [i, print] of prints.entries()) this.#add(0, first + i, [print]);
+  }
+
+  /** Adds `count` blocks of which nobody knows the prints, and so makes the fingerprint unknown. @throws {RangeError} */
+  addUnknown(first: number, count: number): void {
+    this.addEach(first, count, undefined);
+    this.#isUnknown = true;
   }
 
   #add(level: number, number: number, words: Words): void {
@@ -127,11 +134,12 @@ export class Fingerprint {
     return [digest.getBigUint64(0, true), digest.getBigUint64(8, true)];
   }
 
-  /** 32 hexadecimal digits. @throws {RangeError} unless every block was added. */
-  get value(): string {
+  /** 32 hexadecimal digits; undefined where blocks are unknown. @throws {RangeError} unless every block was added. */
+  get value(): string | undefined {
     const { sizeBytes, blockSize } = this.#layout;
     if (this.#root === undefined || this.#open.some((parts) => parts.size > 0))
       throw new RangeError("A block was neither compared nor copied");
+    if (this.#isUnknown) return undefined;
     const words = BigUint64Array.from([...this.#root, BigInt(sizeBytes), BigInt(blockSize)]);
     return this.#sha256(new Uint8Array(words.buffer)).slice(0, 16).toHex();
   }

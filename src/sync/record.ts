@@ -77,7 +77,7 @@ export class BlockRecord {
   }
 
   #noteUnknown(range: BlockRange, where: RangeSet): void {
-    this.setEach(range.first, range.count, undefined);
+    this.#fingerprint.addUnknown(range.first, range.count);
     where.add(this.#layout.spanOf(range));
   }
 
@@ -97,8 +97,7 @@ export class BlockRecord {
 
   /** See Fingerprint.value; undefined when a block was salvaged or believed. @throws {RangeError} unless every block was noted. */
   get fingerprint(): string | undefined {
-    const { value } = this.#fingerprint;
-    return this.#salvaged.length + this.#believed.length > 0 ? undefined : value;
+    return this.#fingerprint.value;
   }
 
   /** Whether a block still has the print that it was noted with. */

@@ -111,7 +111,7 @@ test("every import of a file names one that exists, with its extension", () => {
   expect(missing).toEqual([]);
 });
 
-test("src has the six rooms and few files outside", () => {
+test("src has the seven rooms and few files outside", () => {
   expect([...new Set(SOURCES.map((file) => file.room))].toSorted()).toEqual([
     "",
     "cli",
@@ -120,6 +120,7 @@ test("src has the six rooms and few files outside", () => {
     "report",
     "run",
     "sync",
+    "tree",
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
     "builtin.ts",
@@ -156,6 +157,10 @@ test("local/ imports only local/, sync/, errors.ts, its two packages, bun:ffi an
   expect(violations("local", ["local/", "sync/", ...NAMES, ...packages, "bun:ffi", "node:"])).toEqual([]);
 });
 
+test("tree/ imports only tree/, local/ and sync/, errors.ts and node modules", () => {
+  expect(violations("tree", ["tree/", "local/", "sync/", ...NAMES, "node:"])).toEqual([]);
+});
+
 test("remote/ imports only remote/, sync/, errors.ts and node modules, and local/ from serve.ts alone", () => {
   const exceptions = { "remote/serve.ts": ["local/"] };
   expect(violations("remote", ["remote/", "sync/", ...NAMES, "given.ts", "node:"], exceptions)).toEqual([]);
@@ -166,12 +171,12 @@ test("report/ imports only report/, sync/, errors.ts, consola/core and node modu
 });
 
 test("run/ imports only the rooms below it and node modules", () => {
-  const rooms = ["run/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = ["run/", "local/", "remote/", "report/", "sync/", "tree/", ...NAMES, "given.ts", "version.ts"];
   expect(violations("run", [...rooms, "node:"])).toEqual([]);
 });
 
 test("cli/ imports only the rooms, citty and node modules", () => {
-  const rooms = ["cli/", "run/", "local/", "remote/", "report/", "sync/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = ["cli/", "run/", "local/", "remote/", "report/", "sync/", "tree/", ...NAMES, "given.ts", "version.ts"];
   expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
 });
 

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { Glob } from "bun";
 import { checkArguments } from "../../src/cli/arguments.ts";
 import { parseLocations } from "../../src/cli/location.ts";
-import { cleanOptions, compareOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
+import { cleanOptions, compareOptions, indexOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
 
 const root = join(import.meta.dir, "../..");
 const makefile = fs.readFileSync(join(root, "Makefile"), "utf8");
@@ -16,12 +16,12 @@ const PAGES = ["*.md", "scripts/**/*.md"]
   .filter((name) => name !== "CHANGELOG.md")
   .toSorted();
 
-/** Long options of other programs: docker, fallocate, virt-install, rsync, LVM, cp, sha256sum, bdsync, losetup, xz, lsblk and the bench. */
+/** Long options of other programs: docker, fallocate, virt-install, rsync, LVM, cp, sha256sum, bdsync, losetup, xz, lsblk, veritysetup and the bench. */
 const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
     .concat(
       " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize".concat(
-        " now partscan dig-holes",
+        " now partscan dig-holes salt uuid",
       ),
     )
     .split(" "),
@@ -53,6 +53,7 @@ function commandLines(text: string): string[][] {
 function expectTaken(words: readonly string[]): void {
   const [command = "", ...rest] = words;
   if (command === "clean") return void checkArguments(rest, cleanOptions);
+  if (command === "index") return void checkArguments(rest, indexOptions);
   const checked = command === "compare" ? checkArguments(rest, compareOptions) : checkArguments(words, syncOptions);
   const { source, destination } = parseLocations(checked.slice(checked.indexOf("--") + 1), {
     exists: () => false,

@@ -79,6 +79,10 @@ export const NEEDS = {
         : undefined,
   rsync: has("rsync") ? undefined : "rsync is not installed (rsync)",
   ddrescue: has("ddrescue") && has("ddrescuelog") ? undefined : "GNU ddrescue is not installed (gddrescue)",
+  veritysetup:
+    has("veritysetup") || fs.existsSync("/usr/sbin/veritysetup")
+      ? undefined
+      : "veritysetup is not installed (cryptsetup-bin)",
   buildah: !root
     ? "a container's devices need root"
     : !has("buildah") || !has("runc")

@@ -12,7 +12,7 @@ import { VERSION } from "../../src/version.ts";
 const WIDE = 1000;
 const LINES = helpText(WIDE).split("\n");
 
-const COMMANDS = ["sync", "compare", "clean", "serve"] as const;
+const COMMANDS = ["sync", "compare", "index", "clean", "serve"] as const;
 
 /** The line that lists an option. */
 function lineOf(name: string): string {
@@ -145,7 +145,7 @@ test("commandHelp() shows its command alone, and ends with its usage and an exam
     expect(forms).toContain(command);
     if (command !== "sync") expect(text).not.toContain("[sync]");
     expect(text.split("Examples:\n")[1]).toContain("blocksync ");
-    expect(text.includes("Exit codes:")).toBe(command === "sync" || command === "compare");
+    expect(text.includes("Exit codes:")).toBe(["sync", "compare", "index"].includes(command));
   }
 });
 

@@ -91,7 +91,7 @@ function cryptoDigest(name: "sha256" | "sha512" | "blake2b512" | "md5" | "sha1",
     slow: true,
     digest(bytes, out, offset) {
       // Bun's digest(target) wants a target of 64 bytes whatever the hash, so the result is copied.
-      out.set(new Bun.CryptoHasher(name).update(bytes).digest(), offset);
+      out.set(Bun.CryptoHasher.hash(name, bytes), offset);
     },
   };
 }
@@ -122,7 +122,7 @@ function xxh3(bytes: Uint8Array, seed: bigint): bigint {
 
 /** 32 new bytes. */
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(bytes).digest();
+  return Bun.CryptoHasher.hash("sha256", bytes);
 }
 
 /** What every hash of the block begins with. */
