@@ -176,6 +176,16 @@ function testFiles(words: readonly string[]): string[] {
 /** How long a test may take, in ms: so long that none fails for a machine that is busy with something else. */
 const LIMIT_MS = "600000";
 
+/**
+ * Nearly every process here, the program too, is one of a quarter of a second, for which JavaScriptCore would compile functions and
+ * fill memory ahead: a tenth of all processor time (measured). What runs longer is compiled as ever, only later.
+ */
+const SHORT_LIVED = {
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
+  BUN_JSC_thresholdForJITAfterWarmUp: "5000",
+  BUN_JSC_thresholdForJITSoon: "5000",
+};
+
 /** Runs one file in a process of its own and prints what it said as a whole. */
 async function runFile(file: string, title: string): Promise<Outcome> {
   // Bun takes a regular expression.
@@ -186,7 +196,12 @@ async function runFile(file: string, title: string): Promise<Outcome> {
     stdout: "pipe",
     stderr: "pipe",
     // What cannot run on this machine is left out of the quick ones, in CI too.
-    env: { ...process.env, ...(quick ? { CI: undefined } : {}), PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
+    env: {
+      ...process.env,
+      ...SHORT_LIVED,
+      ...(quick ? { CI: undefined } : {}),
+      PATH: `${process.env["PATH"]}:/usr/sbin:/sbin`,
+    },
   });
   const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   const cpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;

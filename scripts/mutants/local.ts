@@ -213,6 +213,20 @@ export const LOCAL: readonly Mutant[] = [
     tests: ["unit/threads.test.ts"],
   },
   {
+    bug: "a thread that is being started is slow already, so that others are started beside it",
+    file: "local/kernel/threads.ts",
+    from: "begunAt: Number.POSITIVE_INFINITY,",
+    to: "begunAt: performance.now(),",
+    tests: ["unit/threads.test.ts"],
+  },
+  {
+    bug: "the first few jobs get a thread for each core",
+    file: "local/kernel/threads.ts",
+    from: "this.#nextId > few",
+    to: "this.#nextId > 0",
+    tests: ["unit/threads.test.ts"],
+  },
+  {
     bug: "GMAC's key is the beginning of the seed, which leaves show",
     file: "local/work/hash.ts",
     from: "seed.byteOffset + GMAC_KEY_OFFSET, 16",

@@ -17,6 +17,7 @@ function doubling(most: number, slowMs = 0) {
 
 test("as many threads as may be share the jobs, and each answer finds its job", async () => {
   const { threads, started } = doubling(2);
+  await threads.do(1);
   const jobs = Array.from({ length: 50 }, (_, i) => i + 1);
   expect(await Promise.all(jobs.map((job) => threads.do(job)))).toEqual(jobs.map((job) => 2 * job));
   expect(started()).toBe(2);
@@ -74,6 +75,30 @@ test("as many threads as is usual are started as soon as all have something to d
   expect(await threads.do(1)).toBe(2);
   expect(started).toBe(1);
   expect(await Promise.all([1, 2, 3, 4].map((job) => threads.do(job)))).toEqual([2, 4, 6, 8]);
+  expect(started).toBe(2);
+});
+
+test("a thread that is only being started is not slow", async () => {
+  const { threads, started } = doubling(8);
+  expect(await Promise.all([1, 2, 3].map((job) => threads.do(job)))).toEqual([2, 4, 6]);
+  expect(started()).toBe(1);
+});
+
+test("a few jobs are not worth a second thread, more are", async () => {
+  let started = 0;
+  const threads = new Threads<number, number>({
+    create: () => {
+      started++;
+      return new Worker(new URL("../helpers/doubling-thread.ts", import.meta.url).href);
+    },
+    usual: 2,
+    few: 3,
+    most: 8,
+    slowMs: 3_600_000,
+  });
+  expect(await Promise.all([1, 2, 3].map((job) => threads.do(job)))).toEqual([2, 4, 6]);
+  expect(started).toBe(1);
+  expect(await Promise.all([1, 2].map((job) => threads.do(job)))).toEqual([2, 4]);
   expect(started).toBe(2);
 });
 

@@ -49,7 +49,7 @@ interface Thread<Result> {
   readonly pending: Map<number, PromiseWithResolvers<Result>>;
   /** Memory that it has, the one used last at the end. */
   readonly memories: Set<SharedMemory>;
-  /** When it began what it does now, as performance.now() tells it. */
+  /** When it began what it does now, as performance.now() tells it; infinite until it runs. */
   begunAt: number;
 }
 
@@ -59,6 +59,8 @@ export interface ThreadsOptions {
   readonly most: number;
   /** So many are started as soon as all there are have something to do; by default one. */
   readonly usual?: number;
+  /** The first so many jobs are not worth a second thread, unless the first is slow; by default none. */
+  readonly few?: number;
   /** What a thread does longer than this the next job does not wait for, as long as there can be another one. */
   readonly slowMs: number;
 }
@@ -84,7 +86,7 @@ export class Threads<Job, Result> {
     const thread = this.#leastBusy();
     if (thread === undefined) return undefined;
     const waiting = Promise.withResolvers<Result>();
-    if (thread.pending.size === 0) thread.begunAt = performance.now();
+    if (thread.pending.size === 0 && thread.begunAt < Number.POSITIVE_INFINITY) thread.begunAt = performance.now();
     const sent: Sent<Job> = { id: this.#nextId++, job, ...handOver(thread.memories, memory) };
     thread.pending.set(sent.id, waiting);
     thread.worker.postMessage(sent);
@@ -93,10 +95,11 @@ export class Threads<Job, Result> {
 
   #leastBusy(): Thread<Result> | undefined {
     const now = performance.now();
-    const { most, slowMs, usual = 1 } = this.#options;
+    const { most, slowMs, usual = 1, few = 0 } = this.#options;
     const quick = this.#threads.filter(({ pending, begunAt }) => pending.size === 0 || now - begunAt < slowMs);
     const areBusy = this.#threads.every(({ pending }) => pending.size > 0);
-    const wanted = quick.length === 0 ? most : areBusy ? Math.min(usual, most) : 0;
+    const isWorth = areBusy && (this.#threads.length === 0 || this.#nextId > few);
+    const wanted = quick.length === 0 ? most : isWorth ? Math.min(usual, most) : 0;
     const started = this.#threads.length < wanted ? this.#start() : undefined;
     const [first, ...others] = started !== undefined ? [started] : quick.length === 0 ? this.#threads : quick;
     if (first === undefined) return undefined;
@@ -112,12 +115,21 @@ export class Threads<Job, Result> {
       this.#refused = true;
       return undefined;
     }
-    const thread: Thread<Result> = { worker, pending: new Map(), memories: new Set(), begunAt: performance.now() };
+    const thread: Thread<Result> = {
+      worker,
+      pending: new Map(),
+      memories: new Set(),
+      begunAt: Number.POSITIVE_INFINITY,
+    };
     const end = (problem: string) => {
       if (this.#threads.includes(thread)) this.#threads.splice(this.#threads.indexOf(thread), 1);
       for (const waiting of thread.pending.values()) waiting.reject(new Error(problem));
       thread.pending.clear();
     };
+    // To start takes longer than a job; that is not the disk's slowness.
+    worker.addEventListener("open", () => {
+      thread.begunAt = performance.now();
+    });
     worker.onmessage = ({ data: answer }: MessageEvent<Answer<Result>>) => {
       const waiting = thread.pending.get(answer.id);
       thread.pending.delete(answer.id);

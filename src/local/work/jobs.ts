@@ -8,11 +8,12 @@ import type { Blocks, Job, Outcome, Pairs, Selected } from "./job.ts";
 
 /**
  * What is in the page cache keeps a thread for each core busy, at less than a millisecond a job; a disk that seeks, or is far away, wants
- * four reads in flight at least. A thread takes 10 ms to start, and 4 MB.
+ * four reads in flight at least. A thread takes 10 ms to start, 25 ms of processor time, and 4 MB: more than a few blocks take.
  */
 const THREADS = new Threads<Job, Outcome>({
   create: () => new Worker(new URL("./job-thread.ts", import.meta.url).href),
   usual: availableParallelism(),
+  few: 4,
   most: Math.min(8, Math.max(4, availableParallelism())),
   slowMs: 3,
 });
