@@ -65,4 +65,18 @@ export const UNDO: readonly Mutant[] = [
     to: "head !== undefined && run.length > 0 && head.backing === absolute(target.path)",
     tests: ["machine/undo.test.ts: goes on with its own undo file"],
   },
+  {
+    bug: "older days go on with the destination, which is overwritten",
+    file: "local/undo/chain.ts",
+    from: "if (head?.backing !== backing) continue;",
+    to: "if (head?.backing !== backing || count === 0) continue;",
+    tests: ["machine/undo-chain.test.ts: D16.2 a folder keeps"],
+  },
+  {
+    bug: "an overlay is taken for a raw disk by the older one",
+    file: "local/undo/qcow2.ts",
+    from: 'backing.startsWith("/") ? "raw" : "qcow2"',
+    to: 'backing.startsWith("/") ? "raw" : "raw"',
+    tests: ["machine/undo-chain.test.ts: D16.2 a folder keeps"],
+  },
 ];

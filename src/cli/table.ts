@@ -177,7 +177,7 @@ export const syncOptions = {
   },
   undo: {
     type: "string",
-    valueHint: "FILE.qcow2",
+    valueHint: "FILE.qcow2|DIR/",
     description: "on the destination's machine: save there first what is overwritten, for qemu-img commit",
   },
 } as const satisfies ArgsDef;

@@ -26,6 +26,7 @@ import { hostConnection } from "./host.ts";
 import { type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
+import type { UndoChoice } from "./undo.ts";
 
 export interface LaneOptions extends CommonOptions {
   /** What the second side is opened for by the first lane; the first side is only read. */
@@ -37,7 +38,7 @@ export interface LaneOptions extends CommonOptions {
   readonly examine: Examination;
   readonly bytesPerSecond: number | undefined;
   /** Where what is overwritten is saved, on the destination's machine. */
-  readonly undo: string | undefined;
+  readonly undo: UndoChoice | undefined;
   /** Lanes that there may be at most. */
   readonly lanes: number;
 }
@@ -62,9 +63,10 @@ interface Side {
 const CONNECT_SECONDS_AGAIN = 10;
 
 /** Of a run that begins: the file is its own by an id that nobody guesses. */
-function undoOf({ remote }: Location, path: string | undefined): UndoSpec | undefined {
-  if (path === undefined) return undefined;
-  return { path, label: located(remote, path).label, run: crypto.getRandomValues(new Uint8Array(RUN_ID_SIZE)) };
+function undoOf({ remote }: Location, choice: UndoChoice | undefined): UndoSpec | undefined {
+  if (choice === undefined) return undefined;
+  const label = located(remote, choice.path).label;
+  return { ...choice, label, run: crypto.getRandomValues(new Uint8Array(RUN_ID_SIZE)) };
 }
 
 /** All lanes of a pass, and everything that is open for them. */

@@ -70,7 +70,7 @@ export interface SyncCommandOptions extends CommonOptions {
   /** How often bad sectors are tried again; undefined for not, and those that the rescue map calls bad not at all. */
   readonly retries: number | undefined;
   readonly rescueMap: string | undefined;
-  /** --undo: a path on the destination's machine. */
+  /** --undo: a file on the destination's machine, or with a slash at its end a folder. */
   readonly undo: string | undefined;
   readonly dryRun: boolean;
   readonly createDestination: boolean;

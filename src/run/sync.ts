@@ -18,7 +18,7 @@ import type { SyncCommandOptions } from "./options.ts";
 import { RescueMapFile, RescueMapKeeper } from "./rescue-map.ts";
 import { runPair } from "./run.ts";
 import { checkFree, checkStreams, endsHere, filesOf, targetOf } from "./taken.ts";
-import { undoOf } from "./undo.ts";
+import { undoChosen, undoOf } from "./undo.ts";
 
 const AFTER_UNREADABLE =
   "run the same command again to retry the unreadable areas, with --retries N up to N times each; --mapfile FILE lists them, for ddrescue too";
@@ -41,7 +41,8 @@ export async function runSync(
   checkStreams(ends, options);
   const { outputFile, shell } = options;
   const others = [...ends, ...filesOf({ "the file of --output": outputFile, "the key of --id": shell.identityFile })];
-  const undoHere = destination.remote === undefined ? options.undo : undefined;
+  const chosen = undoChosen(options.undo, new Date());
+  const undoHere = destination.remote === undefined ? chosen?.path : undefined;
   if (undoHere !== undefined) checkFree(undoHere, `undo file ${quote(undoHere)}`, others);
   const taken = [...others, ...filesOf({ "the undo file": undoHere })];
   const openRescueMap = () =>
@@ -55,6 +56,7 @@ export async function runSync(
     destination,
     {
       ...options,
+      undo: chosen,
       access: options.dryRun ? "rehearse" : "write",
       examine: asks && canAsk() ? "partitions" : "itself",
     },
@@ -75,8 +77,8 @@ export async function runSync(
       const statistics = new Statistics(layout, options.lanes, report.statistics);
       startingOver.begin(from, to, statistics);
       before ??= to;
-      const undo = options.undo === undefined ? undefined : undoOf(options.undo, destination, before, from);
-      if (options.undo !== undefined && undo === undefined) {
+      const undo = chosen === undefined ? undefined : undoOf(chosen.path, destination, before, from);
+      if (chosen !== undefined && undo === undefined) {
         lanes.forgetUndo();
         report.notice(`${quote(to.label)} holds nothing yet, so there is nothing to undo, and no undo file`);
       }

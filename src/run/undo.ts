@@ -8,6 +8,22 @@ import type { Location } from "./location.ts";
 /** The disk that an overlay shows has whole sectors. */
 const SECTOR = 512;
 
+/** The undo file of a run. */
+export interface UndoChoice {
+  readonly path: string;
+  /** See UndoSpec.chain. */
+  readonly chain: boolean;
+}
+
+/** What --undo means for a run that begins at `time`: a file, or behind a slash a folder, in which each run has one named by its time. */
+export function undoChosen(option: string | undefined, time: Date): UndoChoice | undefined {
+  if (option === undefined) return undefined;
+  if (!option.endsWith("/")) return { path: option, chain: false };
+  // Without colons, which QEMU takes for a protocol in a name without a slash.
+  const name = time.toISOString().replaceAll(":", "-");
+  return { path: `${option}${name}.qcow2`, chain: true };
+}
+
 /** The file at `path`, for a destination as it was `before`; undefined where there is nothing to undo. */
 export function undoOf(
   path: string,

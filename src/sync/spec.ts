@@ -38,6 +38,8 @@ export interface UndoSpec {
   readonly label: string;
   /** RUN_ID_SIZE bytes that are the same in all passes of a run, which goes on with its own file. */
   readonly run: Uint8Array;
+  /** Whether those in the same folder that show the destination too get this one as their backing file, so that they go on showing their day. */
+  readonly chain: boolean;
 }
 
 /** An EndpointSpec but for the hash. */

@@ -59,7 +59,7 @@ const OPEN: EndpointSpec = {
   compress: true,
   allowed: ["mounted", "in-use"],
   examine: "partitions",
-  undo: { path: "/srv/ü.qcow2", label: "root@host:/srv/ü.qcow2", run: sequence(40, 16) },
+  undo: { path: "/srv/ü.qcow2", label: "root@host:/srv/ü.qcow2", run: sequence(40, 16), chain: true },
 };
 
 const FACTS: Facts = {
@@ -375,11 +375,11 @@ test("decode.open() refuses what nothing can be opened with", () => {
       `a seed of ${length} bytes`,
     ]),
     ...["", "/srv/u\0"].map((path): [Partial<EndpointSpec>, string] => [
-      { undo: { path, label: "l", run: sequence(0, 16) } },
+      { undo: { path, label: "l", run: sequence(0, 16), chain: false } },
       "the path is empty or has a NUL byte",
     ]),
     ...[0, 15, 17].map((length): [Partial<EndpointSpec>, string] => [
-      { undo: { path: "u", label: "l", run: new Uint8Array(length) } },
+      { undo: { path: "u", label: "l", run: new Uint8Array(length), chain: false } },
       `a run's id of ${length} bytes`,
     ]),
     ...(["read", "join"] as const).map((access): [Partial<EndpointSpec>, string] => [

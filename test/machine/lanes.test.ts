@@ -252,7 +252,7 @@ describe("Lanes", () => {
     const options = syncCommandOptions(parseArgs([], structuredClone<ArgsDef>(syncOptions)));
     const report = new Report(createOutput({ file: undefined, quiet: true, verbose: false, draws: false }), options);
     const [source, destination] = [parseLocation(dir.file("s")), parseLocation(dir.file("d"))];
-    const more = { access: "write", examine: "itself" } as const;
+    const more = { access: "write", examine: "itself", undo: undefined } as const;
     return new Lanes(source, destination, { ...options, ...more }, report, new AbortController().signal);
   }
 

@@ -127,7 +127,7 @@ export interface Head {
   readonly timeMs: number;
   /** Of the disk, in bytes. */
   readonly sizeBytes: number;
-  /** What has the clusters that this file has not: an absolute path, or one in its folder. At most MAX_BACKING_BYTES. */
+  /** What has the clusters that this file has not: the disk by its absolute path, or an overlay in the same folder. At most MAX_BACKING_BYTES. */
   readonly backing: string;
 }
 
@@ -140,6 +140,13 @@ const END_AT = OWN_AT + 8 + OWN_LENGTH;
 const SHORT_NAME_AT = END_AT + 8;
 /** All that a header has to say is in so many bytes: a longest name lies behind the first sector. */
 export const HEAD_LENGTH = 2048;
+
+/** What is written at once to give a file another backing file, whose name is short: one sector, which a disk writes as a whole or not. */
+export function encodeRebased(head: Head, backing: string): Buffer {
+  const sector = encodeHead({ ...head, backing }).subarray(0, SECTOR);
+  if (SHORT_NAME_AT + bytesOf(backing).length > SECTOR) throw new RangeError("The name is too long");
+  return sector;
+}
 
 /**
  * HEAD_LENGTH bytes. A name that fits into the first sector is in it, so that one write of a sector gives the file another backing file.
@@ -164,8 +171,9 @@ export function encodeHead({ run, timeMs, sizeBytes, backing }: Head): Buffer {
   u32(REFCOUNT_ORDER, 96);
   u32(HEADER_LENGTH, 100);
   u32(BACKING_FORMAT, HEADER_LENGTH);
-  u32(3, HEADER_LENGTH + 4);
-  head.write("raw", HEADER_LENGTH + 8);
+  const format = backing.startsWith("/") ? "raw" : "qcow2";
+  u32(format.length, HEADER_LENGTH + 4);
+  head.write(format, HEADER_LENGTH + 8);
   u32(OWN, OWN_AT);
   u32(OWN_LENGTH, OWN_AT + 4);
   head.set(run, OWN_AT + 8);
@@ -191,6 +199,7 @@ export function decodeHead(head: Buffer): Head | undefined {
     sizeBytes,
     backing: nameOf(name),
   };
-  // Whatever else it says has to follow from that.
-  return encodeHead(found).equals(head) ? found : undefined;
+  // Whatever else it says has to follow from that; behind the first sector a longer name may have stood.
+  const said = nameAt < SECTOR ? SECTOR : HEAD_LENGTH;
+  return encodeHead(found).subarray(0, said).equals(head.subarray(0, said)) ? found : undefined;
 }

@@ -13,11 +13,12 @@ import { Descriptor } from "../medium/descriptor.ts";
 import type { Device } from "../medium/device.ts";
 import { flushFolder } from "../medium/folder.ts";
 import { Picture } from "../system/picture.ts";
+import { headAt, rebaseOthers } from "./chain.ts";
 import { Overlay } from "./overlay.ts";
-import { decodeHead, encodeHead, HEAD_LENGTH, type Head, MAX_BACKING_BYTES } from "./qcow2.ts";
+import { encodeHead, HEAD_LENGTH, type Head, MAX_BACKING_BYTES } from "./qcow2.ts";
 import { Saver } from "./saver.ts";
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR, O_RDONLY } = fs.constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = fs.constants;
 /** What a tail is saved in, before it is cut off. */
 const TAIL_PIECE = 64 << 20;
 
@@ -78,24 +79,9 @@ function isThere(path: string): boolean {
 
 /** What the file at `path` says of itself, if an earlier pass of this very run has made it. */
 function ownHead({ run }: UndoSpec, path: string, target: Target): Head | undefined {
-  let fd: number;
-  try {
-    fd = fs.openSync(bytesOf(path), O_RDONLY | O_NOFOLLOW | fs.constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
-  try {
-    const stat = fs.fstatSync(fd);
-    if (!stat.isFile() || stat.nlink !== 1 || stat.uid !== process.geteuid?.()) return undefined;
-    const bytes = Buffer.alloc(HEAD_LENGTH);
-    if (fs.readSync(fd, bytes, 0, HEAD_LENGTH, 0) !== HEAD_LENGTH) return undefined;
-    const head = decodeHead(bytes);
-    return head !== undefined && Buffer.from(run).equals(head.run) && head.backing === absolute(target.path)
-      ? head
-      : undefined;
-  } finally {
-    fs.closeSync(fd);
-  }
+  const head = headAt(path);
+  const isOwn = head !== undefined && Buffer.from(run).equals(head.run) && head.backing === absolute(target.path);
+  return isOwn ? head : undefined;
 }
 
 export class Undo {
@@ -129,15 +115,18 @@ export class Undo {
       if (systemCode(error) === "EEXIST") throw exists(spec);
       throw cannot("create", label, error);
     });
+    let isChained = false;
     try {
       const bytes = Buffer.alloc(HEAD_LENGTH);
       if (known !== undefined && !((await file.fill(bytes, 0)) && bytes.equals(encodeHead(head)))) throw exists(spec);
       const overlay = await (known === undefined ? Overlay.create : Overlay.reopen)(file, label, head);
       if (known === undefined) await flushFolder(dirname(place), label);
-      const made = known === undefined ? place : undefined;
+      // From the first of them on the file is one of a chain, and stays.
+      const others = spec.chain ? await rebaseOthers(place, head.backing, () => (isChained = true)) : 0;
+      const made = known === undefined && others === 0 ? place : undefined;
       return new Undo(file, new Saver(overlay, label, device), device, made, head.sizeBytes);
     } catch (error) {
-      if (known === undefined) remove(file, place);
+      if (known === undefined && !isChained) remove(file, place);
       await file.close();
       throw systemCode(error) === undefined ? error : cannot("write the undo file", label, error);
     }

@@ -13,7 +13,8 @@ export function writeSpec(writer: FieldWriter, spec: EndpointSpec): FieldWriter 
   writer.u32(spec.allowed.length);
   for (const name of spec.allowed) writer.u8(OVERRIDABLE.indexOf(name));
   writer.u8(EXAMINATIONS.indexOf(spec.examine)).bool(spec.undo !== undefined);
-  if (spec.undo !== undefined) writer.name(spec.undo.path).name(spec.undo.label).bytes(spec.undo.run);
+  if (spec.undo !== undefined)
+    writer.name(spec.undo.path).name(spec.undo.label).bytes(spec.undo.run).bool(spec.undo.chain);
   return writer;
 }
 
@@ -40,7 +41,8 @@ function readSeed(reader: FieldReader): Uint8Array {
 function readUndo(reader: FieldReader, access: EndpointSpec["access"]): UndoSpec {
   checked(0, access === "write" || access === "rehearse", "an undo file for what is not written");
   const [path, label, run] = [readPath(reader), reader.name(), reader.bytes()];
-  return { path, label, run: checked(run, run.length === RUN_ID_SIZE, `a run's id of ${run.length} bytes`).slice() };
+  checked(run, run.length === RUN_ID_SIZE, `a run's id of ${run.length} bytes`);
+  return { path, label, run: run.slice(), chain: reader.bool() };
 }
 
 /** @throws {ProtocolError} */

@@ -1,0 +1,180 @@
+/** --undo DIR/: a file a run, each of which shows the whole disk of its day to the real qemu-img. */
+import { expect, test } from "bun:test";
+import fs from "node:fs";
+import { run, start } from "../helpers/binary.ts";
+import { bytes, changeLeaves, random } from "../helpers/bytes.ts";
+import { openLocal } from "../helpers/endpoints.ts";
+import { testWith } from "../helpers/requirements.ts";
+import { tempDir } from "../helpers/temp.ts";
+
+const MIB = 1 << 20;
+const withQemu = testWith("qemuImg");
+
+function command(...words: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(words);
+  if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${stdout}${stderr}`);
+  return stdout.toString();
+}
+
+/** Fails unless each file is whole and shows its day. */
+function check(folder: string, days: ReadonlyMap<string, Buffer>, expected: string): void {
+  for (const [name, day] of days) {
+    const path = `${folder}/${name}`;
+    const { exitCode, stdout, stderr } = Bun.spawnSync(["qemu-img", "check", path]);
+    // 3: space that is not used.
+    if (![0, 3].includes(exitCode)) throw new Error(`${name}: ${stdout}${stderr}`);
+    fs.writeFileSync(expected, day);
+    const compared = command("qemu-img", "compare", "-f", "qcow2", "-F", "raw", path, expected);
+    expect({ name, compared }).toEqual({ name, compared: "Images are identical.\n" });
+  }
+}
+
+/** A source and a destination, and a folder with the days that it is known to hold, by the names of their files. */
+function kept(source: Buffer, destination: Buffer) {
+  const dir = tempDir();
+  const [from, to, folder] = [dir.file("source"), dir.file("destination"), dir.file("kept")];
+  fs.writeFileSync(from, source);
+  fs.writeFileSync(to, destination);
+  fs.mkdirSync(folder);
+  const days = new Map<string, Buffer>();
+  return {
+    dir,
+    source: from,
+    destination: to,
+    folder,
+    days,
+    words: ["-f", "--undo", `${folder}/`, from, to],
+    /** To be called with what the destination was before the run that has just ended; returns the name of the file of it. */
+    note: (before: Buffer): string | undefined => {
+      const [name, ...others] = fs.readdirSync(folder).filter((one) => !days.has(one));
+      expect(others).toEqual([]);
+      if (name !== undefined) days.set(name, before);
+      return name;
+    },
+    check: () => check(folder, days, dir.file("day")),
+    [Symbol.dispose]: () => dir[Symbol.dispose](),
+  };
+}
+
+withQemu(
+  "D16.2 a folder keeps a file a run, each the whole disk of its day, whatever size it had and wherever the folder is",
+  async () => {
+    const first = bytes(21, 2 * MIB);
+    using pair = kept(first, changeLeaves(first, [1]));
+    const second = changeLeaves(first, [1, 2, 511]);
+    const longer = Buffer.concat([changeLeaves(second, [2]), bytes(22, MIB + 512)]);
+    const shorter = longer.subarray(0, MIB + 1024);
+    const zeros = Buffer.concat([shorter.subarray(0, MIB), Buffer.alloc(MIB)]);
+    for (const image of [second, longer, longer, shorter, zeros]) {
+      fs.writeFileSync(pair.source, image);
+      const before = fs.readFileSync(pair.destination);
+      const { exitCode, stdout } = await run(["-T", "--json", ...pair.words]);
+      expect(exitCode).toBe(0);
+      const name = pair.note(before);
+      expect(name).toMatch(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z\.qcow2$/);
+      expect(stdout).toContain(`"undo":"${pair.folder}/${name}"`);
+    }
+    expect(pair.days.size).toBe(5);
+    pair.check();
+    // The newest alone names the destination.
+    const [oldest = "", ...newer] = [...pair.days.keys()].toSorted();
+    const names = (name: string) =>
+      command("qemu-img", "info", `${pair.folder}/${name}`).includes(`backing file: ${pair.destination}`);
+    expect([oldest, ...newer].filter(names)).toEqual(newer.slice(-1));
+    fs.rmSync(`${pair.folder}/${oldest}`);
+    pair.days.delete(oldest);
+    const moved = pair.dir.file("moved");
+    fs.renameSync(pair.folder, moved);
+    check(moved, pair.days, pair.dir.file("day"));
+  },
+);
+
+withQemu("D16.2 killed at any moment, a folder keeps every day", async () => {
+  const seed = Math.floor(Math.random() * 1e9);
+  const next = random(seed);
+  let image = bytes(23, 2 * MIB);
+  using pair = kept(image, Buffer.alloc(2 * MIB, 1));
+  let durationMs = 0;
+  for (let night = 0; night < 7; night++) {
+    image = changeLeaves(
+      image,
+      Array.from({ length: 40 }, () => next() % 512),
+    );
+    fs.writeFileSync(pair.source, image);
+    const before = fs.readFileSync(pair.destination);
+    const begun = performance.now();
+    const child = start(["-p", "5", "-b", "64K", ...pair.words]);
+    // The first is left alone.
+    if (night > 0) await Promise.race([child.exited, Bun.sleep((next() / 2 ** 32) * durationMs)]);
+    if (night > 0) child.kill("SIGKILL");
+    await child.exited;
+    if (night === 0) durationMs = performance.now() - begun;
+    const name = pair.note(before);
+    const path = `${pair.folder}/${name}`;
+    if (name !== undefined && fs.readFileSync(path).subarray(0, 3).equals(Buffer.from("QFI"))) continue;
+    // There is none yet, or it is no overlay yet: nothing was written.
+    expect({ seed, night, same: fs.readFileSync(pair.destination).equals(before) }).toMatchObject({ same: true });
+    fs.rmSync(path, { force: true });
+    pair.days.delete(name ?? "");
+  }
+  expect(pair.days.size).toBeGreaterThan(1);
+  pair.check();
+});
+
+withQemu(
+  "of two files that go on with the destination, as a run leaves them that ends early, both get the next",
+  async () => {
+    const image = bytes(24, MIB);
+    const before = changeLeaves(image, [7]);
+    using pair = kept(image, before);
+    expect((await run(pair.words)).exitCode).toBe(0);
+    pair.note(before);
+    const early = { path: `${pair.folder}/early`, label: "early", run: new Uint8Array(16), chain: false };
+    const endpoint = await openLocal(pair.destination, { access: "write", undo: early });
+    await endpoint.prepare(MIB, { exact: true });
+    await endpoint.close();
+    pair.note(image);
+    fs.writeFileSync(pair.source, changeLeaves(image, [7, 8]));
+    // What else is there is nobody's business.
+    fs.symlinkSync("early", `${pair.folder}/link`);
+    fs.writeFileSync(`${pair.folder}/notes`, bytes(25, 5000));
+    expect((await run(pair.words)).exitCode).toBe(0);
+    expect(fs.readFileSync(`${pair.folder}/notes`).equals(bytes(25, 5000))).toBe(true);
+    for (const name of ["link", "notes"]) fs.rmSync(`${pair.folder}/${name}`);
+    pair.note(image);
+    expect(pair.days.size).toBe(3);
+    pair.check();
+  },
+);
+
+testWith("users", "mkfs")(
+  "a file that cannot go on with the new one ends the run before anything is overwritten",
+  async () => {
+    const image = bytes(26, MIB);
+    using pair = kept(image, changeLeaves(image, [3]));
+    expect((await run(pair.words)).exitCode).toBe(0);
+    const [old = ""] = fs.readdirSync(pair.folder);
+    fs.writeFileSync(pair.source, changeLeaves(image, [4]));
+    command("chattr", "+i", `${pair.folder}/${old}`);
+    try {
+      const { exitCode, stderr } = await run(pair.words);
+      expect({ exitCode, stderr }).toMatchObject({
+        exitCode: 4,
+        stderr: expect.stringContaining(`Cannot chain "${pair.folder}/${old}": operation not permitted`),
+      });
+      expect(fs.readFileSync(pair.destination).equals(image)).toBe(true);
+      // The new one was not needed.
+      expect(fs.readdirSync(pair.folder).length).toBeLessThanOrEqual(2);
+    } finally {
+      command("chattr", "-i", `${pair.folder}/${old}`);
+    }
+  },
+);
+
+test("a folder that is not there is said", async () => {
+  using pair = kept(bytes(27, MIB), bytes(28, MIB));
+  fs.rmdirSync(pair.folder);
+  const { exitCode, stderr } = await run(pair.words);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 4, stderr: expect.stringContaining("mkdir -p") });
+  expect(fs.readFileSync(pair.destination).equals(bytes(28, MIB))).toBe(true);
+});
