@@ -4,6 +4,7 @@ import { LOCAL, SALVAGE } from "./local.ts";
 import type { Mutant } from "./mutant.ts";
 import { REMOTE } from "./remote.ts";
 import { MAPS, SYNC } from "./sync.ts";
+import { TREE } from "./tree.ts";
 import { UNDO } from "./undo.ts";
 
-export const ALL: readonly Mutant[] = [...LOCAL, ...SALVAGE, ...SYNC, ...MAPS, ...REMOTE, ...EDGES, ...UNDO];
+export const ALL: readonly Mutant[] = [...LOCAL, ...SALVAGE, ...SYNC, ...MAPS, ...REMOTE, ...EDGES, ...UNDO, ...TREE];

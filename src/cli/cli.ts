@@ -68,8 +68,15 @@ export async function runCommandLine(words: readonly string[], signal: AbortSign
       progress: "none",
     });
     sayFailure(report, failure);
-    const nothing = { source: "", destination: "", bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
-    report.summary({ exitCode: failure.exitCode, ...nothing });
+    const nothing = {
+      source: "",
+      destination: "",
+      bytesSent: 0,
+      bytesReceived: 0,
+      bytesBootstrapped: 0,
+      bytesFetched: 0,
+    };
+    report.summary({ exitCode: failure.exitCode, ...nothing, sourceAuthenticated: false });
     return failure.exitCode;
   }
 }

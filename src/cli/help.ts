@@ -21,7 +21,7 @@ export const SYNOPSIS = `
 
 export const LOCATIONS = `SOURCE, DESTINATION, A and B are a PATH, [USER@]HOST:PATH, [USER@][IPV6]:PATH or \
 ssh://[USER@]HOST[:PORT]/PATH; both may be remote. A colon before the first slash means a host, so ./a:b is a file. HOST: \
-alone takes the source's path.`;
+alone takes the source's path. SOURCE, A or B may be an http:// or https:// URL with a hash tree beside it.`;
 
 type CommandName = keyof typeof commandOptions;
 
@@ -36,6 +36,7 @@ const COMMANDS: Readonly<
       ["blocksync disk.img /dev/sdX", "asks before it writes"],
       ["blocksync /dev/vg0/data backup:/srv/data.img", "push a volume"],
       ["blocksync root@db1:/dev/vg0/data /srv/data.img", "pull one"],
+      ["blocksync https://example.org/disk.img /dev/sdX", "by its hash tree"],
     ],
   },
   compare: {

@@ -16,7 +16,8 @@ export const UNEXPANDED = /^(?:~|\$\{?\w)/;
 const KINDS: readonly (readonly [pattern: RegExp, hint: (match: RegExpExecArray) => string])[] = [
   [/^file:\/\/(?:localhost)?(\/.*)$/is, ([, path = ""]) => `write ${quote(path)}`],
   [/^(?:sftp|scp|rsync):\/\/(.+)$/is, ([, rest = ""]) => `blocksync goes over ssh: ${quote(`ssh://${rest}`)}`],
-  [/^(?:https?|ftps?):\/\//i, () => "download it first (curl -O), then use the file"],
+  [/^https?:\/\//i, () => "a URL can only be the source of a sync, or one side of compare"],
+  [/^ftps?:\/\//i, () => "download it first (curl -O), then use the file"],
   [/^[a-z][a-z0-9+.-]*:\/\//i, () => "blocksync reads paths, HOST:PATH and ssh://HOST/PATH"],
   [
     /^([^/:[]+)::(.*)$/s,

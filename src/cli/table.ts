@@ -115,8 +115,35 @@ const sharedOptions = {
   help: { type: "boolean", alias: ["h"], description: "print this help" },
 } as const satisfies ArgsDef;
 
+/** About the hash tree of an image. */
+const treeOptions = {
+  tree: {
+    type: "string",
+    valueHint: "FILE",
+    description:
+      "the hash tree of the image: a dm-verity file, or an index of RAUC; index writes it, by default IMAGE.verity",
+  },
+  "root-hash": {
+    type: "string",
+    valueHint: "HEX",
+    description: "demand that the hash tree has this root hash, 64 hexadecimal digits",
+  },
+} as const satisfies ArgsDef;
+
+/** About a source at a web server. */
+const webOptions = {
+  header: {
+    type: "string",
+    valueHint: "TEXT",
+    description: "send a header with each request for a URL; @FILE for those in a file",
+  },
+  cacert: { type: "string", valueHint: "FILE", description: "trust the certificates in FILE for https, and no others" },
+} as const satisfies ArgsDef;
+
 export const syncOptions = {
   ...sharedOptions,
+  ...treeOptions,
+  ...webOptions,
   workers: {
     type: "string",
     alias: ["w"],
@@ -182,22 +209,7 @@ export const syncOptions = {
   },
 } as const satisfies ArgsDef;
 
-/** About the hash tree of an image. */
-const treeOptions = {
-  tree: {
-    type: "string",
-    valueHint: "FILE",
-    description:
-      "the hash tree of the image: a dm-verity file, or an index of RAUC; index writes it, by default IMAGE.verity",
-  },
-  "root-hash": {
-    type: "string",
-    valueHint: "HEX",
-    description: "demand that the hash tree has this root hash, 64 hexadecimal digits",
-  },
-} as const satisfies ArgsDef;
-
-export const compareOptions = { ...sharedOptions, ...treeOptions } as const satisfies ArgsDef;
+export const compareOptions = { ...sharedOptions, ...treeOptions, ...webOptions } as const satisfies ArgsDef;
 
 export const indexOptions = {
   tree: treeOptions.tree,

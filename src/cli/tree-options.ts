@@ -1,23 +1,88 @@
-/** What the command line says of the hash tree of an image. */
-import { UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
+/** What the command line says of the hash tree of an image, and of an image at a web server. */
+import fs from "node:fs";
+import { cannot, UsageError } from "../errors.ts";
+import { bytesOf, quote } from "../name.ts";
+import type { Location, WebImage } from "../run/location.ts";
 import type { CommonOptions } from "../run/options.ts";
 import { DEFAULT_BLOCK_SIZE, LEAF_SIZE } from "../sync/blocks.ts";
 import { TREE_HASH } from "../tree/endpoint.ts";
 import { HASH_SIZE } from "../tree/layout.ts";
+import { type Header, isAddress, parseAddress, parseHeaders } from "../web/address.ts";
+import { text, type Values } from "./options.ts";
 
-/** The bytes of a root hash. @throws {UsageError} */
-export function parseRootHash(text: string): Uint8Array {
-  if (text.length === 2 * HASH_SIZE && /^[0-9a-f]+$/i.test(text)) return Uint8Array.fromHex(text);
-  throw new UsageError(`--root-hash ${quote(text)} is not ${2 * HASH_SIZE} hexadecimal digits`, {
+/** The root hash that is demanded. @throws {UsageError} */
+function rootHash(values: Values): Uint8Array | undefined {
+  const given = text(values, "root-hash");
+  if (given === undefined) return undefined;
+  if (given.length === 2 * HASH_SIZE && /^[0-9a-f]+$/i.test(given)) return Uint8Array.fromHex(given);
+  throw new UsageError(`--root-hash ${quote(given)} is not ${2 * HASH_SIZE} hexadecimal digits`, {
     hint: "blocksync index prints it, and so does veritysetup format",
   });
 }
 
 /** @throws {UsageError} where a tree is compared by something else than it has. */
-export function checkTreeOptions({ blockSize, hash, additionalHash }: CommonOptions): void {
+function checkTreeOptions({ blockSize, hash, additionalHash }: CommonOptions): void {
   if (blockSize !== DEFAULT_BLOCK_SIZE && blockSize !== LEAF_SIZE)
     throw new UsageError("--block-size does not go with a hash tree, whose blocks have 4K", { hint: "leave it out" });
   if ((hash !== "auto" && hash !== TREE_HASH) || additionalHash !== undefined)
     throw new UsageError(`Only ${TREE_HASH} goes with a hash tree`, { hint: "leave out --hash and --additional-hash" });
+}
+
+/** The hash tree in a file, which stands for an image. @throws {UsageError} */
+export function treeLocation(tree: string, values: Values, options: CommonOptions): Location {
+  checkTreeOptions(options);
+  if (isAddress(tree))
+    throw new UsageError("compare reads a hash tree from a file, or beside an image at a web server", {
+      hint: "blocksync compare https://SERVER/IMAGE FILE, without --tree where the tree lies beside the image",
+    });
+  for (const name of WEB_OPTIONS) if (text(values, name) !== undefined) throw onlyForUrl(name);
+  return { remote: undefined, path: tree, label: tree, tree: { root: rootHash(values) } };
+}
+
+const WEB_OPTIONS = ["header", "cacert"] as const;
+
+function onlyForUrl(name: string): UsageError {
+  return new UsageError(`--${name} is for a source at a web server`, { hint: "such as https://SERVER/IMAGE" });
+}
+
+/** @throws {UsageError} for what only a source at a web server has. */
+export function refuseWebOptions(values: Values): void {
+  for (const name of ["tree", "root-hash", ...WEB_OPTIONS])
+    if (text(values, name) !== undefined) throw onlyForUrl(name);
+}
+
+/** An image at a web server. @throws {UsageError} {IoError} for a file that cannot be read. */
+export function webLocation(word: string, values: Values, options: CommonOptions): Location {
+  checkTreeOptions(options);
+  const address = parseAddress(word);
+  const tree = text(values, "tree");
+  const cacert = text(values, "cacert");
+  const web: WebImage = {
+    address,
+    tree: tree !== undefined && isAddress(tree) ? parseAddress(tree) : tree,
+    headers: headers(text(values, "header")),
+    ca: cacert === undefined ? undefined : readText(cacert, "the certificates of --cacert"),
+  };
+  return { remote: undefined, path: address.label, label: address.label, tree: { root: rootHash(values), web } };
+}
+
+function headers(given: string | undefined): Header[] {
+  if (given === undefined) return [];
+  return parseHeaders(given.startsWith("@") ? readText(given.slice(1), "the headers of --header") : given);
+}
+
+/** Bytes of a file that an option names. */
+const MAX_TEXT = 1 << 20;
+
+/** @throws {UsageError} for one that is too long; {IoError} */
+function readText(path: string, called: string): string {
+  let bytes: Buffer;
+  try {
+    if (fs.statSync(bytesOf(path)).size > MAX_TEXT)
+      throw new UsageError(`The file with ${called}, ${quote(path)}, is too large`);
+    bytes = fs.readFileSync(bytesOf(path));
+  } catch (error) {
+    throw error instanceof UsageError ? error : cannot(`read ${called} from`, path, error);
+  }
+  return bytes.toString("utf8");
 }

@@ -40,6 +40,9 @@ export interface Outcome {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly bytesBootstrapped: number;
+  readonly bytesFetched: number;
+  /** A root hash was demanded, and proved what was taken. */
+  readonly sourceAuthenticated: boolean;
 }
 
 /** Often enough for whoever looks on, and seldom enough for a log or cron's mail. */
@@ -321,7 +324,7 @@ export class Report {
 
   summary(outcome: Outcome): void {
     const { statistics } = this;
-    const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped } = outcome;
+    const { exitCode, source, destination, bytesSent, bytesReceived, bytesBootstrapped, bytesFetched } = outcome;
     this.#event("summary", {
       exitCode,
       ...nameFields("source", source),
@@ -337,6 +340,7 @@ export class Report {
       bytesSent,
       bytesReceived,
       bytesBootstrapped,
+      bytesFetched,
       leavesWritten: statistics?.leavesWritten ?? 0,
       sourceUnreadableBytes: statistics?.sourceUnreadableBytes ?? 0,
       bytesKept: statistics?.bytesKept ?? 0,
@@ -344,6 +348,7 @@ export class Report {
       sourceFingerprint: statistics?.sourceFingerprint ?? null,
       destinationFingerprint: statistics?.destinationFingerprint ?? null,
       verified: statistics?.verified !== undefined,
+      sourceAuthenticated: outcome.sourceAuthenticated,
       ...(this.#undo === undefined ? { undo: null } : nameFields("undo", this.#undo.path)),
       reconnects: this.#reconnects,
       elapsedMs: Math.round(this.elapsedMs),

@@ -8,6 +8,8 @@ export interface WireBytes {
   readonly bytesReceived: number;
   /** Copies of the program, which the other two leave out. */
   readonly bytesBootstrapped: number;
+  /** From web servers, hash trees among it. */
+  readonly bytesFetched: number;
 }
 
 export type Task = "sync" | "dry run" | "compare";
@@ -107,10 +109,12 @@ function syncResult({ statistics, isLonger }: Finished): string {
 }
 
 /** Undefined where nothing is sent. */
-function wireText({ bytesSent, bytesReceived, bytesBootstrapped }: WireBytes): string | undefined {
-  if (bytesSent + bytesReceived === 0) return undefined;
+function wireText({ bytesSent, bytesReceived, bytesBootstrapped, bytesFetched }: WireBytes): string | undefined {
+  const fetched = bytesFetched === 0 ? undefined : `${formatBytes(bytesFetched)} fetched`;
+  if (bytesSent + bytesReceived === 0) return fetched;
   const program = bytesBootstrapped === 0 ? "" : `; ${formatBytes(bytesBootstrapped)} once, for blocksync itself`;
-  return `${formatBytes(bytesSent)} sent, ${formatBytes(bytesReceived)} received${program}`;
+  const wire = `${formatBytes(bytesSent)} sent, ${formatBytes(bytesReceived)} received${program}`;
+  return fetched === undefined ? wire : `${fetched}; ${wire}`;
 }
 
 /** Of what is done, what was not sent, or where there is no connection not written. */

@@ -117,7 +117,7 @@ async function index(image: Endpoint, tree: string, file: ReplacedFile, report: 
   }
   await image.prepare(sizeBytes, { exact: false });
   const statistics = new Statistics(new BlockLayout(sizeBytes, LEAF_SIZE), 1);
-  report.start(label, tree, statistics, TREE_HASH, () => ({ bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 }));
+  report.start(label, tree, statistics, TREE_HASH, () => NO_TRAFFIC);
   let root = new Uint8Array();
   await file.replaceBy(async (to) => {
     root = Uint8Array.from(await write(image, to, statistics));
@@ -150,6 +150,8 @@ async function write(image: Endpoint, file: number, statistics: Statistics): Pro
   await writeAt(file, start, 0);
   return root;
 }
+
+const NO_TRAFFIC = { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0, bytesFetched: 0 };
 
 /** Leaves whose hashes are added between two writes; a hole may have any number. */
 const LEAVES_AT_ONCE = 1 << 14;

@@ -19,13 +19,13 @@ import { type Access, type HashChoice, type Opening, RUN_ID_SIZE, SEED_SIZE, typ
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
-import { TreeEndpoint } from "../tree/endpoint.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
 import { type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
+import { type OpenedTree, openTree } from "./tree-source.ts";
 import type { UndoChoice } from "./undo.ts";
 
 export interface LaneOptions extends CommonOptions {
@@ -48,6 +48,8 @@ export interface Traffic {
   readonly bytesReceived: number;
   /** Copies of the program, which the other two leave out. */
   readonly bytesBootstrapped: number;
+  /** From web servers, hash trees among it. */
+  readonly bytesFetched: number;
 }
 
 interface Side {
@@ -86,6 +88,7 @@ export class Lanes {
   #keepsNothing = false;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
+  readonly #trees: OpenedTree[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
 
   /** `signal` is aborted when the run is interrupted; `earlier` are those of the pass before, when the run starts over. */
@@ -161,12 +164,13 @@ export class Lanes {
     const spec = this.#specOf(side, number);
     if (location.tree !== undefined) {
       tell({ kind: "opening", label: spec.label });
-      const endpoint = await TreeEndpoint.open(
-        { path: spec.path, label: spec.label, root: location.tree.root, seed: this.#seed },
-        this.#signal,
-      );
-      await this.#keep(() => endpoint.close());
-      return endpoint;
+      const { timeoutSeconds, reconnectMs: patienceMs } = this.#options;
+      const pass = async (bytes: number) => await this.#limits?.received.pass(bytes);
+      const options = { seed: this.#seed, signal: this.#signal, idleMs: timeoutSeconds * 1000, patienceMs, pass };
+      const opened = await openTree(location.path, location.tree, options, (text) => this.#report.notice(text));
+      this.#trees.push(opened);
+      await this.#keep(() => opened.endpoint.close());
+      return opened.endpoint;
     }
     if (location.remote === undefined && !throughSudo) {
       this.#agreement.says(hasAes());
@@ -250,15 +254,21 @@ export class Lanes {
     await rest(ms, this.#signal);
   }
 
+  /** Whether a lane was opened, both ends. */
+  get isOpen(): boolean {
+    return this.#lanes.length > 0;
+  }
+
   /** Of all connections, those of earlier passes too, from this machine's view. */
   get traffic(): Traffic {
     const before = this.#earlier === undefined ? [] : [this.#earlier.traffic];
-    const sum = (count: (traffic: Traffic) => number) =>
+    const sum = (count: (traffic: Omit<Traffic, "bytesFetched">) => number) =>
       [...before, ...this.#connections].reduce((total, one) => total + count(one), 0);
     return {
       bytesSent: sum((connection) => connection.bytesSent),
       bytesReceived: sum((connection) => connection.bytesReceived),
       bytesBootstrapped: sum((connection) => connection.bytesBootstrapped),
+      bytesFetched: this.#trees.reduce((total, tree) => total + tree.bytesFetched(), before[0]?.bytesFetched ?? 0),
     };
   }
 

@@ -1,6 +1,23 @@
 /** Where a source or destination is. */
 
 import { checkHost, type RemoteHost } from "../remote/host/ssh.ts";
+import type { Address, Header } from "../web/address.ts";
+
+/** An image at a web server. */
+export interface WebImage {
+  readonly address: Address;
+  /** Its hash tree: an address, or a file of this machine; undefined for one beside it. */
+  readonly tree: Address | string | undefined;
+  /** See WebOptions. */
+  readonly headers: readonly Header[];
+  readonly ca: string | undefined;
+}
+
+export interface TreeOrigin {
+  /** The root hash that was demanded, 32 bytes. */
+  readonly root: Uint8Array | undefined;
+  readonly web?: WebImage;
+}
 
 export interface Location {
   /** undefined: on this machine. */
@@ -8,8 +25,8 @@ export interface Location {
   readonly path: string;
   /** As messages name it. */
   readonly label: string;
-  /** It is not the image that is there, but its hash tree, with this root hash (32 bytes) if one was demanded. */
-  readonly tree?: { readonly root: Uint8Array | undefined };
+  /** It is told by its hash tree: the file at `path`, which is all there is of it, or one of an image at a web server. */
+  readonly tree?: TreeOrigin;
 }
 
 /** @throws {UsageError} for what is no host. */

@@ -121,6 +121,8 @@ export async function runPair(
   }
   await within(CLOSE_WAIT_MS, lanes.close());
   await within(NOTICE_WAIT_MS, running);
-  report.summary({ exitCode, source: source.label, destination: destination.label, ...lanes.traffic });
+  const sourceAuthenticated = source.tree?.root !== undefined && lanes.isOpen;
+  const labels = { source: source.label, destination: destination.label };
+  report.summary({ exitCode, ...labels, ...lanes.traffic, sourceAuthenticated });
   return exitCode;
 }

@@ -4,12 +4,14 @@ import { ExitCode, type Failure } from "../errors.ts";
 import { formatBoth, formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
+import { LEAF_SIZE } from "../sync/blocks.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
 import { Rescue } from "../sync/rescue.ts";
 import { fitRescueMap } from "../sync/rescue-map.ts";
 import { Statistics } from "../sync/statistics.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
+import { TREE_HASH } from "../tree/endpoint.ts";
 import { ChangeMap } from "./change-map.ts";
 import { asksAbout, canAsk, confirm } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
@@ -32,10 +34,13 @@ const DISBELIEF = "The destination does not hold what the rescue map lists as re
 export async function runSync(
   source: Location,
   destination: Location,
-  options: SyncCommandOptions,
+  given: SyncCommandOptions,
   noticesIfNew: readonly string[],
   signal: AbortSignal,
 ): Promise<number> {
+  // A hash tree has its own.
+  const options: SyncCommandOptions =
+    source.tree === undefined ? given : { ...given, blockSize: LEAF_SIZE, hash: TREE_HASH };
   const asks = !options.force && !options.dryRun;
   const ends = endsHere(source, destination);
   checkStreams(ends, options);

@@ -27,7 +27,9 @@ export function endsHere(source: Location, destination: Location, roles: readonl
     [source, roles[0]],
     [destination, roles[1]],
   ] as const;
-  return sides.flatMap(([{ remote, path }, role]) => (remote === undefined ? [[path, role] as const] : []));
+  return sides.flatMap(([{ remote, path, tree }, role]) =>
+    remote === undefined && tree?.web === undefined ? [[path, role] as const] : [],
+  );
 }
 
 /** The files that options name, without what is left out. */

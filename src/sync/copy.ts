@@ -157,7 +157,8 @@ export class Copier {
   }
 
   async #copy(blocks: Differing): Promise<void> {
-    if (this.#dryRun && blocks.destination !== "zero") return await this.#countUnread(blocks);
+    const isUnread = blocks.destination !== "zero" || this.#source.printless === true;
+    if (this.#dryRun && isUnread) return await this.#countUnread(blocks);
     const filter = await this.#filter(blocks);
     this.check();
     const data = await this.#read(blocks, filter);
@@ -215,8 +216,9 @@ export class Copier {
   async #countUnread(blocks: Differing): Promise<void> {
     const { first, sourcePrints } = blocks;
     await this.#noteUnread(blocks);
-    if (sourcePrints === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
-    for (const [i, print] of sourcePrints.entries()) this.#note(first + i, print);
+    if (this.#source.printless === true) this.#record.unknown(blocks);
+    else if (sourcePrints === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
+    for (const [i, print] of sourcePrints?.entries() ?? []) this.#note(first + i, print);
     this.#statistics.blocksDiffering += blocks.count;
   }
 
@@ -229,7 +231,7 @@ export class Copier {
   /** Notes differing blocks of a dry run; by leaves, which have to be asked for, only for those who want that. */
   async #noteUnread(blocks: BlockRange): Promise<void> {
     const changes = this.#changes;
-    if (changes?.exact !== true) return changes?.addBlocks(this.#layout, blocks);
+    if (changes?.exact !== true || this.#source.printless === true) return changes?.addBlocks(this.#layout, blocks);
     try {
       await differingLeaves(this.#source, this.#destination, this.#layout, blocks, changes);
     } catch (error) {

@@ -71,6 +71,11 @@ export class BlockRecord {
     for (const range of missing) this.#missing.add(range);
   }
 
+  /** Notes blocks of which nobody has the prints. */
+  unknown({ first, count }: BlockRange): void {
+    this.#fingerprint.addUnknown(first, count);
+  }
+
   /** Notes blocks that were read on neither side. */
   believed(range: BlockRange): void {
     this.#noteUnknown(range, this.#believed);

@@ -43,7 +43,9 @@ export async function synchronize(
   const lanes: [Lane, ...Lane[]] = [first];
   const shares: Share[] = [];
   using owned = new DisposableStack();
-  const { rescue, sha256, signal, verify: keep } = options;
+  const { rescue, sha256, signal } = options;
+  // One that is told by its hashes alone proves itself.
+  const keep = options.verify && first.source.printless !== true;
   const record = new BlockRecord(layout, first.source.description.zeroHash, { keep, sha256 });
   const { blank } = first.destination.description;
   const goesOn = rescue?.believes === true;

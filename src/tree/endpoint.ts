@@ -1,14 +1,16 @@
 /** An image of which the hash tree is at hand: an endpoint that tells what its blocks, which are leaves, hash to. */
-import { sourceChanged } from "../errors.ts";
-import { Device } from "../local/medium/device.ts";
+import { VerificationError } from "../errors.ts";
 import { Hasher, sha256 } from "../local/work/hash.ts";
-import { type BlockRange, equalBytes, LEAF_SIZE } from "../sync/blocks.ts";
+import { quote } from "../name.ts";
+import { onAbort } from "../sync/abort.ts";
+import { addLeaf, type BlockRange, emptyLeafSet, equalBytes, LEAF_SIZE } from "../sync/blocks.ts";
 import {
   type BlockData,
   type CacheBypass,
   type Counters,
   type Description,
   type Endpoint,
+  type LeafFilter,
   PRINT_SIZE,
   type Run,
   type Salvage,
@@ -17,6 +19,7 @@ import {
 } from "../sync/endpoint.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { HashChoice } from "../sync/spec.ts";
+import { Window } from "../sync/window.ts";
 import { CHUNK_LEAVES, HashTree, noTree, type TreeBytes } from "./hash-tree.ts";
 import { HASH_SIZE } from "./layout.ts";
 
@@ -28,69 +31,71 @@ const CHUNKS_AHEAD = 3;
 /** What a run that has to do with a hash tree compares by. */
 export const TREE_HASH = "sha256";
 
-export interface TreeSpec {
-  /** Of the file with the tree; its name in messages is `label`. */
-  readonly path: string;
+/** A tree, and if it can be had the image that it is of. */
+export interface TreeSource {
+  readonly bytes: TreeBytes;
+  /** How messages call what the tree stands for. */
   readonly label: string;
-  /** The root hash that it must have, HASH_SIZE bytes. */
+  /** See Description.identity. */
+  readonly identity: string;
+  /** Gives a range of the image, bytes that belong to the caller; undefined where the tree is all there is. */
+  readonly image?: { readonly sizeBytes: number; read(range: ByteRange): Promise<Uint8Array> } | undefined;
+  /** Bytes that were read from a disk of this machine. */
+  bytesRead(): number;
+  /** @throws {VerificationError} when the tree was seen to have changed. */
+  confirmUnchanged(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TreeOptions {
+  /** The root hash that the tree must have, HASH_SIZE bytes. */
   readonly root: Uint8Array | undefined;
   /** The seed of the run, with which a hasher is made that hashes as the other side does. */
   readonly seed: Uint8Array;
+  readonly signal: AbortSignal;
 }
 
-class TreeFile implements TreeBytes {
-  readonly device: Device;
-
-  constructor(device: Device) {
-    this.device = device;
-  }
-
-  get label(): string {
-    return this.device.label;
-  }
-
-  get sizeBytes(): number {
-    return this.device.sizeBytes;
-  }
-
-  async read({ offset, length }: ByteRange): Promise<Uint8Array> {
-    const bytes = Buffer.alloc(length);
-    await this.device.reader.read(bytes, offset);
-    return bytes;
-  }
-}
+/** Bytes of the image that are on their way to be written at once. */
+const WINDOW_BYTES = 16 << 20;
 
 export class TreeEndpoint implements Endpoint {
   readonly description: Description;
   readonly printless = true;
-  readonly #file: TreeFile;
+  readonly #source: TreeSource;
   readonly #tree: HashTree;
+  readonly #hasher: Hasher;
   readonly #signal: AbortSignal;
+  readonly #window = new Window(WINDOW_BYTES);
+  readonly #aborting: Disposable;
 
-  private constructor(file: TreeFile, tree: HashTree, hasher: Hasher, signal: AbortSignal) {
-    this.#file = file;
+  private constructor(source: TreeSource, tree: HashTree, hasher: Hasher, signal: AbortSignal) {
+    this.#source = source;
     this.#tree = tree;
+    this.#hasher = hasher;
     this.#signal = signal;
+    this.#aborting = onAbort(signal, () => this.#window.fail(signal.reason));
     this.description = {
-      label: file.label,
+      label: source.label,
       kind: "file",
       sizeBytes: tree.leaves * LEAF_SIZE,
-      identity: file.device.identity,
+      identity: source.identity,
       within: [],
       blank: false,
       zeroHash: hasher.zeroHash(LEAF_SIZE),
     };
   }
 
-  /** @throws {Failure} as HashTree.open(), and as Device.open(). */
-  static async open({ path, label, root, seed }: TreeSpec, signal: AbortSignal): Promise<TreeEndpoint> {
-    const device = await Device.open(path, label, "read");
+  /** Takes over the source. @throws {Failure} as HashTree.open(); {VerificationError} for the tree of an image of another size. */
+  static async open(source: TreeSource, { root, seed, signal }: TreeOptions): Promise<TreeEndpoint> {
     try {
       const choice: HashChoice = { name: TREE_HASH, additional: undefined, seed };
-      const file = new TreeFile(device);
-      return new TreeEndpoint(file, await HashTree.open(file, root, sha256), await Hasher.create(choice), signal);
+      const tree = await HashTree.open(source.bytes, root, sha256);
+      const [covered, size] = [tree.leaves * LEAF_SIZE, source.image?.sizeBytes];
+      if (size !== undefined && size !== covered)
+        throw noTree(source.bytes.label, `is over ${covered} bytes, and ${quote(source.label)} has ${size}`);
+      return new TreeEndpoint(source, tree, await Hasher.create(choice), signal);
     } catch (error) {
-      await device.close();
+      await source.close();
       throw error;
     }
   }
@@ -121,24 +126,75 @@ export class TreeEndpoint implements Endpoint {
   }
 
   counters(): Promise<Counters> {
-    return Promise.resolve({ bytesRead: this.#file.device.reader.bytesRead, bytesWritten: 0 });
+    return Promise.resolve({ bytesRead: this.#source.bytesRead(), bytesWritten: 0 });
   }
 
-  confirmUnchanged(): Promise<void> {
-    const how = this.#file.device.changed();
-    return how === undefined ? Promise.resolve() : Promise.reject(sourceChanged(this.#file.label, `: ${how}`));
+  async confirmUnchanged(): Promise<void> {
+    await this.#source.confirmUnchanged();
   }
 
   async close(): Promise<void> {
-    await this.#file.device.close();
+    this.#aborting[Symbol.dispose]();
+    await this.#source.close();
+  }
+
+  /** All leaves, each proved; what is zero by its hash is not fetched. @throws {VerificationError} for any that is not what the tree says. */
+  async read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData> {
+    const taken = await this.#window.take(blocks.count * LEAF_SIZE);
+    try {
+      return { ...(await this.#read(blocks, filter)), release: () => this.#window.give(taken) };
+    } catch (error) {
+      this.#window.give(taken);
+      throw error;
+    }
+  }
+
+  async #read(blocks: BlockRange, filter: LeafFilter): Promise<Omit<BlockData, "release">> {
+    const found = await this.#tree.hashes(blocks);
+    const [leaves, zeros] = [emptyLeafSet(blocks.count), emptyLeafSet(blocks.count)];
+    const { zeroHash } = this.description;
+    const hashes = new Uint8Array(blocks.count * DIGEST_SIZE);
+    const parts: Promise<Uint8Array>[] = [];
+    for (const { kind, first, count } of zerosAndData(found, 0, zeroHash.subarray(PRINT_SIZE))) {
+      const isZero = kind === "hole";
+      for (let leaf = first; leaf < first + count; leaf++) {
+        if (isZero) hashes.set(zeroHash, leaf * DIGEST_SIZE);
+        if (!isZero) addLeaf(leaves, leaf);
+        else if (filter.kind !== "nonzero") addLeaf(zeros, leaf);
+      }
+      if (isZero) continue;
+      const wanted = found.subarray(first * HASH_SIZE, (first + count) * HASH_SIZE);
+      parts.push(
+        this.#fetch((blocks.first + first) * LEAF_SIZE, wanted).then(({ bytes, digests }) => {
+          hashes.set(digests, first * DIGEST_SIZE);
+          return bytes;
+        }),
+      );
+    }
+    return { hashes, leaves, zeros, bytes: Buffer.concat(await Promise.all(parts)) };
+  }
+
+  /** Leaves from an offset on, with their digests, of which the tree says `hashes`. */
+  async #fetch(offset: number, hashes: Uint8Array): Promise<{ bytes: Uint8Array; digests: Uint8Array }> {
+    const { image, label } = this.#source;
+    if (image === undefined) return await this.#never("bytes");
+    const bytes = await image.read({ offset, length: (hashes.length / HASH_SIZE) * LEAF_SIZE });
+    const digests = this.#hasher.hashEach(bytes, LEAF_SIZE);
+    for (let leaf = 0; leaf * HASH_SIZE < hashes.length; leaf++) {
+      const digest = digests.subarray(leaf * DIGEST_SIZE + PRINT_SIZE, (leaf + 1) * DIGEST_SIZE);
+      if (!equalBytes(digest, hashes.subarray(leaf * HASH_SIZE, (leaf + 1) * HASH_SIZE)))
+        throw new VerificationError(
+          `Cannot verify ${LEAF_SIZE} bytes at offset ${offset + leaf * LEAF_SIZE} of ${quote(label)}: they are not what its hash tree says`,
+          {
+            hint: "they were not written; the image and its tree are of different days, or one of them was tampered with",
+          },
+        );
+    }
+    return { bytes, digests };
   }
 
   leafHashes(): Promise<Uint8Array> {
     return this.#never("hashes of leaves");
-  }
-
-  read(): Promise<BlockData> {
-    return this.#never("bytes");
   }
 
   write(): Promise<WriteOutcome> {

@@ -111,7 +111,7 @@ test("every import of a file names one that exists, with its extension", () => {
   expect(missing).toEqual([]);
 });
 
-test("src has the seven rooms and few files outside", () => {
+test("src has the eight rooms and few files outside", () => {
   expect([...new Set(SOURCES.map((file) => file.room))].toSorted()).toEqual([
     "",
     "cli",
@@ -121,6 +121,7 @@ test("src has the seven rooms and few files outside", () => {
     "run",
     "sync",
     "tree",
+    "web",
   ]);
   expect(SOURCES.filter((file) => file.room === "").map((file) => file.name)).toEqual([
     "builtin.ts",
@@ -157,6 +158,11 @@ test("local/ imports only local/, sync/, errors.ts, its two packages, bun:ffi an
   expect(violations("local", ["local/", "sync/", ...NAMES, ...packages, "bun:ffi", "node:"])).toEqual([]);
 });
 
+test("web/ imports only web/, sync/ and errors.ts, and asks in request.ts alone", () => {
+  expect(violations("web", ["web/", "sync/", ...NAMES])).toEqual([]);
+  expect(mentioning(/(?<![\w.#])fetch\(|\bXMLHttpRequest\b|\bnode:https?"/)).toEqual(["web/request.ts"]);
+});
+
 test("tree/ imports only tree/, local/ and sync/, errors.ts and node modules", () => {
   expect(violations("tree", ["tree/", "local/", "sync/", ...NAMES, "node:"])).toEqual([]);
 });
@@ -171,12 +177,24 @@ test("report/ imports only report/, sync/, errors.ts, consola/core and node modu
 });
 
 test("run/ imports only the rooms below it and node modules", () => {
-  const rooms = ["run/", "local/", "remote/", "report/", "sync/", "tree/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = ["run/", "local/", "remote/", "report/", "sync/", "tree/", "web/", ...NAMES, "given.ts", "version.ts"];
   expect(violations("run", [...rooms, "node:"])).toEqual([]);
 });
 
 test("cli/ imports only the rooms, citty and node modules", () => {
-  const rooms = ["cli/", "run/", "local/", "remote/", "report/", "sync/", "tree/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = [
+    "cli/",
+    "run/",
+    "local/",
+    "remote/",
+    "report/",
+    "sync/",
+    "tree/",
+    "web/",
+    ...NAMES,
+    "given.ts",
+    "version.ts",
+  ];
   expect(violations("cli", [...rooms, "citty", "node:"])).toEqual([]);
 });
 

@@ -79,6 +79,10 @@ export const NEEDS = {
         : undefined,
   rsync: has("rsync") ? undefined : "rsync is not installed (rsync)",
   ddrescue: has("ddrescue") && has("ddrescuelog") ? undefined : "GNU ddrescue is not installed (gddrescue)",
+  nginx: has("nginx") || fs.existsSync("/usr/sbin/nginx") ? undefined : "nginx is not installed (nginx-light)",
+  lighttpd: has("lighttpd") || fs.existsSync("/usr/sbin/lighttpd") ? undefined : "lighttpd is not installed (lighttpd)",
+  python: has("python3") ? undefined : "python3 is not installed",
+  openssl: has("openssl") ? undefined : "openssl is not installed (openssl)",
   veritysetup:
     has("veritysetup") || fs.existsSync("/usr/sbin/veritysetup")
       ? undefined

@@ -7,6 +7,7 @@ import { commandOptions, compareOptions, serveOptions, syncOptions } from "../..
 import { ExitCode } from "../../src/errors.ts";
 import { HASH_NAMES } from "../../src/sync/spec.ts";
 import { VERSION } from "../../src/version.ts";
+import { isAddress } from "../../src/web/address.ts";
 
 /** So wide that nothing is wrapped. */
 const WIDE = 1000;
@@ -131,7 +132,9 @@ test("the examples of help are command lines that blocksync takes", () => {
     const compares = words[0] === "compare";
     const checked = checkArguments(compares ? words.slice(1) : words, compares ? compareOptions : syncOptions, 2);
     const options = { exists: () => false, forHost: false };
-    expect(() => parseLocations(checked.slice(checked.indexOf("--") + 1), options)).not.toThrow();
+    // A URL is read by itself.
+    const names = checked.slice(checked.indexOf("--") + 1).map((word) => (isAddress(word) ? "disk.img" : word));
+    expect(() => parseLocations(names, options)).not.toThrow();
   }
 });
 

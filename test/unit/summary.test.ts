@@ -15,7 +15,7 @@ function statistics(): Statistics {
   return result;
 }
 
-const HERE = { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0 };
+const HERE = { bytesSent: 0, bytesReceived: 0, bytesBootstrapped: 0, bytesFetched: 0 };
 
 function finished(changes: Partial<Finished> = {}): Finished {
   return {
@@ -41,7 +41,7 @@ test("summaryLines() says what it came to, what was read and saved, and how it w
 
 test("summaryLines() says what was sent, where anything was", () => {
   const lines = summaryLines(
-    finished({ traffic: { bytesSent: 10 * MIB, bytesReceived: 2048, bytesBootstrapped: 49 * MIB } }),
+    finished({ traffic: { bytesSent: 10 * MIB, bytesReceived: 2048, bytesBootstrapped: 49 * MIB, bytesFetched: 0 } }),
   );
   expect(lines).toHaveLength(5);
   expect(lines.slice(2, 4)).toEqual([
