@@ -1,12 +1,13 @@
 /**
- * Disks that fail, as real block devices: nbdkit serves an image with a fault in it, nbdfuse makes a file of what it
+ * Disks that fail, as real block devices: nbdkit or a thread serves an image with a fault in it, nbdfuse makes a file of what that
  * serves, and a loop device makes a disk of that file. All of it ends with its `await using` scope, by the ids it was
  * started under. The loop device reads and writes past the page cache of the file, so what is read directly from the
- * disk comes from nbdkit, as it would from a drive.
+ * disk comes from there, as it would from a drive.
  */
 import fs from "node:fs";
 import { until } from "./binary.ts";
 import { attachLoop } from "./loop.ts";
+import type { Fault, Served } from "./nbd-thread.ts";
 import { tempDir } from "./temp.ts";
 
 /** Every size and offset is a multiple of this. */
@@ -36,16 +37,15 @@ export interface Area {
   readonly length: number;
 }
 
-/** Starts nbdkit with these words; `env` is what its scripts see. */
-async function serve(words: readonly string[], sizeBytes: number, env: Record<string, string> = {}) {
+/** Makes a disk of what nbdfuse finds with these words. */
+async function mount(words: readonly string[], sizeBytes: number) {
   if (sizeBytes === 0 || sizeBytes % SECTOR !== 0) throw new RangeError(`No disk has ${sizeBytes} bytes`);
   const dir = tempDir();
   const node = dir.file("disk");
   fs.writeFileSync(node, "");
   // In a session of its own, so that a Ctrl-C on the terminal leaves the order of the clean-up to us.
-  const server = Bun.spawn(["nbdfuse", node, "--command", "nbdkit", "-s", ...words], {
+  const server = Bun.spawn(["nbdfuse", node, ...words], {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, ...env },
     detached: true,
   });
   const stop = async () => {
@@ -71,6 +71,11 @@ async function serve(words: readonly string[], sizeBytes: number, env: Record<st
     await stop();
     throw error;
   }
+}
+
+/** Starts nbdkit with these words. */
+async function serve(words: readonly string[], sizeBytes: number) {
+  return await mount(["--command", "nbdkit", "-s", ...words], sizeBytes);
 }
 
 function sizeOf(image: string): number {
@@ -146,24 +151,38 @@ export async function failingDisk(
   return { ...disk, failures: () => fs.readFileSync(log, "utf8").split("return=-1").length - 1 };
 }
 
-const READ = 'dd if="$IMAGE" iflag=skip_bytes,count_bytes skip="$4" count="$3" bs=64K status=none';
-
-/** Scripts of nbdkit-eval-plugin(1): $3 is the length, $4 the offset, in bytes. */
-const SCRIPTS = {
-  size: 'get_size=stat -L -c %s "$IMAGE"',
-  writable: "can_write=exit 0",
-  flushable: "can_flush=exit 0",
-  read: `pread=${READ}`,
-  write: 'pwrite=dd of="$IMAGE" oflag=seek_bytes seek="$4" bs=64K conv=notrunc status=none',
-  flush: 'flush=sync "$IMAGE"',
-  inTurn: "thread_model=echo serialize_all_requests",
-} as const;
+/** A disk with this fault, which a thread of this process serves. */
+async function faultyDisk(image: string, fault: Fault): Promise<FaultyDisk> {
+  const socket = `${image}.socket`;
+  const thread = new Worker(new URL("./nbd-thread.ts", import.meta.url).href);
+  const end = () => {
+    thread.terminate();
+    fs.rmSync(socket, { force: true });
+  };
+  try {
+    const listening = Promise.withResolvers<void>();
+    thread.onmessage = () => listening.resolve();
+    thread.onerror = (event) => listening.reject(new Error(event.message));
+    const served: Served = { image, socket, fault };
+    thread.postMessage(served);
+    await listening.promise;
+    const disk = await mount(["--unix", socket], sizeOf(image));
+    return {
+      ...disk,
+      async [Symbol.asyncDispose]() {
+        await disk[Symbol.asyncDispose]();
+        end();
+      },
+    };
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
 
 /** A disk that says yes to writes and flushes and stores nothing. */
 export async function lyingDisk(image: string): Promise<FaultyDisk> {
-  const { size, writable, flushable, read } = SCRIPTS;
-  const lies = ["pwrite=cat >/dev/null", "flush=exit 0"];
-  return await serve(["eval", size, writable, flushable, read, ...lies], sizeOf(image), { IMAGE: image });
+  return await faultyDisk(image, { kind: "lies" });
 }
 
 /**
@@ -176,46 +195,16 @@ export async function flippingDisk(
   options: { readonly once: boolean },
 ): Promise<SwitchableDisk> {
   const file = `${image}.flipping`;
-  const read = [
-    'pread=part() { dd if="$IMAGE" iflag=skip_bytes,count_bytes skip="$1" count="$2" bs=64K status=none; }',
-    'if [ ! -e "$SWITCH" ] || [ "$4" -gt "$AT" ] || [ $(($4 + $3)) -le "$AT" ]; then part "$4" "$3"; exit; fi',
-    'part "$4" $((AT - $4)); byte=$(part "$AT" 1 | od -An -tu1)',
-    'printf "\\\\$(printf %03o $((byte ^ 1)))"; part $((AT + 1)) $(($4 + $3 - AT - 1))',
-    options.once ? 'rm -f "$SWITCH"' : "true",
-  ].join("; ");
-  const { size, writable, flushable, write, flush, inTurn } = SCRIPTS;
-  const env = { IMAGE: image, SWITCH: file, AT: String(offset) };
-  return switchable(
-    await serve(["eval", size, writable, flushable, write, flush, inTurn, read], sizeOf(image), env),
-    file,
-  );
+  return switchable(await faultyDisk(image, { kind: "flips", at: offset, file, ...options }), file);
 }
 
 /** A disk that cannot be read in these areas while it is told so. */
 export async function ailingDisk(image: string, areas: readonly Area[]): Promise<SwitchableDisk> {
   const file = `${image}.ailing`;
-  const overlaps = areas.map(
-    ({ offset, length }) => `[ $(($4 + $3)) -gt ${offset} ] && [ "$4" -lt ${offset + length} ]`,
-  );
-  const fails = overlaps.map((condition) => `{ ${condition}; }`).join(" || ");
-  const read = `pread=if [ -e "$SWITCH" ] && { ${fails}; }; then echo EIO bad sector >&2; exit 1; fi; ${READ}`;
-  const { size, writable, flushable, write, flush } = SCRIPTS;
-  const env = { IMAGE: image, SWITCH: file };
-  return switchable(await serve(["eval", size, writable, flushable, write, flush, read], sizeOf(image), env), file);
+  return switchable(await faultyDisk(image, { kind: "ails", areas, file }), file);
 }
 
 /** A disk that cannot be read in these areas until they are written, as a drive that has sectors in reserve. */
 export async function weakDisk(image: string, areas: readonly Area[]): Promise<FaultyDisk> {
-  const list = `${image}.bad`;
-  const sectors = areas.flatMap(({ offset, length }) =>
-    Array.from({ length: length / SECTOR }, (_, i) => `${offset + i * SECTOR}\n`),
-  );
-  fs.writeFileSync(list, sectors.join(""));
-  const { size, writable, flushable, flush, inTurn } = SCRIPTS;
-  const inside = (condition: string) => `awk -v from="$4" -v to=$(($4 + $3)) '${condition}' "$BAD"`;
-  const overlaps = inside(`$1 + ${SECTOR} > from && $1 < to`);
-  const read = `pread=if [ -n "$(${overlaps})" ]; then echo EIO bad sector >&2; exit 1; fi; ${READ}`;
-  const write = `${SCRIPTS.write}; ${inside(`$1 < from || $1 + ${SECTOR} > to`)} >"$BAD.new"; mv "$BAD.new" "$BAD"`;
-  const env = { IMAGE: image, BAD: list };
-  return await serve(["eval", size, writable, flushable, flush, inTurn, read, write], sizeOf(image), env);
+  return await faultyDisk(image, { kind: "weak", areas });
 }

@@ -518,7 +518,7 @@ describe("--on-read-error", () => {
     const image = file(dir, "lie", Buffer.alloc(SIZE));
     await using source = await badDisk(file(dir, "image", bytes(36, SIZE)), BAD);
     await using disk = await lyingDisk(image);
-    // Of a block with a bad sector each sector is written by itself, which takes two processes of this disk.
+    // Of a block with a bad sector each sector is written by itself.
     const words = ["-f", "--verify", "-b", "64K", "--on-read-error", "skip"];
     const result = await run([...words, source.path, disk.path]);
     expect(result.stderr).toContain("does not hold what was written");
