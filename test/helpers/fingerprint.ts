@@ -2,10 +2,9 @@
 import { createHash } from "node:crypto";
 import { xxh3 } from "@node-rs/xxhash";
 
-function words(values: readonly bigint[]): Buffer {
-  const bytes = Buffer.alloc(values.length * 8);
-  for (const [i, value] of values.entries()) bytes.writeBigUInt64LE(value, i * 8);
-  return bytes;
+/** Little-endian, as every machine that this runs on is. */
+function words(values: readonly bigint[] | BigUint64Array): Buffer {
+  return Buffer.from(new BigUint64Array(values).buffer);
 }
 
 export function sha256(bytes: Uint8Array): Buffer {
@@ -26,7 +25,11 @@ function rootOf(units: Buffer, unitBytes: number): Buffer {
   return only !== undefined && others.length === 0 ? only : rootOf(Buffer.concat(parts), 16);
 }
 
-export function fingerprintOfPrints(prints: readonly bigint[], sizeBytes: number, blockSize: number): string {
+export function fingerprintOfPrints(
+  prints: readonly bigint[] | BigUint64Array,
+  sizeBytes: number,
+  blockSize: number,
+): string {
   const all = Buffer.concat([rootOf(words(prints), 8), words([BigInt(sizeBytes), BigInt(blockSize)])]);
   return digest(all).toString("hex");
 }

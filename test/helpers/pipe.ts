@@ -41,7 +41,7 @@ export function pipe(pieceLength = Number.POSITIVE_INFINITY): Pipe {
       write(chunk) {
         if (ended) return Promise.reject(new Error("The stream has ended"));
         total += chunk.length;
-        if (chunk.length > 0) queue.push(Uint8Array.from(chunk));
+        if (chunk.length > 0) queue.push(new Uint8Array(chunk));
         wake?.();
         return Promise.resolve();
       },

@@ -8,15 +8,16 @@ import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { equalPrints, fingerprintOf, fingerprintOfPrints, sha256 } from "../helpers/fingerprint.ts";
 import { badDisk } from "../helpers/nbd.ts";
 import { testWith } from "../helpers/requirements.ts";
+import { ROADS, syncFiles } from "../helpers/sync.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
 const MIB = 1 << 20;
 
 /** Data, zeros at the start and in between, and a short last block. */
 function image(): Buffer {
-  const data = bytes(81, 9 * MIB + 12_345);
+  const data = bytes(81, 4 * MIB + 12_345);
   data.fill(0, 0, MIB);
-  data.fill(0, 4 * MIB, 6 * MIB);
+  data.fill(0, 2 * MIB, 3 * MIB);
   return data;
 }
 
@@ -95,7 +96,7 @@ describe("Fingerprint", () => {
     const deep = fingerprint(blocks);
     deep.addEach(1, blocks - 1, undefined);
     deep.add(0, 1n);
-    const prints = Array<bigint>(blocks).fill(ZERO);
+    const prints = new BigUint64Array(blocks).fill(ZERO);
     prints[0] = 1n;
     expect(deep.value).toBe(fingerprintOfPrints(prints, blocks * BLOCK, BLOCK));
   });
@@ -159,6 +160,34 @@ describe("Fingerprint", () => {
 });
 
 describe("the fingerprint", () => {
+  const STATES = ["new", "changed", "unchanged"] as const;
+
+  for (const road of ROADS)
+    test(`is that of the image however it was copied, ${road.name}: new, changed and unchanged`, async () => {
+      using dir = tempDir();
+      const data = image();
+      const source = write(dir, "s", data);
+      for (const options of [
+        { blockSize: MIB },
+        { blockSize: 64 << 10 },
+        { blockSize: 16 * MIB },
+        { blockSize: MIB, verify: true },
+        { blockSize: MIB, lanes: 3 },
+        { blockSize: 4096, lanes: 3 },
+      ]) {
+        const expected = fingerprintOf(data, options.blockSize);
+        fs.rmSync(dir.file("d"), { force: true });
+        for (const state of STATES) {
+          if (state === "changed") fs.writeFileSync(dir.file("d"), changeLeaves(data, [0, 300, 900]));
+          const { statistics } = await syncFiles(road, source, dir.file("d"), options);
+          const found = [statistics.sourceFingerprint, statistics.destinationFingerprint];
+          expect({ options, state, found }).toEqual({ options, state, found: [expected, expected] });
+        }
+        expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+      }
+    });
+
+  const PLACES = ["here", "pushed", "pulled"] as const;
   const ways: readonly { name: string; words: readonly string[]; blockSize?: number }[] = [
     { name: "by default", words: [] },
     { name: "in blocks of 64K", words: ["-b", "64K"], blockSize: 64 << 10 },
@@ -169,28 +198,33 @@ describe("the fingerprint", () => {
     { name: "in three lanes", words: ["-w", "3", "-l", "0"] },
     { name: "in three lanes of small blocks", words: ["-w", "3", "-l", "0", "-b", "4K"], blockSize: 4096 },
   ];
-  for (const { name, words, blockSize = MIB } of ways) {
+  for (const [i, { name, words, blockSize = MIB }] of ways.entries()) {
     test(`is that of the image ${name}: new, changed and unchanged, here, pushed and pulled`, async () => {
       using dir = tempDir();
       const data = image();
       const expected = [0, fingerprintOf(data, blockSize), fingerprintOf(data, blockSize)];
       const source = write(dir, "s", data);
-      const changed = changeLeaves(data, [0, 300, 2000]);
-      const pairs = [
-        ["here", [source, dir.file("here")], "here"],
-        ["pushed", [...far(dir), source, `host:${dir.file("pushed")}`], "pushed"],
-        ["pulled", [...far(dir), `host:${source}`, dir.file("pulled")], "pulled"],
-      ] as const;
-      for (const [where, ends, destination] of pairs) {
-        const go = () => run([...words, "--json", ...ends]);
-        const first = await go();
-        expect({ where, fingerprints: fingerprintsOf(first) }).toEqual({ where, fingerprints: expected });
-        expect(said(first)).toBe(`${expected[1]} on both sides`);
-        fs.writeFileSync(dir.file(destination), changed);
-        expect({ where, fingerprints: fingerprintsOf(await go()) }).toEqual({ where, fingerprints: expected });
-        expect({ where, fingerprints: fingerprintsOf(await go()) }).toEqual({ where, fingerprints: expected });
-        expect(fs.readFileSync(dir.file(destination)).equals(data)).toBe(true);
-      }
+      const ends = (where: (typeof PLACES)[number]) => {
+        if (where === "here") return [source, dir.file(where)];
+        const [from, to] =
+          where === "pushed" ? [source, `host:${dir.file(where)}`] : [`host:${source}`, dir.file(where)];
+        return [...far(dir), from, to];
+      };
+      const prepare: Record<(typeof STATES)[number], (path: string) => void> = {
+        new: () => undefined,
+        changed: (path) => fs.writeFileSync(path, changeLeaves(data, [0, 300, 900])),
+        unchanged: (path) => fs.writeFileSync(path, data),
+      };
+      // By default in every state at every place; each other way meets each state and each place once.
+      for (const [place, where] of PLACES.entries())
+        for (const [turn, state] of STATES.entries()) {
+          if (i > 0 && (place + turn) % 3 !== i % 3) continue;
+          prepare[state](dir.file(where));
+          const result = await run([...words, "--json", ...ends(where)]);
+          expect({ where, state, found: fingerprintsOf(result) }).toEqual({ where, state, found: expected });
+          expect(said(result)).toBe(`${expected[1]} on both sides`);
+          expect(fs.readFileSync(dir.file(where)).equals(data)).toBe(true);
+        }
     });
   }
 
@@ -234,7 +268,7 @@ describe("the fingerprint", () => {
       const source = write(dir, "s", data);
       const words = where === "here" ? [] : far(dir);
       const host = where === "here" ? "" : "host:";
-      write(dir, "d", changeLeaves(data, [300, 2000]));
+      write(dir, "d", changeLeaves(data, [300, 900]));
       for (const name of ["d", "missing"]) {
         const result = await run(["-n", "--json", ...words, source, `${host}${dir.file(name)}`]);
         expect({ name, found: fingerprintsOf(result) }).toEqual({ name, found: [1, fingerprintOf(data, MIB), null] });
@@ -245,7 +279,7 @@ describe("the fingerprint", () => {
     test(`of compare ${where} is that of either side`, async () => {
       using dir = tempDir();
       const data = image();
-      const changed = changeLeaves(data, [300, 2000]);
+      const changed = changeLeaves(data, [300, 900]);
       const source = write(dir, "s", data);
       const words = where === "here" ? [] : far(dir);
       const host = where === "here" ? "" : "host:";
@@ -255,17 +289,17 @@ describe("the fingerprint", () => {
       const differing = await compare("d");
       expect(fingerprintsOf(differing)).toEqual([1, mine, theirs]);
       expect(said(differing)).toBe(`${mine} and ${theirs}`);
-      expect(differing.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 8\.0 KiB of 9\.0 MiB differ$/m);
+      expect(differing.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 8\.0 KiB of 4\.0 MiB differ$/m);
       write(dir, "d", data);
       const equal = await compare("d");
       expect(fingerprintsOf(equal)).toEqual([0, mine, mine]);
       expect(said(equal)).toBe(`${mine} on both sides`);
-      expect(equal.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 9\.0 MiB equal$/m);
+      expect(equal.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 4\.0 MiB equal$/m);
       fs.appendFileSync(dir.file("d"), "x");
       const longer = await compare("d");
       expect(fingerprintsOf(longer)).toEqual([1, null, null]);
       expect(said(longer)).toBeUndefined();
-      expect(longer.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 9\.0 MiB equal; the second is 1 byte larger$/m);
+      expect(longer.stderr).toMatch(/^Completed in \S+ s \(.*\/s\): 4\.0 MiB equal; the second is 1 byte larger$/m);
     });
   }
 
