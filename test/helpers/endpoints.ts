@@ -47,6 +47,21 @@ export interface Wire {
 }
 
 /**
+ * A serve over streams in memory; `pieceLength` cuts them into small reads. `served` resolves when it has ended, with its failure or
+ * undefined.
+ */
+export function serveStreams(pieceLength?: number): { wire: Wire; served: Promise<unknown> } {
+  const toServer = pipe(pieceLength);
+  const toClient = pipe(pieceLength);
+  const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), undefined);
+  const served: Promise<unknown> = server
+    .run()
+    .catch((failure: unknown) => failure)
+    .finally(() => toClient.sink.end());
+  return { wire: { toServer, toClient }, served };
+}
+
+/**
  * Opens an endpoint behind serve; `pieceLength` cuts the streams into small reads. `served` resolves when serve has
  * ended, with its failure or undefined.
  */
@@ -55,13 +70,8 @@ export async function openServed(
   options: OpenOptions,
   pieceLength?: number,
 ): Promise<{ endpoint: RemoteEndpoint; wire: Wire; channel: Channel; served: Promise<unknown> }> {
-  const toServer = pipe(pieceLength);
-  const toClient = pipe(pieceLength);
-  const server = new Server(new Channel(new ByteReader(toServer.source), toClient.sink), undefined);
-  const served: Promise<unknown> = server
-    .run()
-    .catch((failure: unknown) => failure)
-    .finally(() => toClient.sink.end());
+  const { wire, served } = serveStreams(pieceLength);
+  const { toServer, toClient } = wire;
   const channel = new Channel(new ByteReader(toClient.source), toServer.sink);
   void channel.run(undefined, () => Promise.resolve(new UnreachableError("The stream ended")));
   const shutDown = async () => {
@@ -70,7 +80,7 @@ export async function openServed(
   };
   try {
     const endpoint = await RemoteEndpoint.open(channel, specOf(path, options), shutDown);
-    return { endpoint, wire: { toServer, toClient }, channel, served };
+    return { endpoint, wire, channel, served };
   } catch (error) {
     await shutDown();
     throw error;
