@@ -70,7 +70,7 @@ export class RefusedError extends Failure {
 }
 
 /** Refusals that --allow overrides, for a person who knows better. No other one is ever overridden. */
-export const OVERRIDABLE = ["mounted", "held", "in-use", "locked", "unseen"] as const;
+export const OVERRIDABLE = ["mounted", "held", "in-use", "locked", "unseen", "packed"] as const;
 export type Overridable = (typeof OVERRIDABLE)[number];
 
 export function isOverridable(name: string): name is Overridable {

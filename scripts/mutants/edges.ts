@@ -54,15 +54,15 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "without a terminal a device is overwritten unasked",
     file: "run/confirm.ts",
-    from: "  if (!canAsk()) {",
-    to: "  if (!canAsk() && source.sizeBytes < 0) {",
+    from: "  if (!canAsk(isSource)) {",
+    to: "  if (!canAsk(isSource) && source.sizeBytes < 0) {",
     tests: ["machine/devices.test.ts: block devices"],
   },
   {
     bug: "any answer that begins like the right one confirms",
     file: "run/confirm.ts",
-    from: "if ((await ask(question, signal)) !== answer) {",
-    to: "if (!answer.startsWith(await ask(question, signal))) {",
+    from: "if ((await ask(question)) !== answer) {",
+    to: "if (!answer.startsWith(await ask(question))) {",
     tests: ["machine/terminal.test.ts: the confirmation takes the whole answer"],
   },
   {
@@ -75,7 +75,7 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "a run starts over to whatever has the name by then",
     file: "run/starting-over.ts",
-    from: '    checkEnd("destination", this.#ends.destination, destination, fits.includes(destination.sizeBytes));\n',
+    from: '    checkEnd("destination", this.#ends.destination, destination, isGrowing || fits.includes(destination.sizeBytes));\n',
     to: "",
     tests: ["machine/starting-over.test.ts: another one then is refused"],
   },
@@ -159,8 +159,8 @@ export const EDGES: readonly Mutant[] = [
   {
     bug: "a smaller file that is another's is overwritten unasked",
     file: "sync/pair.ts",
-    from: "return sizeBytes !== source.sizeBytes;",
-    to: "return sizeBytes > source.sizeBytes;",
+    from: "&& sizeBytes !== source.sizeBytes;",
+    to: "&& sizeBytes > source.sizeBytes;",
     tests: ["machine/notices.test.ts: isAnother()"],
   },
   {

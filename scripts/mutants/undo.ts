@@ -5,14 +5,14 @@ export const UNDO: readonly Mutant[] = [
   {
     bug: "what is overwritten is saved meanwhile, not before",
     file: "local/endpoint.ts",
-    from: "await this.#undo?.save(leavesIn(",
-    to: "void this.#undo?.save(leavesIn(",
+    from: "await this.#as?.undo?.save(leavesIn(",
+    to: "void this.#as?.undo?.save(leavesIn(",
     tests: ["machine/undo.test.ts: D16.1"],
   },
   {
     bug: "sectors of a failing source overwrite what was not saved",
     file: "local/endpoint.ts",
-    from: "    await this.#undo?.save(sectorsIn(place, salvage.sectors));\n",
+    from: "    await this.#as?.undo?.save(sectorsIn(place, salvage.sectors));\n",
     to: "",
     tests: ["machine/undo.test.ts: what is patched"],
   },

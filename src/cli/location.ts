@@ -52,9 +52,12 @@ function pathOr(path: string | undefined, defaultPath: string | undefined, text:
  */
 export function parseLocation(text: string, defaultPath?: string): Location {
   if (text === "-") {
-    throw new UsageError("Cannot use standard input or output: blocks are read and written at their offsets", {
-      hint: 'for a file named "-" write "./-"',
-    });
+    throw new UsageError(
+      "Only the source of a sync can be standard input: everything else is read or written at its offsets",
+      {
+        hint: 'for a file named "-" write "./-"',
+      },
+    );
   }
   if (text === "") throw new UsageError("The name of a file or device is empty", { hint: UNSET });
   if (text.includes("\0")) throw new UsageError("The name of a file or device contains a NUL byte");
@@ -153,7 +156,9 @@ export function parseLocations(
     throw new UsageError(`Too many arguments: ${quote(surplus[0] ?? "")}`, {
       hint: `give SOURCE DESTINATION or SOURCE HOST PATH; ${QUOTES}`,
     });
-  const source = parseLocation(first);
+  const source = first === "-" ? located(undefined, "-") : parseLocation(first);
+  // Of standard input there is no path that the destination could have, too.
+  const path = first === "-" ? undefined : source.path;
   if (third === undefined) {
     if (looksLikeHost(second, source, options)) {
       parseHost(second);
@@ -161,10 +166,10 @@ export function parseLocations(
         hint:
           second === "localhost"
             ? 'for this machine write the path alone, for a file of that name "./localhost"'
-            : `write ${quote(`${second}:${source.path}`)} for the host, ${quote(`./${second}`)} for a file`,
+            : `write ${quote(`${second}:${path ?? "PATH"}`)} for the host, ${quote(`./${second}`)} for a file`,
       });
     }
-    return { source, destination: parseLocation(second, source.path) };
+    return { source, destination: parseLocation(second, path) };
   }
   if (third === "") throw new UsageError("The destination's PATH is empty", { hint: UNSET });
   if (/\//.test(second))

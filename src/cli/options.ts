@@ -9,6 +9,7 @@ import { MAX_TIMEOUT_SECONDS } from "../remote/wire/protocol.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import { parseChangeMap } from "../run/change-map.ts";
 import type { CommonOptions, HostOptions, MessageOptions, SyncCommandOptions } from "../run/options.ts";
+import { DECOMPRESS } from "../run/source.ts";
 import { isBlockSize } from "../sync/blocks.ts";
 import { MAX_RETRIES } from "../sync/endpoint.ts";
 import { HASH_NAMES } from "../sync/spec.ts";
@@ -62,6 +63,7 @@ export const CHOICES: Readonly<Record<string, readonly string[]>> = {
   progress: PROGRESS,
   "on-read-error": READ_ERROR,
   allow: OVERRIDABLE,
+  decompress: DECOMPRESS,
 };
 
 function words(values: Values, name: string): string[] | undefined {
@@ -252,6 +254,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     });
   const retries = text(values, "retries");
   const expectSize = text(values, "expect-size");
+  const sourceSize = text(values, "source-size");
   return {
     ...options,
     lanes,
@@ -270,5 +273,9 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     allowed: allowed(text(values, "allow")),
     expectSize: expectSize === undefined ? undefined : parseSize(expectSize, "--expect-size"),
     expectSerial: text(values, "expect-serial"),
+    stream: {
+      decompress: parseChoice(required(values, "decompress"), "--decompress", DECOMPRESS),
+      sourceSize: sourceSize === undefined ? undefined : parseSize(sourceSize, "--source-size"),
+    },
   };
 }

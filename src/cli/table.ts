@@ -178,13 +178,24 @@ export const syncOptions = {
   allow: {
     type: "string",
     valueHint: "NAME,…",
-    description: "override these refusals: mounted held in-use locked unseen",
+    description: "override these refusals: mounted held in-use locked unseen packed",
   },
   "expect-size": { type: "string", valueHint: "SIZE", description: "refuse a destination of any other size" },
   "expect-serial": {
     type: "string",
     valueHint: "TEXT",
     description: "refuse a destination device with any other serial number",
+  },
+  decompress: {
+    type: "string",
+    valueHint: "WHEN",
+    default: "auto",
+    description: "unpack a gz, xz, zst or bz2 source: auto for a block device, always or never",
+  },
+  "source-size": {
+    type: "string",
+    valueHint: "SIZE",
+    description: "size of a source that comes from a pipe or is compressed: refuse what it does not fit",
   },
   "on-read-error": {
     type: "string",

@@ -20,7 +20,7 @@ import type {
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
 import type { Compare } from "../sync/verdicts.ts";
-import { fit } from "./fitting.ts";
+import { type Fitted, fit } from "./fitting.ts";
 import { type Claim, checkWritten, openClaimed } from "./guard/claim.ts";
 import { factsOf } from "./guard/facts.ts";
 import type { RunLock } from "./guard/run-lock.ts";
@@ -29,7 +29,7 @@ import type { Device } from "./medium/device.ts";
 import { rereadPartitions } from "./medium/partitions.ts";
 import type { ReadOptions } from "./medium/reader.ts";
 import type { LocalSpec, Surroundings } from "./opening.ts";
-import { checkUndo, type Undo } from "./undo/undo.ts";
+import { checkUndo } from "./undo/undo.ts";
 import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
 import type { Blocks } from "./work/job.ts";
@@ -66,10 +66,11 @@ export class LocalEndpoint implements Endpoint, Lender {
   #device: Device | undefined;
   #lock: RunLock | undefined;
   /** Is told what is about to be overwritten, and waited for. */
-  #undo: Undo | undefined;
   #layout: BlockLayout;
   /** Settles when prepare() has fitted a destination. */
   #fitted: Promise<void> = Promise.resolve();
+  /** What prepare() has made of a destination. */
+  #as: Fitted | undefined;
   #written = false;
   #closed = false;
   /** Bytes before this were dropped from the page cache, or are none of this endpoint's business. */
@@ -185,9 +186,9 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async #fit(sizeBytes: number, exact: boolean): Promise<void> {
-    const fitted = await fit(this.#spec, this.#device, sizeBytes, exact);
-    ({ device: this.#device, undo: this.#undo } = fitted);
-    this.#lock ??= fitted.lock;
+    this.#as = await fit(this.#spec, this.#device, sizeBytes, exact, this.#as);
+    this.#device = this.#as.device;
+    this.#lock ??= this.#as.lock;
   }
 
   scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
@@ -296,7 +297,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     let bytesWritten: number;
     try {
       const [device, span] = [await this.#ready(), this.#layout.spanOf(blocks)];
-      await this.#undo?.save(leavesIn(span, data.leaves, data.zeros));
+      await this.#as?.undo?.save(leavesIn(span, data.leaves, data.zeros));
       bytesWritten = await writeLeaves(device, span, data, this.#spec.discard);
     } finally {
       data.release();
@@ -337,7 +338,7 @@ export class LocalEndpoint implements Endpoint, Lender {
   async patch(index: number, salvage: Salvage): Promise<number> {
     this.#written = true;
     const [device, place] = [await this.#ready(), this.#layout.placeOf(index)];
-    await this.#undo?.save(sectorsIn(place, salvage.sectors));
+    await this.#as?.undo?.save(sectorsIn(place, salvage.sectors));
     return await patchBlock(device, this.#pool, place, salvage);
   }
 
@@ -392,7 +393,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#pool.fail(this.#closedFailure);
     // What is being created would otherwise be open after this.
     await this.#fitted.catch(() => undefined);
-    await this.#undo?.close();
+    await this.#as?.undo?.close();
     await this.#device?.close();
     await this.#lock?.close();
   }

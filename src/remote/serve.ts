@@ -50,7 +50,7 @@ export class Server {
   #endpoint: LocalEndpoint | undefined;
   #layout: BlockLayout | undefined;
   #identity: string | undefined;
-  #prepared = false;
+  #preparing = false;
   #mayWrite = false;
   readonly #backlog = new Backlog();
   /** Under a permission: that this lane has the claim, or belongs to the one that has. */
@@ -240,17 +240,22 @@ export class Server {
   async #prepare(frame: Received): Promise<void> {
     const { sizeBytes, exact } = decode.prepare(frame);
     const endpoint = this.#opened;
-    if (this.#prepared) throw new ProtocolError("Received a second prepare");
-    this.#prepared = true;
+    // A source that is read once tells its size part by part.
+    if (sizeBytes < (this.#layout?.sizeBytes ?? 0)) throw new ProtocolError("Received a prepare for less than before");
+    if (this.#preparing) throw new ProtocolError("Received a second prepare while one is under way");
+    this.#preparing = true;
     // Requests that came right behind are the endpoint's to hold back until it is prepared.
     this.#layout = new BlockLayout(sizeBytes, this.#blockSize);
     const access = this.#spec?.access;
     this.#mayWrite = access === "write" || access === "join";
-    const identity = await endpoint.prepare(sizeBytes, { exact });
-    this.#identity = identity;
-    if (this.#permission !== undefined && this.#spec?.access === "write")
-      this.#standing = await showClaim(this.#spec.hash.seed, identity);
-    await this.#reply(frame, encode.prepared(identity));
+    try {
+      this.#identity = await endpoint.prepare(sizeBytes, { exact });
+      if (this.#permission !== undefined && this.#spec?.access === "write")
+        this.#standing ??= await showClaim(this.#spec.hash.seed, this.#identity);
+    } finally {
+      this.#preparing = false;
+    }
+    await this.#reply(frame, encode.prepared(this.#identity));
   }
 
   /** The client's word is not enough for a lane that neither claims nor locks. @throws {RefusedError} */

@@ -6,7 +6,8 @@ export interface BarState {
   readonly phase: "comparing" | "flushing" | "verifying";
   /** Of the current phase. */
   readonly doneBytes: number;
-  readonly sizeBytes: number;
+  /** undefined for a source that does not know it. */
+  readonly sizeBytes: number | undefined;
   /** In whole blocks, as are those that differ. */
   readonly sameBytes: number;
   readonly differBytes: number;
@@ -53,6 +54,13 @@ export function stageLine(text: string, done: number, total: number, columns: nu
 
 function mainLine(state: BarState, columns: number, colour: boolean): string {
   const { phase, doneBytes, sizeBytes, rate, elapsedMs, remainingMs } = state;
+  if (sizeBytes === undefined) {
+    const parts = [
+      part(`${formatBytes(doneBytes).padStart(AMOUNT_WIDTH)} so far`, 0),
+      part(rateText(rate).padStart(RATE_WIDTH), 1),
+    ];
+    return join(fitting(parts, columns, " "), " ");
+  }
   const share = sizeBytes === 0 ? 1 : doneBytes / sizeBytes;
   const amount = amountText(doneBytes, sizeBytes);
   if (phase === "flushing") {
@@ -139,9 +147,11 @@ function percent(share: number): string {
   return `${Math.floor(share * 100)}%`.padStart(4);
 }
 
+const AMOUNT_WIDTH = "1023.9 MiB".length;
+
 /** "420.3 MiB of 1.0 GiB", always as wide. */
 function amountText(done: number, total: number): string {
-  return `${formatBytes(done).padStart("1023.9 MiB".length)} of ${formatBytes(total)}`;
+  return `${formatBytes(done).padStart(AMOUNT_WIDTH)} of ${formatBytes(total)}`;
 }
 
 /** The longest rate there is, so that what stands before one does not move. */

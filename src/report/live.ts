@@ -136,7 +136,7 @@ export class LiveBar {
 
   #state(running: Running): BarState {
     const { statistics } = running;
-    const { phase, sizeBytes, lanes } = statistics;
+    const { phase, expectedBytes: sizeBytes, lanes } = statistics;
     const now = performance.now();
     const [done, wire] = [bytesDone(statistics), wireBytes(running)];
     const elapsedMs = running.elapsedMs();
@@ -168,7 +168,7 @@ export class LiveBar {
       rate: paces.done.perSecond,
       wireRate: wire === 0 ? undefined : paces.wire.perSecond,
       elapsedMs,
-      remainingMs: paces.done.remainingMs(sizeBytes - done),
+      remainingMs: sizeBytes === undefined ? undefined : paces.done.remainingMs(sizeBytes - done),
       lanes: lanes.map((lane) => {
         if (lane.range.count === 0) return 1;
         return (phase === "verifying" ? lane.blocksVerified : lane.blocksDone) / lane.range.count;

@@ -5,7 +5,8 @@ import type { LaneStatistics, Statistics } from "../sync/statistics.ts";
 
 /**
  * One lane's line, "[worker 0] same: 46, diff: 128, 174/947,   4.6 MB/s (0:09:23 remaining)"; the rate is that of the
- * whole run so far, in units of 2^20 bytes as blocksync.py counts them. Without `remaining` it is the closing line.
+ * whole run so far, in units of 2^20 bytes as blocksync.py counts them. Without `remaining` it is the closing line. A `total` that
+ * is null, of a source that does not know its size, is "?", and nothing remains that anybody knew of.
  */
 export function progressLine(
   number: number,
@@ -13,10 +14,10 @@ export function progressLine(
   blockSize: number,
   elapsedMs: number,
   remaining: boolean,
+  total: number | null = lane.range.count,
 ): string {
   const done = lane.blocksDone;
-  const total = lane.range.count;
-  const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${badText(lane)}${done}/${total}`;
+  const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${badText(lane)}${done}/${total ?? "?"}`;
   return `[worker ${number}] ${counts}, ${rateAndRest(done, total, blockSize, elapsedMs, remaining)}`;
 }
 
@@ -30,10 +31,16 @@ function badText({ unreadable, kept, blocksDeferred }: LaneStatistics): string {
   return blocksDeferred === 0 ? bad : `${bad}to retry: ${blocksDeferred}, `;
 }
 
-function rateAndRest(done: number, total: number, blockSize: number, elapsedMs: number, remaining: boolean): string {
+function rateAndRest(
+  done: number,
+  total: number | null,
+  blockSize: number,
+  elapsedMs: number,
+  remaining: boolean,
+): string {
   const seconds = Math.max(elapsedMs, 1) / 1000;
   const rate = `${((done * blockSize) / seconds / 2 ** 20).toFixed(1).padStart(5)} MB/s`;
-  if (!remaining || done === 0) return rate;
+  if (!remaining || done === 0 || total === null) return rate;
   return `${rate} (${formatDuration(((total - done) / done) * elapsedMs)} remaining)`;
 }
 
@@ -44,10 +51,12 @@ export type ProgressMode = "bar" | "plain" | "none";
 export function progressLines(statistics: Statistics, elapsedMs: number, verifyingMs: number): string[] {
   const { phase, lanes, blockSize } = statistics;
   if (phase === "flushing") return ["Flushing to stable storage"];
+  // A stream has one lane.
+  const total = (lane: LaneStatistics) => (lanes.length === 1 ? (statistics.blocksExpected ?? null) : lane.range.count);
   return lanes.map((lane, number) =>
     phase === "verifying"
       ? verifyLine(number, lane, blockSize, verifyingMs)
-      : progressLine(number, lane, blockSize, elapsedMs, true),
+      : progressLine(number, lane, blockSize, elapsedMs, true, total(lane)),
   );
 }
 

@@ -205,7 +205,7 @@ export class Report {
     this.#saidFlushing = false;
     if (isAgain) return;
     this.#startedAt = this.#passStartedAt;
-    const { sizeBytes, blockSize, blocksTotal } = statistics;
+    const { expectedBytes: sizeBytes = null, blockSize, blocksExpected: blocksTotal = null } = statistics;
     this.#output.log.debug(`Block size ${formatBytes(blockSize)}, hash ${hash}`);
     this.#event("start", {
       version: VERSION,
@@ -232,8 +232,7 @@ export class Report {
   #tick(): void {
     if (this.#running === undefined) return;
     const { statistics } = this.#running;
-    const { phase, blocksDone, blocksTotal, blocksMatching, blocksDiffering, blocksVerified, bytesWritten } =
-      statistics;
+    const { phase, blocksDone, blocksMatching, blocksDiffering, blocksVerified, bytesWritten } = statistics;
     // Nothing is known of how a flush goes on, so that it does is said once.
     if (this.#plain && !(phase === "flushing" && this.#saidFlushing)) this.#sayProgress(statistics);
     this.#saidFlushing ||= phase === "flushing";
@@ -241,7 +240,7 @@ export class Report {
     this.#event("progress", {
       phase,
       blocksDone,
-      blocksTotal,
+      blocksTotal: statistics.blocksExpected ?? null,
       blocksMatching,
       blocksDiffering,
       blocksVerified,
@@ -262,7 +261,7 @@ export class Report {
   /** Both sides are read again. */
   verifying(): void {
     this.#verifyingSince = performance.now();
-    this.notice("Verifying: reading both sides again");
+    this.notice(`Verifying: reading ${this.#statistics?.isStream === true ? "the destination" : "both sides"} again`);
   }
 
   /** A range in which two sides differ, found by compare. @throws {IoError} when standard output is gone. */

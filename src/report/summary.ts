@@ -67,8 +67,9 @@ export function summaryLines(finished: Finished): string[] {
 
 /** How far a run came that failed. */
 export function stoppedLine({ statistics, elapsedMs, task, names, undo }: Stand): string {
-  const { blocksDone, sizeBytes, bytesWritten } = statistics;
-  const done = `${formatBytes(statistics.bytesOf(blocksDone))} of ${formatBytes(sizeBytes)} done`;
+  const { blocksDone, expectedBytes, bytesWritten } = statistics;
+  const of = expectedBytes === undefined ? "" : ` of ${formatBytes(expectedBytes)}`;
+  const done = `${formatBytes(statistics.bytesOf(blocksDone))}${of} done`;
   const written = task === "sync" ? `, ${formatBytes(bytesWritten)} written` : "";
   return `Stopped after ${formatElapsed(elapsedMs)}: ${names}${done}${written}${undo === undefined ? "" : `\n  ${"undo".padEnd(11)}  ${undoText(undo)}`}`;
 }
@@ -138,10 +139,12 @@ function fingerprintText({ statistics, task }: Finished): string | undefined {
   return task === "compare" && blocksDiffering > 0 ? `${source} and ${destination}` : `${source} on both sides`;
 }
 
-function verifiedText({ verified, blocksDiffering }: Statistics): string {
-  if (verified === "direct") return "both sides read again, the destination past its page cache";
-  if (verified === "dropped") return "both sides read again, the destination after its page cache was dropped";
-  if (verified === "partly") return "both sides read again, but a page cache below the destination may have answered";
+function verifiedText({ verified, blocksDiffering, isStream }: Statistics): string {
+  const again = isStream ? "the destination read again" : "both sides read again, the destination";
+  if (verified === "direct") return `${again}${isStream ? "," : ""} past its page cache`;
+  if (verified === "dropped") return `${again}${isStream ? "," : ""} after its page cache was dropped`;
+  if (verified === "partly")
+    return `${isStream ? "the destination" : "both sides"} read again, but a page cache below the destination may have answered`;
   const written = blocksDiffering === 0 ? "nothing was written" : "written blocks were read back";
-  return `${written}; --verify reads both sides again`;
+  return `${written}; --verify reads ${isStream ? "the destination" : "both sides"} again`;
 }

@@ -34,6 +34,9 @@ export interface ChangeMapOptions {
   readonly progress: ProgressMode;
 }
 
+/** More than any stream has, and in whole blocks of every size. */
+const MOST_BYTES = 2 ** 52;
+
 export class ChangeMap {
   readonly #choice: ChangeMapChoice | undefined;
   readonly #file: ReplacedFile | undefined;
@@ -41,6 +44,7 @@ export class ChangeMap {
   readonly #columns: number | undefined;
   readonly #watched: boolean;
   #changes: Changes | undefined;
+  #isOpen = false;
 
   /** @throws {UsageError} {IoError} when the file could not be written at the end. */
   constructor({ changeMap, outputFile, progress }: ChangeMapOptions, taken: readonly Taken[]) {
@@ -50,11 +54,22 @@ export class ChangeMap {
     if (typeof changeMap === "object") this.#file = ReplacedFile.open(changeMap.path, "change map", taken);
   }
 
-  /** What is to be told of a run over `sizeBytes`; undefined when nobody would look at the change map. */
-  begin(sizeBytes: number, zeroLeafHash: (length: number) => Uint8Array): Changes | undefined {
-    if (this.#choice === undefined && !this.#watched) return undefined;
-    this.#changes = new Changes(sizeBytes, { exact: this.#choice !== undefined, zeroLeafHash });
+  /**
+   * What is to be told of a run over `sizeBytes`, undefined where only its end will tell; undefined when nobody would look at the
+   * change map.
+   */
+  begin(sizeBytes: number | undefined, zeroLeafHash: (length: number) => Uint8Array): Changes | undefined {
+    const exact = this.#choice !== undefined;
+    this.#changes = undefined;
+    if (!exact && (!this.#watched || sizeBytes === undefined)) return undefined;
+    this.#isOpen = sizeBytes === undefined;
+    this.#changes = new Changes(sizeBytes ?? MOST_BYTES, { exact, zeroLeafHash });
     return this.#changes;
+  }
+
+  /** The run was over `sizeBytes`. */
+  end(sizeBytes: number): void {
+    if (this.#isOpen) this.#changes = this.#changes?.ended(sizeBytes);
   }
 
   /** Writes the file, at the end of a run that found out about all of the device. @throws {IoError} */

@@ -49,6 +49,7 @@ export async function runCompare(
       bytesPerSecond: undefined,
       undo: undefined,
       lanes: 1,
+      stream: undefined,
     },
     signal,
     async ({ first: lane, lanes, report, startingOver }) => {

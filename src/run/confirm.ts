@@ -9,20 +9,20 @@ import { onAbort } from "../sync/abort.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Content, Facts, Signature } from "../sync/facts.ts";
 import { foreignContents, isAnother } from "../sync/pair.ts";
-import { untilForeground } from "./terminal.ts";
+import { hasTerminal, openTerminal, untilForeground } from "./terminal.ts";
 
-/** Whether there is a terminal to ask on, where the question is seen and the answer read. */
-export function canAsk(): boolean {
-  return isTerminal(0) && isTerminal(2);
+/** Whether there is a terminal to ask on, where the question is seen and the answer read; not from standard input if that `isSource`. */
+export function canAsk(isSource = false): boolean {
+  return isTerminal(2) && (isSource ? hasTerminal() : isTerminal(0));
 }
 
 /**
  * Whether a question comes first: before a device is overwritten, and on a terminal before a file that looks like another's
  * is, or one is created whose name is `doubtful`.
  */
-export function asksAbout(source: Description, destination: Description, doubtful: boolean): boolean {
+export function asksAbout(source: Description, destination: Description, doubtful: boolean, isSource = false): boolean {
   const { kind } = destination;
-  return kind === "device" || (canAsk() && (kind === "missing" ? doubtful : isAnother(source, destination)));
+  return kind === "device" || (canAsk(isSource) && (kind === "missing" ? doubtful : isAnother(source, destination)));
 }
 
 /**
@@ -35,15 +35,17 @@ export async function confirm(
   destination: Description,
   notices: readonly string[],
   signal: AbortSignal,
+  isSource = false,
 ): Promise<void> {
   const { label } = destination;
-  if (!canAsk()) {
+  const ask = (question: string) => askOn(isSource, question, signal);
+  if (!canAsk(isSource)) {
     const why = "it is a block device and there is no terminal to ask on";
     throw refusedDestination(label, "unconfirmed", why, "--force overwrites a device without asking");
   }
   const said = notices.map((notice) => (notice.endsWith("?") ? notice : `${notice}.`));
   if (destination.kind === "missing") {
-    if ((await ask([...said, 'Type "yes" to create it: '].join("\n"), signal)) === "yes") return;
+    if ((await ask([...said, 'Type "yes" to create it: '].join("\n"))) === "yes") return;
     throw refused("create", label, "unconfirmed", "not confirmed", "nothing was written");
   }
   const { facts } = destination;
@@ -53,7 +55,7 @@ export async function confirm(
   const answer = isForeign && name !== "" ? name : "yes";
   const question = [
     `The ${isDevice ? "block device" : "file"} ${quote(label)} (${formatBytes(destination.sizeBytes)}) WILL BE PERMANENTLY CHANGED`,
-    `to equal ${quote(source.label)} (${formatBytes(source.sizeBytes)}).`,
+    `to equal ${quote(source.label)} (${source.sizeBytes === 0 && source.kind === "stream" ? "of unknown size" : formatBytes(source.sizeBytes)}).`,
     ...(isDevice
       ? factLines(facts)
       : [`    source: ${looks(source.facts?.contents[0])}`, `    destination: ${looks(facts?.contents[0])}`]),
@@ -62,7 +64,7 @@ export async function confirm(
     ...(answer === "yes" ? [] : ["Its present contents are not the source's and will be lost."]),
     `Type "${answer}" to go on: `,
   ].join("\n");
-  if ((await ask(question, signal)) !== answer) {
+  if ((await ask(question)) !== answer) {
     throw refusedDestination(label, "unconfirmed", "not confirmed", "nothing was written");
   }
 }
@@ -95,13 +97,15 @@ function signatureText({ type, label, uuid, note }: Signature): string {
  * "" for no answer, and as soon as `signal` is aborted. The terminal stays as it is, so that its keys do what they always do and
  * nothing has to be put right again.
  */
-async function ask(question: string, signal: AbortSignal): Promise<string> {
+async function askOn(isSource: boolean, question: string, signal: AbortSignal): Promise<string> {
   const show = async () => {
     await untilForeground(signal);
     process.stderr.write(question);
   };
   await show();
-  const lines = loadReadline().createInterface({ input: process.stdin, terminal: false });
+  using owned = new DisposableStack();
+  const input = isSource ? owned.adopt(openTerminal(), (terminal) => terminal.destroy()) : process.stdin;
+  const lines = loadReadline().createInterface({ input, terminal: false });
   using _ = onAbort(signal, () => lines.close());
   // After Ctrl-Z, bg and fg, too: what is typed meanwhile is the shell's.
   using _again = hear("SIGCONT", () => {

@@ -22,9 +22,10 @@ import { countReads, type Lane } from "../sync/sync.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
-import { type Location, located } from "./location.ts";
+import { isStandardInput, type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
+import { inputAsFile, openInput, type StreamOptions, unpackedSource } from "./source.ts";
 import { type OpenedTree, openTree } from "./tree-source.ts";
 import type { UndoChoice } from "./undo.ts";
 
@@ -41,6 +42,8 @@ export interface LaneOptions extends CommonOptions {
   readonly undo: UndoChoice | undefined;
   /** Lanes that there may be at most. */
   readonly lanes: number;
+  /** How a source is read that is a stream, or could be; undefined for as it is. */
+  readonly stream: StreamOptions | undefined;
 }
 
 export interface Traffic {
@@ -89,6 +92,8 @@ export class Lanes {
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
   readonly #trees: OpenedTree[] = [];
+  /** What the user should know about how the source is read. */
+  readonly notices: string[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
 
   /** `signal` is aborted when the run is interrupted; `earlier` are those of the pass before, when the run starts over. */
@@ -112,7 +117,7 @@ export class Lanes {
     const here = source.remote === undefined && destination.remote === undefined;
     this.#sides = [
       {
-        location: source,
+        location: inputAsFile(source),
         access: "read",
         dropCache: source.remote === undefined ? options.dropCacheHere : options.dropCacheThere,
         // What is on its partitions is nobody's question.
@@ -136,15 +141,51 @@ export class Lanes {
    * also when the other end fails.
    */
   async open(number: number): Promise<Lane> {
-    const opened = await Promise.allSettled(this.#sides.map((side) => this.#openSide(side, number)));
-    const [source, destination] = opened.map((side) => {
+    const [from, to] = this.#sides;
+    const isInput = isStandardInput(from.location);
+    // What is unpacked is hashed here.
+    if (isInput) this.#agreement.says(hasAes());
+    const opened = await Promise.allSettled(
+      [to, ...(isInput ? [] : [from])].map((side) => this.#openSide(side, number)),
+    );
+    const [destination, source] = opened.map((side) => {
       if (side.status === "rejected") throw side.reason;
       return side.value;
     });
-    if (source === undefined || destination === undefined) throw new RangeError("A lane has two ends");
-    const lane = { source, destination };
+    if (destination === undefined) throw new RangeError("A lane has two ends");
+    const lane = { source: await this.#sourceFor(destination, source), destination };
     this.#lanes.push(lane);
     return lane;
+  }
+
+  /** What there is to copy: standard input where nothing else is open, and else what that holds. */
+  async #sourceFor({ description }: Endpoint, source: Endpoint | undefined): Promise<Endpoint> {
+    const { stream, blockSize } = this.#options;
+    if (source !== undefined && stream === undefined) return source;
+    const opening = {
+      decompress: "never",
+      sourceSize: undefined,
+      ...stream,
+      blockSize,
+      hash: this.#hash,
+      signal: this.#signal,
+      onNotice: (text: string) => void this.notices.push(text),
+    } as const;
+    const opened =
+      source === undefined ? await openInput(opening, description) : await unpackedSource(source, opening, description);
+    if (opened !== source) await this.#keep(() => opened.close());
+    return opened;
+  }
+
+  /** What the two sides come to agree on. */
+  get #hash(): Promise<HashChoice> {
+    const hash = this.#agreement.name.then((name) => ({
+      name,
+      additional: this.#options.additionalHash,
+      seed: this.#seed,
+    }));
+    hash.catch(() => undefined);
+    return hash;
   }
 
   /** Tells meanwhile what it is at. */
@@ -206,10 +247,8 @@ export class Lanes {
     { location: { path, label }, access, dropCache, examine, undo }: Side,
     number: number,
   ): Opening & { readonly hash: Promise<HashChoice> } {
-    const { blockSize, discard, compress, allowed, additionalHash: additional } = this.#options;
-    const hash = this.#agreement.name.then((name) => ({ name, additional, seed: this.#seed }));
-    hash.catch(() => undefined);
-    const common = { path, label, blockSize, hash, dropCache, discard, compress, allowed };
+    const { blockSize, discard, compress, allowed } = this.#options;
+    const common = { path, label, blockSize, hash: this.#hash, dropCache, discard, compress, allowed };
     if (number === 0) return { ...common, access, examine, undo };
     return { ...common, access: access === "write" ? "join" : access, examine: "nothing", undo: undefined };
   }

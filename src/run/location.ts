@@ -39,3 +39,8 @@ export function located(remote: RemoteHost | undefined, path: string): Location 
   const asUrl = remote.port !== undefined && path.startsWith("/");
   return { remote, path, label: asUrl ? `ssh://${name}:${remote.port}${path}` : `${name}:${path}` };
 }
+
+/** Whether a source is standard input, "-"; a file of that name is "./-". */
+export function isStandardInput({ remote, path }: Location): boolean {
+  return remote === undefined && path === "-";
+}

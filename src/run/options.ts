@@ -5,6 +5,7 @@ import type { ShellOptions } from "../remote/host/ssh.ts";
 import type { ProgressMode } from "../report/progress.ts";
 import type { HashName } from "../sync/spec.ts";
 import type { ChangeMapChoice } from "./change-map.ts";
+import type { StreamOptions } from "./source.ts";
 
 /** How a far side is reached, and what is said of it: what all commands with a HOST have in common. */
 export interface HostOptions {
@@ -80,4 +81,5 @@ export interface SyncCommandOptions extends CommonOptions {
   /** In bytes; undefined where any will do. */
   readonly expectSize: number | undefined;
   readonly expectSerial: string | undefined;
+  readonly stream: StreamOptions;
 }

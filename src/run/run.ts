@@ -9,7 +9,7 @@ import { Report } from "../report/report.ts";
 import { unlessAborted } from "../sync/abort.ts";
 import type { Lane } from "../sync/sync.ts";
 import { type LaneOptions, Lanes } from "./lanes.ts";
-import type { Location } from "./location.ts";
+import { isStandardInput, type Location } from "./location.ts";
 import { StartingOver } from "./starting-over.ts";
 import { checkMessages, endsHere, filesOf } from "./taken.ts";
 
@@ -76,7 +76,7 @@ export async function runPair(
   // As dd does (dd(1)).
   using _ = hear("SIGUSR1", () => report.tell());
   let lanes = new Lanes(source, destination, options, report, signal);
-  const startingOver = new StartingOver(options.reconnectMs, signal);
+  const startingOver = new StartingOver(options.reconnectMs, signal, isStandardInput(source));
   const endings: ((failure: Failure) => Promise<void>)[] = [];
   const atFailure: RunContext["atFailure"] = (act) => void endings.push(act);
   const settle = async (failure: Failure) => {

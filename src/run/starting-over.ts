@@ -21,6 +21,7 @@ interface Ends {
 export class StartingOver {
   readonly #reconnectMs: number;
   readonly #signal: AbortSignal;
+  readonly #once: boolean;
   #ends: Ends | undefined;
   #statistics: Statistics | undefined;
   /** What was lost first since blocks were done, and how long the run may try since then. */
@@ -30,8 +31,12 @@ export class StartingOver {
   #time: AwakeTime | undefined;
   #attempts = 0;
 
-  /** `reconnectMs` is how long a lost connection is tried again; `signal` is aborted when the run is interrupted. */
-  constructor(reconnectMs: number, signal: AbortSignal) {
+  /**
+   * `reconnectMs` is how long a lost connection is tried again; `signal` is aborted when the run is interrupted; `once` says that
+   * the source cannot be read a second time.
+   */
+  constructor(reconnectMs: number, signal: AbortSignal, once: boolean) {
+    this.#once = once;
     this.#reconnectMs = reconnectMs;
     this.#signal = signal;
   }
@@ -54,9 +59,10 @@ export class StartingOver {
     if (this.#ends === undefined) return false;
     checkEnd("source", this.#ends.source, source, source.sizeBytes === this.#ends.source.sizeBytes);
     const sizes = [this.#ends.destination.sizeBytes, source.sizeBytes];
-    // A pass that was lost may have grown or cut a file.
+    // A pass that was lost may have grown or cut a file; what of a stream had come nobody knows.
     const fits = destination.kind === "device" ? sizes.slice(0, 1) : sizes;
-    checkEnd("destination", this.#ends.destination, destination, fits.includes(destination.sizeBytes));
+    const isGrowing = source.kind === "stream" && destination.kind === "file";
+    checkEnd("destination", this.#ends.destination, destination, isGrowing || fits.includes(destination.sizeBytes));
     return true;
   }
 
@@ -72,7 +78,7 @@ export class StartingOver {
   /** Returns where the run starts over after its pass has failed with `error`. @throws {Failure} what the run fails with otherwise. */
   after(error: unknown): void {
     const failure = asFailure(error);
-    if (this.#signal.aborted) throw failure;
+    if (this.#signal.aborted || this.#once) throw failure;
     if (this.#time?.late.aborted === true) throw this.#tooLate();
     if (failure instanceof ConnectionLost) {
       if (this.#why === undefined || (this.#statistics?.blocksDone ?? 0) > 0) {

@@ -1,21 +1,22 @@
 /** A run that makes the destination equal to the source, or a dry run of it. */
 
-import { ExitCode, type Failure } from "../errors.ts";
+import { ExitCode, type Failure, UsageError } from "../errors.ts";
 import { formatBoth, formatBytes } from "../format.ts";
 import { sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
-import { LEAF_SIZE } from "../sync/blocks.ts";
+import { BlockLayout, LEAF_SIZE } from "../sync/blocks.ts";
 import type { Description } from "../sync/endpoint.ts";
 import { checkPair, sizeDiffers } from "../sync/pair.ts";
 import { Rescue } from "../sync/rescue.ts";
 import { fitRescueMap } from "../sync/rescue-map.ts";
 import { Statistics } from "../sync/statistics.ts";
+import { copyStream } from "../sync/stream.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { TREE_HASH } from "../tree/endpoint.ts";
 import { ChangeMap } from "./change-map.ts";
 import { asksAbout, canAsk, confirm } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
-import type { Location } from "./location.ts";
+import { isStandardInput, type Location } from "./location.ts";
 import type { SyncCommandOptions } from "./options.ts";
 import { RescueMapFile, RescueMapKeeper } from "./rescue-map.ts";
 import { runPair } from "./run.ts";
@@ -42,6 +43,7 @@ export async function runSync(
   const options: SyncCommandOptions =
     source.tree === undefined ? given : { ...given, blockSize: LEAF_SIZE, hash: TREE_HASH };
   const asks = !options.force && !options.dryRun;
+  const isInput = isStandardInput(source);
   const ends = endsHere(source, destination);
   checkStreams(ends, options);
   const { outputFile, shell } = options;
@@ -63,26 +65,34 @@ export async function runSync(
       ...options,
       undo: chosen,
       access: options.dryRun ? "rehearse" : "write",
-      examine: asks && canAsk() ? "partitions" : "itself",
+      examine: asks && canAsk(isInput) ? "partitions" : "itself",
     },
     signal,
     async ({ first, lanes, report, startingOver, atFailure }) => {
       const [from, to] = [first.source.description, first.destination.description];
       const exact = options.createDestination;
       const isAgain = startingOver.knows(from, to);
-      const notices = checkPair(from, to, { exact });
+      const isStream = from.kind === "stream";
+      if (isStream) checkOnce(from.label, options);
+      const { decompress } = options.stream;
+      const allowsPacked = decompress === "never" || options.allowed.includes("packed");
+      const notices = [...lanes.notices, ...checkPair(from, to, { exact, allowsPacked })];
       if (to.kind === "missing") notices.push(...noticesIfNew);
-      const questioned = asks && !isAgain && asksAbout(from, to, noticesIfNew.length > 0);
+      const questioned = asks && !isAgain && asksAbout(from, to, noticesIfNew.length > 0, isInput);
       // What the question says need not be read twice.
-      const asked = questioned && canAsk() && options.outputFile === undefined;
+      const asked = questioned && canAsk(isInput) && options.outputFile === undefined;
       if (!isAgain) for (const notice of notices) report.notice(notice, { asked });
       if (!isAgain) checkExpected(to, options);
-      if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal));
-      const layout = layoutOf(from, options.blockSize);
+      if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal, isInput));
+      const layout = isStream ? new BlockLayout(0, options.blockSize) : layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes, report.statistics);
+      if (isStream) statistics.beginStream(from.sizeBytes === 0 ? undefined : from.sizeBytes);
       startingOver.begin(from, to, statistics);
       before ??= to;
-      const undo = chosen === undefined ? undefined : undoOf(chosen.path, destination, before, from);
+      const undo =
+        chosen === undefined
+          ? undefined
+          : undoOf(chosen.path, destination, before, isStream ? undefined : from.sizeBytes);
       if (chosen !== undefined && undo === undefined) {
         lanes.forgetUndo();
         report.notice(`${quote(to.label)} holds nothing yet, so there is nothing to undo, and no undo file`);
@@ -105,7 +115,7 @@ export async function runSync(
       const onPrepared = () => {
         if (undo !== undefined && !options.dryRun) report.keeps(undo);
       };
-      const changes = changeMap.begin(from.sizeBytes, lanes.zeroLeafHash);
+      const changes = changeMap.begin(isStream ? undefined : from.sizeBytes, lanes.zeroLeafHash);
       const onDisbelief = () => report.notice(DISBELIEF);
       const syncOptions = {
         signal,
@@ -132,15 +142,19 @@ export async function runSync(
         keeper = new RescueMapKeeper({ file: rescueMap, subject, rescue, checkpoint, onTrouble });
         atFailure(async (failure) => await keeper?.fail(failure));
       }
-      await synchronize(first, syncOptions, statistics, openLane);
+      if (isStream) await copyStream(first, syncOptions, statistics);
+      else await synchronize(first, syncOptions, statistics, openLane);
       await keeper?.finish();
+      /** As it turned out to be. */
+      const whole = { ...from, sizeBytes: statistics.sizeBytes };
+      changeMap.end(whole.sizeBytes);
       const isWhole = statistics.unreadableAreas === 0;
       changeMap.save({ source: source.label, destination: destination.label });
       report.stop();
       report.unreadable();
       if (!dryRun) {
-        const sizes = sizeText(from, before, exact, dryRun);
-        const isLonger = to.sizeBytes > from.sizeBytes && (to.kind === "device" || !exact);
+        const sizes = sizeText(whole, before, exact, dryRun);
+        const isLonger = to.sizeBytes > whole.sizeBytes && (to.kind === "device" || !exact);
         report.completed({
           sizes,
           isLonger,
@@ -149,7 +163,7 @@ export async function runSync(
         changeMap.show(report);
         return isWhole ? ExitCode.ok : ExitCode.unreadable;
       }
-      const sizes = sizeDiffers(from, to, { exact }) ? sizeText(from, before, exact, dryRun) : undefined;
+      const sizes = sizeDiffers(whole, to, { exact }) ? sizeText(whole, before, exact, dryRun) : undefined;
       const differs = statistics.blocksDiffering > 0 || sizes !== undefined;
       const next = differs ? "without --dry-run the same command writes what differs" : undefined;
       report.completed({ sizes, next });
@@ -158,6 +172,15 @@ export async function runSync(
       return isWhole ? ExitCode.ok : ExitCode.unreadable;
     },
   );
+}
+
+/** What a source that is read once cannot be asked for. @throws {UsageError} */
+function checkOnce(label: string, { skip, lanes }: SyncCommandOptions): void {
+  const given = skip ? "--on-read-error skip" : lanes > 1 ? "--workers" : undefined;
+  if (given === undefined) return;
+  throw new UsageError(`${given} does not go with ${quote(label)}, which is read once, from its beginning to its end`, {
+    hint: skip ? "save it to a file that can be read at any place first" : "leave it out",
+  });
 }
 
 /** What became of a destination file's size, or a dry run would make of it; undefined where there is nothing to say. */

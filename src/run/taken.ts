@@ -10,7 +10,7 @@ import { copyDescriptor } from "../local/kernel/libc.ts";
 import { look } from "../local/system/picture.ts";
 import { bytesOf, quote } from "../name.ts";
 import { basename, dirname, join, linkText, realPath } from "../paths.ts";
-import type { Location } from "./location.ts";
+import { isStandardInput, type Location } from "./location.ts";
 
 /** A path of this machine that has a part in the run, and which: "the source". */
 export type Taken = readonly [path: string, role: string];
@@ -27,9 +27,10 @@ export function endsHere(source: Location, destination: Location, roles: readonl
     [source, roles[0]],
     [destination, roles[1]],
   ] as const;
-  return sides.flatMap(([{ remote, path, tree }, role]) =>
-    remote === undefined && tree?.web === undefined ? [[path, role] as const] : [],
-  );
+  return sides.flatMap(([side, role]) => {
+    if (side.remote !== undefined || side.tree?.web !== undefined) return [];
+    return [[isStandardInput(side) ? "/proc/self/fd/0" : side.path, role] as const];
+  });
 }
 
 /** The files that options name, without what is left out. */

@@ -1,5 +1,6 @@
 /** Whether a person can be asked. */
 import fs from "node:fs";
+import { loadTty } from "../builtin.ts";
 import { ownsTerminal } from "../report/display.ts";
 import { rest } from "../sync/abort.ts";
 
@@ -11,6 +12,11 @@ export function hasTerminal(): boolean {
   } catch {
     return false;
   }
+}
+
+/** The controlling terminal, for reading; the caller destroys it. @throws {Error} of the system, where there is none. */
+export function openTerminal(): NodeJS.ReadStream {
+  return new (loadTty().ReadStream)(fs.openSync("/dev/tty", fs.constants.O_RDONLY | fs.constants.O_NOCTTY));
 }
 
 /** How soon a question follows a job that was brought to the foreground, in milliseconds. */

@@ -24,16 +24,18 @@ export function undoChosen(option: string | undefined, time: Date): UndoChoice |
   return { path: `${option}${name}.qcow2`, chain: true };
 }
 
-/** The file at `path`, for a destination as it was `before`; undefined where there is nothing to undo. */
+/** The file at `path`, for a destination as it was `before` and a source of `sizeBytes`, where that is known; undefined where there is nothing to undo. */
 export function undoOf(
   path: string,
   destination: Location,
   before: Description,
-  { sizeBytes }: Description,
+  sizeBytes: number | undefined,
 ): Undo | undefined {
   if (before.kind === "missing" || before.sizeBytes === 0) return undefined;
   const commands = [`qemu-img commit -d ${word(path)}`];
-  const keepsSize = before.kind === "device" || (before.sizeBytes >= sizeBytes && before.sizeBytes % SECTOR === 0);
+  const keepsSize =
+    before.kind === "device" ||
+    (sizeBytes !== undefined && before.sizeBytes >= sizeBytes && before.sizeBytes % SECTOR === 0);
   if (!keepsSize) commands.push(`truncate -s ${before.sizeBytes} ${word(destination.path)}`);
   const where = destination.remote === undefined ? "" : ` (on ${destination.remote.host})`;
   return { path, restore: `${commands.join(" && ")}${where}` };

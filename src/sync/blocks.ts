@@ -80,6 +80,11 @@ export class BlockLayout {
     return Math.floor(this.sizeBytes / this.blockSize);
   }
 
+  /** For something whose end nobody knows yet: as much as there can be. */
+  static endless(blockSize: number): BlockLayout {
+    return new BlockLayout(Math.floor(Number.MAX_SAFE_INTEGER / blockSize) * blockSize, blockSize);
+  }
+
   get all(): BlockRange {
     return { first: 0, count: this.blockCount };
   }

@@ -103,6 +103,19 @@ export class Changes {
     } while (this.#bytes.length > MAX_RANGES);
   }
 
+  /** The same changes, of something that ends at `sizeBytes`: exact ones that were made for the most there could be. */
+  ended(sizeBytes: number): Changes {
+    const ended = new Changes(sizeBytes, { exact: true, zeroLeafHash: this.#zeroLeafHash });
+    ended.#blockwise = this.#blockwise;
+    for (const { kind, offset, length } of this.ranges().ranges) {
+      const range = { kind, offset, length: Math.min(length, sizeBytes - offset) };
+      if (range.kind === "unreadable") throw new RangeError("A stream is read, or it is not");
+      ended.#count(kind, range.offset, range.length);
+      ended.#leaves?.add({ ...range, kind: range.kind });
+    }
+    return ended;
+  }
+
   #count(kind: ChangeKind, offset: number, length: number): void {
     const counts = this.#counts[kind];
     const end = offset + length;

@@ -15,8 +15,12 @@ import type { Compare } from "./verdicts.ts";
 export interface Description {
   /** As the user would write it: "/dev/sdb", "root@host:/srv/disk.img". */
   readonly label: string;
-  /** "missing": a destination that does not exist yet; prepare() creates it. */
-  readonly kind: "file" | "device" | "missing";
+  /**
+   * "missing": a destination that does not exist yet; prepare() creates it. "stream": a source that is read once from its beginning
+   * to its end, which readOn() finds.
+   */
+  readonly kind: "file" | "device" | "missing" | "stream";
+  /** Of a stream what it is said to have, 0 where nothing is said. */
   readonly sizeBytes: number;
   /**
    * Equal for two endpoints exactly when they are the same file or device on the same running system, by whose boot and a space it
@@ -121,6 +125,15 @@ export interface Counters {
   readonly bytesWritten: number;
 }
 
+/** How far a stream has been read. */
+export interface StreamPart {
+  /** Where the part at hand ends; it begins where the one before ended. In whole blocks, unless it is the last. */
+  readonly endBytes: number;
+  readonly isLast: boolean;
+  /** What the stream will have as a whole, by what has come of it; undefined where nothing is known. */
+  readonly expectedBytes: number | undefined;
+}
+
 export interface Endpoint {
   readonly description: Description;
 
@@ -129,6 +142,13 @@ export interface Endpoint {
    * print is, and it has no leafHashes().
    */
   readonly printless?: true;
+
+  /**
+   * Only of a stream: waits for its next part, the blocks of which can be scanned and read until the next call; nothing may be
+   * under way then. After the last part all of the stream can be scanned once more, from what was kept of it.
+   * @throws {IoError} when the stream cannot be read on, or is damaged.
+   */
+  readOn?(): Promise<StreamPart>;
 
   /**
    * Fixes the size the run is about. A source of another size than described has changed. What was opened to `write` is

@@ -35,7 +35,7 @@ interface Part {
 }
 
 export class Fingerprint {
-  readonly #layout: BlockLayout;
+  #layout: BlockLayout;
   /** How many there are on each level: blocks, parts of blocks, parts of those and so on; on the last one. */
   readonly #counts: readonly number[];
   /** What is open above each level, by its number. */
@@ -132,6 +132,29 @@ export class Fingerprint {
   #digestOf(words: BigUint64Array<ArrayBuffer>): Words {
     const digest = new DataView(this.#sha256(new Uint8Array(words.buffer)).slice(0, 16).buffer);
     return [digest.getBigUint64(0, true), digest.getBigUint64(8, true)];
+  }
+
+  /** Says how much there is after all, where `layout` was made for the most there could be; nothing is added any more. */
+  end(layout: BlockLayout): void {
+    this.#layout = layout;
+    let count = layout.blockCount;
+    if (count === 0) this.#root = this.#digestOf(new BigUint64Array(0));
+    // The last part of each level was waiting for more.
+    for (let level = 0; count > 0; level++) {
+      const last = Math.floor((count - 1) / FANOUT);
+      const part = this.#open[level]?.get(last);
+      const known = count - last * FANOUT;
+      const width = level === 0 ? 1 : 2;
+      const words = part?.words.slice(0, known * width);
+      // Where some are missing, it stays, and value fails.
+      if (part !== undefined && part.words.length / width - part.missing === known) this.#open[level]?.delete(last);
+      if (level > 0 && count === 1) {
+        this.#root = words === undefined ? undefined : [...words];
+        return;
+      }
+      if (words !== undefined) this.#add(level + 1, last, this.#digestOf(words));
+      count = last + 1;
+    }
   }
 
   /** 32 hexadecimal digits; undefined where blocks are unknown. @throws {RangeError} unless every block was added. */

@@ -6,7 +6,7 @@ import { formatBoth, formatBytes } from "../format.ts";
 import { quote } from "../name.ts";
 import type { Description } from "./endpoint.ts";
 import type { Signature } from "./facts.ts";
-import { FORMATS } from "./formats.ts";
+import { FORMATS, type Format } from "./formats.ts";
 
 type Notice = (source: Description, destination: Description) => string | undefined;
 
@@ -38,15 +38,23 @@ function isDevice({ kind, facts }: Description, partition: boolean): boolean {
   return kind === "device" && facts !== undefined && facts.isPartition === partition;
 }
 
-/** A file is copied to a file as it is, and a device to a device; and what is there already was meant. */
-const packed: Notice = (source, destination) => {
+/**
+ * The form of a source that is no disk where it is going to be written. A file is copied to a file as it is, and a device to a
+ * device; and what is there already was meant.
+ */
+export function packedAs(source: Description, destination: Description): Format | undefined {
   const [found] = carried(source).filter(({ type }) => FORMATS.has(type));
   const format = found === undefined ? undefined : FORMATS.get(found.type);
   const isDisk = destination.kind === "device" || hasTable(destination) || fillings(destination).length > 0;
-  if (format === undefined || source.kind !== "file" || !isDisk) return undefined;
+  if (format === undefined || (source.kind !== "file" && source.kind !== "stream") || !isDisk) return undefined;
   // A plain disk or file system that begins like one.
   if (hasTable(source) || fillings(source).length > 0) return undefined;
-  if (carried(destination).some(({ type }) => type === found?.type)) return undefined;
+  return carried(destination).some(({ type }) => type === found?.type) ? undefined : format;
+}
+
+const packed: Notice = (source, destination) => {
+  const format = packedAs(source, destination);
+  if (format === undefined) return undefined;
   return `${quote(source.label)} is ${format.words} and is written as it is, so ${quote(destination.label)} will hold neither a disk nor a file system: ${format.remedy}`;
 };
 
@@ -116,7 +124,7 @@ const incomplete: Notice = (source) => {
   // The tables of discs are there to be found, and end where they like.
   const told = carried(source).filter(({ type }) => !(isDisc && TABLES.has(type)));
   const cut = told.find(({ endBytes }) => endBytes > source.sizeBytes);
-  if (cut === undefined) return undefined;
+  if (cut === undefined || source.kind === "stream") return undefined;
   const [size, end] = formatBoth(source.sizeBytes, cut.endBytes);
   return `${quote(source.label)} has ${size}, but what it carries (${cut.type}) extends to ${end}: was it truncated?`;
 };
@@ -149,7 +157,7 @@ const links: Notice = (_source, destination) => {
 /** What an older system's tools find at the end of the disk, and may take for the disk's own. */
 const leftAtEnd: Notice = (source, destination) => {
   const extra = destination.sizeBytes - source.sizeBytes;
-  if (destination.kind !== "device" || extra < END_LENGTH) return undefined;
+  if (destination.kind !== "device" || source.kind === "stream" || extra < END_LENGTH) return undefined;
   const names: Readonly<Record<string, string>> = {
     gpt: "the backup of an old GPT",
     linux_raid_member: "an old RAID superblock",
@@ -165,6 +173,7 @@ const leftAtEnd: Notice = (source, destination) => {
 };
 
 const larger = (source: Description, destination: Description, exact: boolean): string | undefined => {
+  if (source.kind === "stream") return undefined;
   const extra = destination.sizeBytes - source.sizeBytes;
   const name = quote(destination.label);
   if (exact && source.sizeBytes === 0 && extra > 0 && destination.kind === "file")

@@ -6,17 +6,13 @@ import { equalBytes } from "./blocks.ts";
 import type { Description } from "./endpoint.ts";
 import { type Extent, shareBytes, wholeOf } from "./extents.ts";
 import type { Content, Facts, Signature } from "./facts.ts";
-import { noticesOf } from "./notices.ts";
+import { noticesOf, packedAs } from "./notices.ts";
 
 /**
  * Checks, before anything is written, that the pair makes sense. Returns notices for the user.
  * @throws {RefusedError}
  */
-export function checkPair(
-  source: Description,
-  destination: Description,
-  options: { readonly exact: boolean },
-): string[] {
+export function checkPair(source: Description, destination: Description, options: PairOptions): string[] {
   if (source.identity !== "" && source.identity === destination.identity) {
     throw refusedDestination(
       destination.label,
@@ -41,7 +37,23 @@ export function checkPair(
   if (destination.kind === "device" && source.sizeBytes > destination.sizeBytes) {
     throw tooSmall(destination.label, source.sizeBytes, destination.sizeBytes);
   }
+  const format = packedAs(source, destination);
+  if (format !== undefined && destination.kind === "device" && !options.allowsPacked) {
+    throw refusedDestination(
+      destination.label,
+      "packed",
+      `the source ${quote(source.label)} is ${format.words}, and a block device would hold neither a disk nor a file system`,
+      format.remedy,
+    );
+  }
   return noticesOf(source, destination, options);
+}
+
+/** What a pair may be, as the user says. */
+export interface PairOptions {
+  readonly exact: boolean;
+  /** A block device may get a source that is in another form than a disk's. */
+  readonly allowsPacked?: boolean;
 }
 
 /** What compare says when both names lead to the same bytes and its verdict is worth nothing; otherwise undefined. */
@@ -69,7 +81,7 @@ export function isAnother(source: Description, destination: Description): boolea
   if (kind !== "file" || sizeBytes === 0 || blank || there === undefined || facts?.isZero === true) return false;
   const here = source.facts?.contents[0]?.signatures;
   if (here === undefined) return false;
-  if (here.length === 0 && there.length === 0) return sizeBytes !== source.sizeBytes;
+  if (here.length === 0 && there.length === 0) return source.kind !== "stream" && sizeBytes !== source.sizeBytes;
   return there.length === 0 || !there.every((one) => here.some((other) => isSame(one, other)));
 }
 

@@ -105,6 +105,11 @@ export class BlockRecord {
     return this.#fingerprint.value;
   }
 
+  /** See Fingerprint.end(). */
+  end(layout: BlockLayout): void {
+    this.#fingerprint.end(layout);
+  }
+
   /** Whether a block still has the print that it was noted with. */
   holds(index: number, hash: Uint8Array): boolean {
     const known = this.#chunks?.get(Math.floor(index / CHUNK))?.[index % CHUNK] ?? this.#zero;

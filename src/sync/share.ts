@@ -60,6 +60,7 @@ export class Share {
     options: SyncOptions,
     statistics: LaneStatistics,
     record: BlockRecord,
+    range: BlockRange = statistics.range,
   ) {
     this.#lane = lane;
     this.#compare = compare;
@@ -67,9 +68,9 @@ export class Share {
     this.#options = options;
     this.#statistics = statistics;
     this.#record = record;
-    const everything = { compare: [statistics.range], salvage: [], later: [] };
+    const everything = { compare: [range], salvage: [], later: [] };
     const { signal, dryRun, rescue, changes } = options;
-    this.#plan = rescue?.plan(layout, statistics.range) ?? everything;
+    this.#plan = rescue?.plan(layout, range) ?? everything;
     this.#later = this.#plan.later;
     this.#copier = new Copier(lane, layout, statistics, { signal, dryRun, rescue, record, changes });
   }

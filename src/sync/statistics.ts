@@ -1,11 +1,11 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
 import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
-import type { CacheBypass } from "./endpoint.ts";
+import type { CacheBypass, StreamPart } from "./endpoint.ts";
 import { type ByteRange, joined, RangeSet } from "./ranges.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {
-  readonly range: BlockRange;
+  range: BlockRange;
   blocksMatching = 0;
   blocksDiffering = 0;
   /** Blocks among the others that are all zero in the source and needed no data. */
@@ -41,9 +41,10 @@ export class LaneStatistics {
 }
 
 export class Statistics {
-  readonly sizeBytes: number;
   readonly blockSize: number;
-  readonly blocksTotal: number;
+  #layout: BlockLayout;
+  /** What a source will have that is read on; undefined for one that knows its size, or has come to its end. */
+  #growing: { readonly expectedBytes: number | undefined } | undefined;
   /** Their ranges follow each other and are the whole. */
   readonly lanes: readonly [LaneStatistics, ...LaneStatistics[]];
   /** What the run is at: comparing and copying, waiting for the final flush, or reading both sides again. */
@@ -56,6 +57,8 @@ export class Statistics {
     readonly leaves: number;
   };
   #bytesRead = 0;
+  /** Whether the source was read once, from its beginning to its end. */
+  isStream = false;
   /**
    * Of the side's first `sizeBytes` (see fingerprint.ts); known at the end, undefined when a block of it is not known as a whole.
    * Equal for sides that are equal.
@@ -73,11 +76,47 @@ export class Statistics {
       zeroed: earlier?.bytesZeroed ?? 0,
       leaves: earlier?.leavesWritten ?? 0,
     };
-    this.sizeBytes = layout.sizeBytes;
+    this.#layout = layout;
     this.blockSize = layout.blockSize;
-    this.blocksTotal = layout.blockCount;
     const [first, ...others] = splitRange(layout.all, lanes);
     this.lanes = [new LaneStatistics(first), ...others.map((range) => new LaneStatistics(range))];
+  }
+
+  /** Of a stream what has come so far. */
+  get sizeBytes(): number {
+    return this.#layout.sizeBytes;
+  }
+
+  get blocksTotal(): number {
+    return this.#layout.blockCount;
+  }
+
+  /** What a stream will have as far as anybody knows; undefined where nobody does. */
+  get expectedBytes(): number | undefined {
+    if (this.#growing === undefined) return this.sizeBytes;
+    const { expectedBytes } = this.#growing;
+    return expectedBytes === undefined ? undefined : Math.max(expectedBytes, this.sizeBytes);
+  }
+
+  /** As expectedBytes, in blocks. */
+  get blocksExpected(): number | undefined {
+    const { expectedBytes } = this;
+    return expectedBytes === undefined ? undefined : Math.ceil(expectedBytes / this.blockSize);
+  }
+
+  /** The source is a stream, which grow() will tell of; `expectedBytes` as StreamPart has them. */
+  beginStream(expectedBytes: number | undefined): void {
+    this.isStream = true;
+    this.#growing = { expectedBytes };
+  }
+
+  /** More of a stream has come, which the first lane takes. Returns the further blocks. */
+  grow(layout: BlockLayout, { isLast, expectedBytes }: Omit<StreamPart, "endBytes">): BlockRange {
+    const first = this.blocksTotal;
+    this.#layout = layout;
+    this.#growing = isLast ? undefined : { expectedBytes };
+    this.lanes[0].range = layout.all;
+    return { first, count: layout.blockCount - first };
   }
 
   /** Of source and destination together, by this pass and those before; known at the end. */

@@ -43,7 +43,7 @@ export async function synchronize(
   const lanes: [Lane, ...Lane[]] = [first];
   const shares: Share[] = [];
   using owned = new DisposableStack();
-  const { rescue, sha256, signal } = options;
+  const { rescue, sha256 } = options;
   // One that is told by its hashes alone proves itself.
   const keep = options.verify && first.source.printless !== true;
   const record = new BlockRecord(layout, first.source.description.zeroHash, { keep, sha256 });
@@ -74,6 +74,19 @@ export async function synchronize(
     await Promise.all(shares.map((share) => share.copyFirst()));
     await copyLater(shares, rescue, statistics);
   }
+  await finish(lanes, layout, options, statistics, record);
+}
+
+/** Makes durable what the lanes have written, and confirms it. */
+export async function finish(
+  lanes: readonly [Lane, ...Lane[]],
+  layout: BlockLayout,
+  options: SyncOptions,
+  statistics: Statistics,
+  record: BlockRecord,
+): Promise<void> {
+  const { signal } = options;
+  const [first] = lanes;
   signal.throwIfAborted();
   const flush = () => Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));
   if (!options.dryRun) statistics.phase = "flushing";
@@ -122,8 +135,11 @@ async function verify(
   return bypasses.find((bypass) => bypass === "partly") ?? bypasses.find((bypass) => bypass === "dropped") ?? "direct";
 }
 
-async function prepareLane(lane: Lane, layout: BlockLayout, options: SyncOptions): Promise<Identities> {
-  const { exact } = options;
+export async function prepareLane(
+  lane: Lane,
+  layout: BlockLayout,
+  { exact }: { readonly exact: boolean },
+): Promise<Identities> {
   const [source, destination] = await Promise.all([
     lane.source.prepare(layout.sizeBytes, { exact }),
     lane.destination.prepare(layout.sizeBytes, { exact }),

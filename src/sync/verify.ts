@@ -86,6 +86,20 @@ async function compareAgain(
 ): Promise<Found> {
   const findings: Found = { wrong: new Places(), changed: new Places() };
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
+  if (source.description.kind === "stream") {
+    // It cannot be read again, so what it was is what was noted of it.
+    for await (const run of destination.scan(range, options)) {
+      signal.throwIfAborted();
+      for (let index = run.first; index < run.first + run.count; index++) {
+        if ((index - run.first) % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE - 1) await breathe();
+        const there = run.kind === "unreadable" ? undefined : hashAt(run, index, source.description.zeroHash);
+        if (there === undefined || !record.holds(index, there)) findings.wrong.add(layout.placeOf(index));
+      }
+      destination.advance(run.first + run.count);
+      onBlocks(run.count);
+    }
+    return findings;
+  }
   for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
     signal.throwIfAborted();
     for (let index = pair.first; index < pair.first + pair.count; index++) {

@@ -173,7 +173,7 @@ describe("Server", () => {
     ],
     ["an advance beyond the end", encode.advance(4)],
     ["a reply", { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }],
-    ["a second prepare", encode.prepare(4 * BLOCK, false)],
+    ["a second prepare for less", encode.prepare(2 * BLOCK, false)],
     ["a write beyond the end", write(3, {}, bytes(4, 4096))],
     ["a write of a part of a leaf", write(0, {}, bytes(4, 4095))],
     ["a leaf set that is too long", write(0, { leaves: Uint8Array.of(1, 0, 0) }, bytes(4, 4096))],

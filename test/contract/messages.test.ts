@@ -400,7 +400,7 @@ test("decode.open() refuses an access, a hash, a refusal and an examination that
     [16, 1],
     [17, 7],
     [50, 1],
-    [57, 4],
+    [57, 5],
     [58, 2],
   ] as const) {
     const changed = Buffer.from(head);
@@ -411,8 +411,8 @@ test("decode.open() refuses an access, a hash, a refusal and an examination that
       said: `Cannot read a message: ${most + 1} where at most ${most} is allowed`,
     });
   }
-  const many = encode.open({ ...OPEN, allowed: Array.from({ length: 6 }, () => "mounted" as const) });
-  expect(refusal(() => decode.open(frameOf(many)))).toBe("Cannot read a message: 6 items where at most 5 are allowed");
+  const many = encode.open({ ...OPEN, allowed: Array.from({ length: 7 }, () => "mounted" as const) });
+  expect(refusal(() => decode.open(frameOf(many)))).toBe("Cannot read a message: 7 items where at most 6 are allowed");
 });
 
 test("decode.open() gives back a path of any bytes, and a label with them", () => {

@@ -111,7 +111,7 @@ test("every import of a file names one that exists, with its extension", () => {
   expect(missing).toEqual([]);
 });
 
-test("src has the eight rooms and few files outside", () => {
+test("src has the nine rooms and few files outside", () => {
   expect([...new Set(SOURCES.map((file) => file.room))].toSorted()).toEqual([
     "",
     "cli",
@@ -119,6 +119,7 @@ test("src has the eight rooms and few files outside", () => {
     "remote",
     "report",
     "run",
+    "stream",
     "sync",
     "tree",
     "web",
@@ -176,8 +177,25 @@ test("report/ imports only report/, sync/, errors.ts, consola/core and node modu
   expect(violations("report", ["report/", "sync/", ...NAMES, "version.ts", "consola/core", "node:"])).toEqual([]);
 });
 
+test("stream/ imports only stream/, local/, sync/, the byte streams and child processes of remote/, and node modules", () => {
+  const streams = ["remote/wire/streams.ts", "remote/wire/descriptors.ts", "remote/host/process.ts"];
+  expect(violations("stream", ["stream/", "local/", "sync/", ...NAMES, ...streams, "node:"])).toEqual([]);
+});
+
 test("run/ imports only the rooms below it and node modules", () => {
-  const rooms = ["run/", "local/", "remote/", "report/", "sync/", "tree/", "web/", ...NAMES, "given.ts", "version.ts"];
+  const rooms = [
+    "run/",
+    "stream/",
+    "local/",
+    "remote/",
+    "report/",
+    "sync/",
+    "tree/",
+    "web/",
+    ...NAMES,
+    "given.ts",
+    "version.ts",
+  ];
   expect(violations("run", [...rooms, "node:"])).toEqual([]);
 });
 

@@ -139,7 +139,7 @@ testWith("loop", "xz")("three cards are made from one image, and a disk of anoth
   for (const { path } of cards) expect(fs.readFileSync(path).equals(data)).toBe(true);
 
   const mistyped = recipe("Three cards from one image", { ...words, "sdb sdc sdd": names([disk, two]) });
-  const refused = shell(dir, dir.path, `set +e\n${mistyped.replace(/^.*xz .*$/m, "")}`);
+  const refused = shell(dir, dir.path, `set +e\n${mistyped}`);
   expect(refused.stdout.trimEnd().split("\n").at(-1)).toBe("123");
   expect(refused.stderr).toContain("(unexpected)");
   expect(fs.readFileSync(disk.path).equals(bytes(453, 4 * MIB))).toBe(true);

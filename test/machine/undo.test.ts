@@ -85,6 +85,19 @@ describe("--undo", () => {
     },
   );
 
+  withQemu("a source that is read once, part by part, has all that it overwrites and cuts in one file", async () => {
+    const source = bytes(41, 34 * MIB + 5);
+    const before = Buffer.concat([changeLeaves(source, [0, 4096, 8192, 8704]), bytes(42, MIB + 3)]);
+    using pair = ends(Buffer.from(Bun.zstdCompressSync(source)), before);
+    const result = await pair.sync("-T", "--decompress", "always");
+    expect({ exitCode: result.exitCode, said: result.stderr.includes(`' && truncate -s ${before.length} '`) }).toEqual({
+      exitCode: 0,
+      said: true,
+    });
+    expect(fs.readFileSync(pair.destination).equals(source)).toBe(true);
+    pair.restore(before);
+  });
+
   withQemu("a destination that grows, or is cut, has its old size in the file, and its tail", async () => {
     const [short, long] = [bytes(2, MIB + 777), bytes(3, 3 * MIB + 100)];
     using grown = ends(long, short);

@@ -91,6 +91,30 @@ describe("Fingerprint", () => {
     }
   });
 
+  test("of something whose end was not known is the same, whatever its size turns out to be", () => {
+    for (const blocks of [0, 1, 7, 4095, 4096, 4097, 3 * 4096 + 5, 4096 * 4096, 4096 * 4096 + 4097]) {
+      const open = new Fingerprint(BlockLayout.endless(BLOCK), new Uint8Array(16).fill(9), sha256);
+      const closed = fingerprint(blocks);
+      for (const one of [open, closed]) {
+        if (blocks > 2) one.add(0, 5n);
+        one.addEach(Math.min(blocks, 1) * (blocks > 2 ? 1 : 0), blocks > 2 ? blocks - 2 : blocks, undefined);
+        if (blocks > 2) one.add(blocks - 1, 6n);
+      }
+      open.end(new BlockLayout(blocks * BLOCK, BLOCK));
+      expect({ blocks, value: open.value }).toEqual({ blocks, value: closed.value });
+    }
+  });
+
+  test("of something whose end was not known fails where a block is missing", () => {
+    for (const missing of [0, 4, 5000, 9999]) {
+      const open = new Fingerprint(BlockLayout.endless(BLOCK), new Uint8Array(16).fill(9), sha256);
+      open.addEach(0, missing, undefined);
+      open.addEach(missing + 1, 10_000 - missing - 1, undefined);
+      open.end(new BlockLayout(10_000 * BLOCK, BLOCK));
+      expect(() => open.value).toThrow("A block was neither compared nor copied");
+    }
+  });
+
   test("goes as deep as there are blocks", () => {
     const blocks = 4096 * 4096 + 4097;
     const deep = fingerprint(blocks);

@@ -38,6 +38,12 @@ describe("barLines()", () => {
     ]);
   });
 
+  test("of a source that does not know its size says how much came, and no share of it", () => {
+    const open = { ...STATE, sizeBytes: undefined, remainingMs: undefined };
+    expect(barLines(open, 100, false)[0]).toBe(" 420.0 MiB so far  182.3 MiB/s");
+    expect(barLines(open, 20, false)[0]).toBe(" 420.0 MiB so far");
+  });
+
   test("leaves out at 39 columns what is least needed, and keeps the bar, the time and what differs", () => {
     const [first, second] = barLines(STATE, 39, false);
     expect(first).toMatch(/^ 42% \[=+> +\] +182\.3 MiB\/s 0:03:12 left$/);

@@ -319,9 +319,13 @@ test("parseLocations() refuses a new file without a slash where options are abou
   expect(about(false, "disk.img", "localhost", "copy.img")).toBe("nothing thrown");
 });
 
-test("parseLocation() refuses a dash, which stands for standard input elsewhere", () => {
+test("a dash is standard input, and that only as the source of a sync", () => {
+  const both = (...words: string[]) => parseLocations(words, { exists: nothingExists, forHost: false });
+  expect(seen(both("-", "host:disk.img").source)).toEqual({ path: "-", label: "-" });
+  expect(refusal(() => both("-", "host:")).message).toBe('"host:" names no path');
+  expect(refusal(() => both("disk.img", "-")).message).toContain("Only the source of a sync");
   expect(refusal(() => parseLocation("-"))).toEqual({
-    message: "Cannot use standard input or output: blocks are read and written at their offsets",
+    message: "Only the source of a sync can be standard input: everything else is read or written at its offsets",
     hint: 'for a file named "-" write "./-"',
   });
   expect(seen(parseLocation("./-"))).toEqual({ path: "./-", label: "./-" });

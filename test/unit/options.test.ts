@@ -78,6 +78,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     allowed: [],
     expectSize: undefined,
     expectSerial: undefined,
+    stream: { decompress: "auto", sourceSize: undefined },
   });
 });
 
@@ -98,8 +99,9 @@ test("commonOptions() gives compare the same defaults", () => {
     force,
     ...others
   } = sync();
-  const { allowed, expectSize, expectSerial, ...common } = others;
+  const { allowed, expectSize, expectSerial, stream, ...common } = others;
   expect([allowed, expectSize, expectSerial, undo]).toEqual([[], undefined, undefined, undefined]);
+  expect(stream).toEqual({ decompress: "auto", sourceSize: undefined });
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });
@@ -317,9 +319,18 @@ test("syncCommandOptions() takes the refusals to override, and names them when a
   expect(sync("--allow", "held, in-use,locked").allowed).toEqual(["held", "in-use", "locked"]);
   for (const name of ["swap", "same-file", "too-small", "read-only", "root-disk", "nonsense", ""]) {
     expect(said("--allow", `mounted,${name}`)).toBe(
-      `--allow ${JSON.stringify(name)} is not one of mounted, held, in-use, locked, unseen`,
+      `--allow ${JSON.stringify(name)} is not one of mounted, held, in-use, locked, unseen, packed`,
     );
   }
+});
+
+test("syncCommandOptions() reads how a source that is read once is taken", () => {
+  expect(sync("--decompress", "never", "--source-size", "64G").stream).toEqual({
+    decompress: "never",
+    sourceSize: 2 ** 36,
+  });
+  expect(said("--decompress", "yes")).toBe('--decompress "yes" is not one of auto, always, never');
+  expect(said("--source-size", "much")).toContain("--source-size");
 });
 
 test("syncCommandOptions() reads what destination to expect", () => {

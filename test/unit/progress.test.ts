@@ -16,6 +16,19 @@ test("progressLine() is blocksync.py's line", () => {
   );
 });
 
+test("progressLine() of a source that does not know its size has no total, and nothing that remains", () => {
+  const statistics = new Statistics(new BlockLayout(0, 1 << 20), 1);
+  const said = () => progressLines(statistics, 1000, 0);
+  statistics.beginStream(undefined);
+  statistics.grow(new BlockLayout(16 << 20, 1 << 20), { isLast: false, expectedBytes: undefined });
+  statistics.lanes[0].blocksMatching = 8;
+  expect(said()).toEqual(["[worker 0] same: 8, diff: 0, 8/?,   8.0 MB/s"]);
+  statistics.grow(new BlockLayout(24 << 20, 1 << 20), { isLast: false, expectedBytes: 80 << 20 });
+  expect(said()).toEqual(["[worker 0] same: 8, diff: 0, 8/80,   8.0 MB/s (0:00:09 remaining)"]);
+  statistics.grow(new BlockLayout((24 << 20) + 1, 1 << 20), { isLast: true, expectedBytes: undefined });
+  expect(said()).toEqual(["[worker 0] same: 8, diff: 0, 8/25,   8.0 MB/s (0:00:02 remaining)"]);
+});
+
 test("progressLine() counts what is done against the total", () => {
   expect(progressLine(0, lane(0, 0, 10), 1 << 20, 1000, true)).toBe("[worker 0] same: 0, diff: 0, 0/10,   0.0 MB/s");
   expect(progressLine(0, lane(10, 0, 10), 1 << 20, 1000, true)).toBe(

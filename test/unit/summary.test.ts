@@ -121,6 +121,20 @@ test("summaryLines() saves nothing where more was sent than there is, and of an 
   expect(summaryLines(finished({ statistics: empty }))[0]).toBe("Completed in 2.0 s: 0 bytes equal, nothing written");
 });
 
+test("what a stream came to names the destination alone as read again, and no size that nobody knows", () => {
+  const state = new Statistics(new BlockLayout(0, MIB), 1);
+  state.beginStream(undefined);
+  state.grow(new BlockLayout(48 * MIB, MIB), { isLast: false, expectedBytes: undefined });
+  Object.assign(state.lanes[0], { blocksMatching: 46, blocksDiffering: 2, bytesWritten: 2 * MIB });
+  expect(stoppedLine({ statistics: state, elapsedMs: 12_000, names: "", task: "sync" })).toBe(
+    "Stopped after 12.0 s: 48.0 MiB done, 2.0 MiB written",
+  );
+  const verified = () => summaryLines(finished({ statistics: state })).find((line) => line.includes("  verified"));
+  expect(verified()).toContain("written blocks were read back; --verify reads the destination again");
+  state.verified = "direct";
+  expect(verified()).toContain("the destination read again, past its page cache");
+});
+
 test("stoppedLine() says how far a run came", () => {
   const state = new Statistics(new BlockLayout(100 * MIB, MIB), 1);
   Object.assign(state.lanes[0], { blocksMatching: 46, blocksDiffering: 2, bytesWritten: 2 * MIB });

@@ -4,17 +4,7 @@
  * it. Pure. Nothing is taken from beyond the bytes at hand, and no text leaves here with control characters in it.
  */
 import type { Signature } from "../../sync/facts.ts";
-import {
-  bytesOfPieces,
-  cleanText,
-  type Ends,
-  guidOf,
-  HEAD_LENGTH,
-  hexOf,
-  type Probe,
-  signature,
-  uuidOf,
-} from "./ends.ts";
+import { bytesOfPieces, cleanText, Ends, guidOf, HEAD_LENGTH, hexOf, type Probe, signature, uuidOf } from "./ends.ts";
 import { FORMAT_PROBES, isPackedDmg } from "./formats.ts";
 
 /** The size of a sector or block whose exponent a superblock tells; 0 where that is nonsense. */
@@ -266,6 +256,11 @@ const PROBES: readonly Probe[] = [
 export function signaturesOf(ends: Ends): Signature[] {
   const found = PROBES.map((probe) => probe(ends)).filter((one) => one !== undefined);
   return found.length === 0 && isPackedDmg(ends) ? [signature("dmg")] : found;
+}
+
+/** What the first bytes of something are recognized by, whose end is not known. */
+export function signaturesOfHead(head: Buffer): Signature[] {
+  return signaturesOf(new Ends(Number.MAX_SAFE_INTEGER, head, Buffer.alloc(0)));
 }
 
 /** Types of what is found by its mark at the very end, and so outlives a shorter image that is written over it. */

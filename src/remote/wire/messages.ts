@@ -58,7 +58,8 @@ function readBlocks(reader: FieldReader): BlockRange {
   return { first: reader.u64(), count: reader.u32() };
 }
 
-const KINDS = ["file", "device", "missing"] as const;
+/** What is opened anywhere; streams are read where the run is controlled. */
+const KINDS: readonly Description["kind"][] = ["file", "device", "missing"];
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
 const FILTERS = ["all", "nonzero", "differing"] as const;
 

@@ -1,0 +1,102 @@
+/** What a source is before it has blocks: standard input, or a file that is unpacked as it is read. */
+import { isTerminal } from "../builtin.ts";
+import { IoError, UsageError } from "../errors.ts";
+import { signaturesOfHead } from "../local/guard/signatures.ts";
+import { quote } from "../name.ts";
+import { StreamEndpoint } from "../stream/endpoint.ts";
+import { inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
+import { isUnpackable, plain, UNPACKABLE, type Unpackable, unpacked } from "../stream/unpack.ts";
+import type { Description, Endpoint } from "../sync/endpoint.ts";
+import type { Signature } from "../sync/facts.ts";
+import { FORMATS } from "../sync/formats.ts";
+import type { HashChoice } from "../sync/spec.ts";
+import { isStandardInput, type Location } from "./location.ts";
+
+export const DECOMPRESS = ["auto", "always", "never"] as const;
+
+export interface StreamOptions {
+  /** --decompress: "auto" unpacks for a block device, which is of no use with compressed bytes on it. */
+  readonly decompress: (typeof DECOMPRESS)[number];
+  /** --source-size, in bytes; undefined for what comes. */
+  readonly sourceSize: number | undefined;
+}
+
+export interface StreamOpening extends StreamOptions {
+  readonly blockSize: number;
+  readonly hash: Promise<HashChoice>;
+  readonly signal: AbortSignal;
+  readonly onNotice: (text: string) => void;
+}
+
+/** What messages call it. */
+const INPUT = "standard input";
+
+/** Standard input that is a file, and is at its beginning, as that file; every other source as it is. @throws {UsageError} for a terminal. */
+export function inputAsFile(source: Location): Location {
+  if (!isStandardInput(source)) return source;
+  if (isTerminal(0))
+    throw new UsageError("Cannot read the source from standard input: it is a terminal", {
+      hint: "pipe a command into it, or redirect a file",
+    });
+  return isWholeFile(0) ? { remote: undefined, path: "/proc/self/fd/0", label: INPUT } : source;
+}
+
+/** Opens standard input, which may have to be waited for. @throws {IoError} */
+export async function openInput(opening: StreamOpening, destination: Description): Promise<Endpoint> {
+  const { head, medium } = await peek(standardInput(INPUT));
+  if (head.length === 0)
+    throw new IoError("Cannot read standard input: it ended before its first byte, so nothing was written", {
+      hint: "the command that writes to it may have failed",
+    });
+  const type = typeToUnpack(signaturesOfHead(head), opening, INPUT, destination);
+  return await openStream(medium, type, { label: INPUT, identity: "", within: [] }, opening);
+}
+
+/** A source that is open, or what it unpacks to; takes it over. @throws {IoError} */
+export async function unpackedSource(
+  source: Endpoint,
+  opening: StreamOpening,
+  destination: Description,
+): Promise<Endpoint> {
+  const { description } = source;
+  const signatures = description.kind === "file" ? (description.facts?.contents[0]?.signatures ?? []) : [];
+  const type = typeToUnpack(signatures, opening, description.label, destination);
+  if (type === undefined) return source;
+  return await openStream(await inputOf(source, opening.blockSize), type, description, opening);
+}
+
+async function openStream(
+  medium: Medium,
+  type: Unpackable | undefined,
+  origin: Pick<Description, "label" | "identity" | "within" | "facts">,
+  { blockSize, hash, sourceSize, signal }: StreamOpening,
+): Promise<Endpoint> {
+  const input = type === undefined ? plain(medium) : unpacked(medium, type, origin.label, signal);
+  return await StreamEndpoint.open({ origin, blockSize, hash: await hash, sizeBytes: sourceSize }, input);
+}
+
+/** How the source has to be unpacked for this destination; undefined for as it is. @throws {IoError} where it cannot be. */
+function typeToUnpack(
+  signatures: readonly Signature[],
+  { decompress, onNotice }: StreamOpening,
+  label: string,
+  destination: Description,
+): Unpackable | undefined {
+  if (decompress === "never") return undefined;
+  const types = signatures.map(({ type }) => type);
+  // A plain disk or file system may begin like one.
+  const type = types.every((one) => FORMATS.has(one)) ? types.find(isUnpackable) : undefined;
+  if (decompress === "always") {
+    if (type !== undefined) return type;
+    throw new IoError(`Cannot unpack ${quote(label)}: it is not compressed, or not by ${UNPACKABLE.join(", ")}`, {
+      hint: "without --decompress always it is copied as it is",
+    });
+  }
+  const there = destination.facts?.contents[0]?.signatures ?? [];
+  // What is there already was meant.
+  if (type === undefined || destination.kind !== "device" || there.some((one) => one.type === type)) return undefined;
+  onNotice(
+    `${quote(label)} is compressed (${type}) and is unpacked, since ${quote(destination.label)} is a block device; --decompress never writes it as it is`,
+  );
+  return type;
+}

@@ -1,0 +1,134 @@
+/** What a stream is read from: standard input, or another endpoint from its beginning to its end. */
+import fs from "node:fs";
+import { cannot } from "../errors.ts";
+import { HEAD_LENGTH } from "../local/guard/ends.ts";
+import { descriptorSource } from "../remote/wire/descriptors.ts";
+import { ByteReader, type ByteSource } from "../remote/wire/streams.ts";
+import { BlockLayout, type BlockRange, leafRuns } from "../sync/blocks.ts";
+import type { BlockData, Endpoint } from "../sync/endpoint.ts";
+import type { StreamInput } from "./endpoint.ts";
+
+/** Where bytes come from before anything is unpacked. */
+export interface Medium extends Omit<StreamInput, "expectedBytes"> {
+  /** Bytes that it has; undefined where that is not known. */
+  readonly sizeBytes: number | undefined;
+}
+
+/** Counts what it hands on. */
+class Counted implements ByteSource {
+  bytesRead = 0;
+  readonly #source: ByteSource;
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  async read(keepsLast?: boolean): Promise<Uint8Array | undefined> {
+    const bytes = await this.#source.read(keepsLast);
+    this.bytesRead += bytes?.length ?? 0;
+    return bytes;
+  }
+}
+
+/** Standard input, which stays open: a read of a pipe that is under way ends with the process. @throws {IoError} by its reads. */
+export function standardInput(label: string): Medium {
+  const plain = descriptorSource(0);
+  const bytes = new Counted({
+    read: async (keepsLast) => {
+      try {
+        return await plain.read(keepsLast);
+      } catch (cause) {
+        throw cannot("read", label, cause);
+      }
+    },
+  });
+  return {
+    bytes,
+    sizeBytes: undefined,
+    bytesRead: () => bytes.bytesRead,
+    confirmUnchanged: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** Whether a descriptor leads to a file or block device, which can be read at any place, and nobody has read from it yet. */
+export function isWholeFile(fd: number): boolean {
+  const stat = fs.fstatSync(fd);
+  if (!stat.isFile() && !stat.isBlockDevice()) return false;
+  // proc_pid_fdinfo(5)
+  return /^pos:\s*0$/m.test(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"));
+}
+
+/** Looks at the first bytes, as many as marks of formats lie in; they are read again from what is returned. */
+export async function peek(medium: Medium): Promise<{ readonly head: Buffer; readonly medium: Medium }> {
+  const reader = new ByteReader(medium.bytes);
+  const memory = Buffer.alloc(HEAD_LENGTH);
+  const head = memory.subarray(0, await reader.fill(memory));
+  reader.putBack(head);
+  return { head, medium: { ...medium, bytes: reader } };
+}
+
+/** Memory of the reads under way. */
+const AHEAD_BYTES = 4 << 20;
+
+/** Reads an endpoint in order, some blocks ahead. Takes it over. */
+export async function inputOf(endpoint: Endpoint, blockSize: number): Promise<Medium> {
+  const { sizeBytes } = endpoint.description;
+  await endpoint.prepare(sizeBytes, { exact: false });
+  const bytes = new Counted(new EndpointBytes(endpoint, new BlockLayout(sizeBytes, blockSize)));
+  return {
+    bytes,
+    sizeBytes,
+    bytesRead: () => bytes.bytesRead,
+    confirmUnchanged: () => endpoint.confirmUnchanged(),
+    close: () => endpoint.close(),
+  };
+}
+
+class EndpointBytes implements ByteSource {
+  readonly #endpoint: Endpoint;
+  readonly #layout: BlockLayout;
+  readonly #parts: Generator<BlockRange>;
+  readonly #depth: number;
+  readonly #pending: { readonly blocks: BlockRange; readonly data: Promise<BlockData> }[] = [];
+
+  constructor(endpoint: Endpoint, layout: BlockLayout) {
+    this.#endpoint = endpoint;
+    this.#layout = layout;
+    this.#parts = layout.partsOf(layout.all);
+    this.#depth = Math.max(2, Math.floor(AHEAD_BYTES / (layout.together * layout.blockSize)));
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    while (this.#pending.length < this.#depth) {
+      const next = this.#parts.next();
+      if (next.done === true) break;
+      const data = this.#endpoint.read(next.value, { kind: "all" });
+      // A failed read is reported when its turn comes.
+      data.catch(() => undefined);
+      this.#pending.push({ blocks: next.value, data });
+    }
+    const first = this.#pending.shift();
+    if (first === undefined) return undefined;
+    const { blocks } = first;
+    const data = await first.data;
+    try {
+      const bytes = withZeros(data, this.#layout.spanOf(blocks).length);
+      this.#endpoint.advance(blocks.first + blocks.count);
+      return bytes;
+    } finally {
+      data.release();
+    }
+  }
+}
+
+/** New memory with all that the blocks hold. */
+function withZeros({ leaves, bytes }: BlockData, length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const run of leafRuns(leaves, length)) {
+    whole.set(bytes.subarray(at, at + run.length), run.offset);
+    at += run.length;
+  }
+  return whole;
+}

@@ -1,0 +1,84 @@
+/** What is read once, and written to real block devices. */
+import { describe, expect } from "bun:test";
+import fs from "node:fs";
+import { type Result, run } from "../helpers/binary.ts";
+import { bytes, changeLeaves } from "../helpers/bytes.ts";
+import { attachLoop } from "../helpers/loop.ts";
+import { testWith } from "../helpers/requirements.ts";
+import { type TempDir, tempDir } from "../helpers/temp.ts";
+
+const onLoop = testWith("loop");
+const MIB = 1 << 20;
+/** It is half as long when it is packed. */
+const DATA = Buffer.concat([bytes(1, 10 * MIB), Buffer.alloc(8 * MIB), bytes(2, 2 * MIB + 4096)]);
+
+function file(dir: TempDir, name: string, data: Uint8Array): string {
+  fs.writeFileSync(dir.file(name), data);
+  return dir.file(name);
+}
+
+function piped(file: string, words: readonly string[]): Promise<Result> {
+  return run(words, { argv0: ["sh", "-c", 'file=$1; shift; cat "$file" | "$@"', "sh", file] });
+}
+
+describe("onto a block device", () => {
+  onLoop("a compressed file or pipe is unpacked with a notice, and only what differs is written", async () => {
+    using dir = tempDir();
+    const disk = file(dir, "disk", changeLeaves(DATA, [1, 5000]));
+    using loop = attachLoop(disk);
+    const image = file(dir, "image", Bun.zstdCompressSync(DATA));
+    const notice = (label: string) =>
+      `"${label}" is compressed (zstd) and is unpacked, since "${loop.path}" is a block device; --decompress never writes it as it is\n`;
+    const refused = await run([image, loop.path]);
+    expect(refused.stderr).toContain("it is a block device and there is no terminal to ask on (unconfirmed)");
+    expect(refused.exitCode).toBe(3);
+    const first = await run(["-f", "--progress", "none", image, loop.path]);
+    expect(first.stderr).toStartWith(`${notice(image)}Completed in `);
+    expect(first.stderr).toContain("20.0 MiB equal, 8.0 KiB written");
+    expect(fs.readFileSync(loop.path).equals(DATA)).toBe(true);
+    const again = await piped(image, ["-f", "--progress", "none", "--verify", "-", loop.path]);
+    expect(again.stderr).toStartWith(notice("standard input"));
+    expect(again.stderr).toContain("20.0 MiB equal, nothing written");
+    expect(again.stderr).toContain("the destination read again, past its page cache");
+    expect([first.exitCode, again.exitCode]).toEqual([0, 0]);
+    // As it is, which is what the device holds from then on.
+    expect((await run(["-q", "-f", "--decompress", "never", image, loop.path])).exitCode).toBe(0);
+    const kept = await run(["-n", "--progress", "none", image, loop.path]);
+    expect(kept.stderr).not.toContain("unpacked");
+    expect(kept.exitCode).toBe(0);
+  });
+
+  onLoop("that is too small is filled, which is said with exit 4, or refused where the size is told", async () => {
+    using dir = tempDir();
+    using loop = attachLoop(file(dir, "disk", Buffer.alloc(18 * MIB)));
+    const from = file(dir, "from", DATA);
+    const told = await piped(from, ["-f", "--source-size", String(DATA.length), "-", loop.path]);
+    expect(told.stderr).toContain("(too-small)");
+    expect({ exitCode: told.exitCode, isBlank: !fs.readFileSync(loop.path).some((byte) => byte !== 0) }).toEqual({
+      exitCode: 3,
+      isBlank: true,
+    });
+    const untold = await piped(from, ["-f", "-q", "-", loop.path]);
+    expect(untold.stderr).toContain(
+      `Cannot write all of "standard input" to "${loop.path}": the source has ${"20.0 MiB"} at least, the device only 18.0 MiB; the first ${16 * MIB} bytes of the destination were made equal`,
+    );
+    expect(untold.exitCode).toBe(4);
+  });
+
+  onLoop("an archive or a virtual machine's file is refused, compressed or not, unless that is allowed", async () => {
+    using dir = tempDir();
+    using loop = attachLoop(file(dir, "disk", Buffer.alloc(4 * MIB)));
+    const qcow2 = Buffer.concat([Buffer.from("QFI\xfb\0\0\0\x03", "latin1"), bytes(2, 100_000)]);
+    const [plain, packed] = [file(dir, "a.qcow2", qcow2), file(dir, "b.qcow2.zst", Bun.zstdCompressSync(qcow2))];
+    for (const from of [plain, packed]) {
+      const result = await run(["-f", "-q", from, loop.path]);
+      expect(result).toMatchObject({
+        exitCode: 3,
+        stderr: `blocksync: Refused to write to "${loop.path}": the source "${from}" is a virtual machine image (qcow2), and a block device would hold neither a disk nor a file system (packed)\nblocksync: hint: convert it first (qemu-img convert -O raw); --allow packed writes to it anyway\n`,
+      });
+    }
+    expect(fs.readFileSync(loop.path).some((byte) => byte !== 0)).toBe(false);
+    expect((await run(["-f", "-q", "--allow", "packed", packed, loop.path])).exitCode).toBe(0);
+    expect(fs.readFileSync(loop.path).subarray(0, qcow2.length).equals(qcow2)).toBe(true);
+  });
+});
