@@ -41,7 +41,12 @@ function words(options: readonly Option[]): string {
 
 function arm({ name, options }: (typeof COMMANDS)[number]): string {
   // serve is told its path by an option, or over the wire.
-  const actions: Readonly<Record<string, string>> = { serve: "", clean: "'*:host:_hosts'", index: "'*:image:_files'" };
+  const actions: Readonly<Record<string, string>> = {
+    serve: "",
+    clean: "'*:host:_hosts'",
+    index: "'*:image:_files'",
+    history: "'*:directory:_directories'",
+  };
   const action = actions[name] ?? "'*:location:_blocksync_location'";
   const locations = action === "" ? "" : `        ${action}\n`;
   return `    ${name})\n      specifications=(\n${words(options)}${locations}      )\n      ;;\n`;

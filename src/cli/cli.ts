@@ -15,12 +15,13 @@ import { compareCommand } from "./compare-command.ts";
 import { exists } from "./exists.ts";
 import { answerTo } from "./foreign.ts";
 import { commandHelp, helpText, isCommandName } from "./help.ts";
+import { historyCommand } from "./history-command.ts";
 import { indexCommand } from "./index-command.ts";
 import type { Values } from "./options.ts";
 import { serveCommand } from "./serve-command.ts";
 import { nearest } from "./suggest.ts";
 import { syncCommand } from "./sync-command.ts";
-import { cleanOptions, compareOptions, indexOptions, serveOptions, syncOptions } from "./table.ts";
+import { cleanOptions, compareOptions, historyOptions, indexOptions, serveOptions, syncOptions } from "./table.ts";
 
 interface Command {
   readonly options: ArgsDef;
@@ -49,6 +50,7 @@ const COMMANDS = {
   // With --tree one is enough.
   compare: command(compareOptions, 1, compareCommand),
   index: command(indexOptions, 1, indexCommand),
+  history: command(historyOptions, 1, historyCommand),
   clean: command(cleanOptions, 1, cleanCommand),
   serve: command(serveOptions, 0, serveCommand),
 } as const;

@@ -15,6 +15,7 @@ export const SYNOPSIS = `
     blocksync [sync] [OPTIONS] SOURCE [USER@]HOST [PATH]      blocksync.py's form; HOST may be localhost
     blocksync compare [OPTIONS] A B                           prints the ranges that differ; writes nothing
     blocksync index [OPTIONS] IMAGE                           writes IMAGE.verity, prints its root hash
+    blocksync history DIR
     blocksync clean [OPTIONS] [USER@]HOST…                    removes its copies from the hosts
     blocksync serve [--only PATH [--read-only]]               runs on the far side
 `;
@@ -50,6 +51,11 @@ const COMMANDS: Readonly<
       ["blocksync index disk.img", "writes disk.img.verity"],
       ["blocksync compare --tree disk.img.verity disk.img", "find what changed since"],
     ],
+  },
+  history: {
+    summary:
+      "lists what --undo DIR/ has kept: for each run its time, the disk's size, what the run changed, its file, and whether that is whole",
+    examples: [["blocksync history /srv/undo/", "7 if one is not whole"]],
   },
   clean: {
     summary: "removes every copy of itself that earlier runs left on these hosts",
@@ -178,7 +184,7 @@ function takesLocations(command: CommandName): boolean {
 }
 
 function hasExitCodes(command: CommandName): boolean {
-  return takesLocations(command) || command === "index";
+  return takesLocations(command) || command === "index" || command === "history";
 }
 
 /** Where things are, how the commands are typed, and examples. */

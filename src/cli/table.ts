@@ -230,6 +230,8 @@ export const indexOptions = {
   help: sharedOptions.help,
 } as const satisfies ArgsDef;
 
+export const historyOptions = { help: sharedOptions.help } as const satisfies ArgsDef;
+
 export const cleanOptions = {
   id: sharedOptions.id,
   cipher: sharedOptions.cipher,
@@ -259,6 +261,7 @@ export const commandOptions = {
   sync: syncOptions,
   compare: compareOptions,
   index: indexOptions,
+  history: historyOptions,
   clean: cleanOptions,
   serve: serveOptions,
 } as const satisfies Record<string, ArgsDef>;

