@@ -62,9 +62,15 @@ export function start(words: readonly string[], options: RunOptions = {}): Bun.S
   });
 }
 
+/** What scripts/test.ts has set for the programs that tests start, and blocksync keeps from those that it starts. */
+function settings(): string {
+  const names = Object.keys(process.env).filter((name) => /^BUN_JSC_\w+$/.test(name));
+  return names.map((name) => `export ${name}=${Number(process.env[name])}\n`).join("");
+}
+
 /** Writes to `path` a stand-in for ssh that runs the command here; returns the words that make blocksync use it. */
 export function fakeSsh(path: string): string[] {
-  fs.writeFileSync(path, '#!/bin/sh\nshift\nexec sh -c "$*"\n', { mode: 0o755 });
+  fs.writeFileSync(path, `#!/bin/sh\n${settings()}shift\nexec sh -c "$*"\n`, { mode: 0o755 });
   return ["-e", JSON.stringify(path)];
 }
 
