@@ -29,9 +29,12 @@ afterEach(() => dir[Symbol.dispose]());
 /** here: the program; far: with the host h, which is this machine. */
 const FUNCTIONS = `here() { "$B" -q "$@"; }; far() { "$B" "$@" -q -e "\\"$D/rsh\\"" -S "$B"; }`;
 
-/** Runs a line of bash in the folder, since Bun.spawn() hands no bytes on; $'\xf6' is one. */
+/**
+ * Runs a line of bash in the folder, since Bun.spawn() hands no bytes on; $'\xf6' is one. Without Bun's variables of
+ * scripts/test.ts: what blocksync starts gets its environment byte for byte only where there are none.
+ */
 async function sh(line: string): Promise<Result> {
-  const child = Bun.spawn(["bash", "-c", `${FUNCTIONS}; ${line}`], {
+  const child = Bun.spawn(["bash", "-c", `unset \${!BUN_JSC_@}; ${FUNCTIONS}; ${line}`], {
     cwd: dir.path,
     stdin: "ignore",
     stdout: "pipe",
