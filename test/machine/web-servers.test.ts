@@ -142,7 +142,7 @@ describe("an image behind a web server is fetched where it differs, and nothing 
 testWith("openssl")("a certificate that nobody vouches for ends the run, unless --cacert names it", async () => {
   using dir = tempDir();
   await place(dir);
-  const words = [
+  const request = [
     "req",
     "-x509",
     "-newkey",
@@ -156,7 +156,7 @@ testWith("openssl")("a certificate that nobody vouches for ends the run, unless 
     "/CN=localhost",
   ];
   const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", dir.file("key"), "-out", dir.file("cert")];
-  expect(Bun.spawnSync(["openssl", ...words, ...names]).exitCode).toBe(0);
+  expect(Bun.spawnSync(["openssl", ...request, ...names]).exitCode).toBe(0);
   await using web = serveWeb({
     key: fs.readFileSync(dir.file("key"), "utf8"),
     cert: fs.readFileSync(dir.file("cert"), "utf8"),
@@ -167,7 +167,15 @@ testWith("openssl")("a certificate that nobody vouches for ends the run, unless 
   expect(`${refused.exitCode} ${refused.stderr}`).toStartWith(`5 blocksync: Cannot trust "${web.origin}": `);
   expect(refused.stderr).toContain("hint: --cacert FILE names");
   expect(web.asked).toEqual([]);
-  expect((await run(["-q", "--cacert", dir.file("cert"), url, dir.file("disk")])).exitCode).toBe(0);
+  const words = ["-q", "--cacert", dir.file("cert"), url, dir.file("disk")];
+  // Nobody may be led to where anyone can listen and change.
+  web.answer = () => new Response(null, { status: 302, headers: { location: "http://127.0.0.1:1/image" } });
+  const led = await run(words);
+  expect(`${led.exitCode} ${led.stderr}`).toStartWith(
+    `4 blocksync: Cannot fetch "${url}": it leads from https to http`,
+  );
+  web.answer = undefined;
+  expect((await run(words)).exitCode).toBe(0);
   expect(fs.readFileSync(dir.file("disk")).equals(IMAGE)).toBe(true);
 });
 

@@ -179,6 +179,38 @@ describe("a sync from a URL", () => {
   });
 });
 
+describe("a tree that lies elsewhere", () => {
+  test("is one at an address, or in a file, which leaves the server nothing to say of it", async () => {
+    await using web = serve();
+    web.files.delete("/image.verity");
+    web.files.set("/trees/1", TREE);
+    using dir = tempDir();
+    fs.writeFileSync(dir.file("tree"), TREE);
+    for (const tree of [`${web.origin}/trees/1`, dir.file("tree")]) {
+      const disk = oldIn(dir);
+      const result = await run(["-q", "--json", "--tree", tree, `${web.origin}/image`, disk]);
+      expect(said(result)).toBe("0 ");
+      expect(fs.readFileSync(disk).equals(IMAGE)).toBe(true);
+      const alone = tree === dir.file("tree");
+      expect(Number(summaryOf(result)["bytesFetched"]) === 7 * LEAF).toBe(alone);
+    }
+    expect(web.asked.filter(({ path }) => path.startsWith("/image."))).toEqual([]);
+  });
+});
+
+test("a proxy that the environment names is asked in the server's place, unless it is excepted", async () => {
+  await using proxy = serve();
+  using dir = tempDir();
+  const disk = oldIn(dir);
+  const words = ["-q", "--root-hash", ROOT, "http://server.invalid/image", disk];
+  const result = await run(words, { env: { http_proxy: proxy.origin, no_proxy: undefined } });
+  expect(said(result)).toBe("0 ");
+  expect(fs.readFileSync(disk).equals(IMAGE)).toBe(true);
+  expect(proxy.asked[0]?.headers.get("host")).toBe("server.invalid");
+  const past = await run(words, { env: { http_proxy: proxy.origin, no_proxy: "server.invalid" } });
+  expect(said(past)).toStartWith('5 blocksync: Cannot reach "http://server.invalid/image": its host is not known\n');
+});
+
 /** A server's answers that are wrong, and what they end a run with. */
 const LIES: readonly (readonly [what: string, answer: Answer, expected: RegExp])[] = [
   [
