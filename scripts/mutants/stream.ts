@@ -19,8 +19,8 @@ export const STREAM: readonly Mutant[] = [
   {
     bug: "a command that writes nothing empties the destination",
     file: "run/source.ts",
-    from: "if (head.length === 0)",
-    to: "if (head.length < 0)",
+    from: 'if (head.length === 0)\n    throw new IoError("Cannot read standard input',
+    to: 'if (head.length < 0)\n    throw new IoError("Cannot read standard input',
     tests: ["program/stream.test.ts: that ends before its first byte"],
   },
   {

@@ -5,6 +5,7 @@ import { variableGiven } from "../given.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { hasAes } from "../local/kernel/processor.ts";
 import { zeroLeafHashes } from "../local/work/hash.ts";
+import { quote } from "../name.ts";
 import { RemoteEndpoint } from "../remote/endpoint.ts";
 import { connect, connectThroughSudo } from "../remote/host/connect.ts";
 import type { Connection } from "../remote/host/connection.ts";
@@ -13,19 +14,20 @@ import { takeFromWaiting } from "../remote/serve.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
 import type { Report, Stages } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
-import type { Endpoint } from "../sync/endpoint.ts";
+import type { Description, Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
 import { type Access, type HashChoice, type Opening, RUN_ID_SIZE, SEED_SIZE, type UndoSpec } from "../sync/spec.ts";
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
+import { WebObject } from "../web/object.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
 import { hostConnection } from "./host.ts";
 import { isStandardInput, type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
-import { inputAsFile, openInput, type StreamOptions, unpackedSource } from "./source.ts";
+import { inputAsFile, openBody, openInput, type StreamOptions, unpackedSource } from "./source.ts";
 import { type OpenedTree, openTree } from "./tree-source.ts";
 import type { UndoChoice } from "./undo.ts";
 
@@ -54,6 +56,9 @@ export interface Traffic {
   /** From web servers, hash trees among it. */
   readonly bytesFetched: number;
 }
+
+/** Opens what comes from a web server from its beginning to its end. */
+type ReadOnce = (body: WebObject) => Promise<Endpoint>;
 
 interface Side {
   readonly location: Location;
@@ -91,7 +96,8 @@ export class Lanes {
   #keepsNothing = false;
   readonly #lanes: Lane[] = [];
   readonly #connections: Connection[] = [];
-  readonly #trees: OpenedTree[] = [];
+  /** What comes from the web. */
+  readonly #fetching: Pick<OpenedTree, "bytesFetched">[] = [];
   /** What the user should know about how the source is read. */
   readonly notices: string[] = [];
   readonly #closers: (() => Promise<void>)[] = [];
@@ -142,38 +148,40 @@ export class Lanes {
    */
   async open(number: number): Promise<Lane> {
     const [from, to] = this.#sides;
-    const isInput = isStandardInput(from.location);
-    // What is unpacked is hashed here.
-    if (isInput) this.#agreement.says(hasAes());
-    const opened = await Promise.allSettled(
-      [to, ...(isInput ? [] : [from])].map((side) => this.#openSide(side, number)),
-    );
-    const [destination, source] = opened.map((side) => {
+    const destination = this.#openSide(to, number);
+    const described = destination.then(({ description }) => description);
+    described.catch(() => undefined);
+    const opened = await Promise.allSettled([destination, this.#openSource(from, number, described)]);
+    const [there, here] = opened.map((side) => {
       if (side.status === "rejected") throw side.reason;
       return side.value;
     });
-    if (destination === undefined) throw new RangeError("A lane has two ends");
-    const lane = { source: await this.#sourceFor(destination, source), destination };
+    if (there === undefined || here === undefined) throw new RangeError("A lane has two ends");
+    const lane = { source: here, destination: there };
     this.#lanes.push(lane);
     return lane;
   }
 
-  /** What there is to copy: standard input where nothing else is open, and else what that holds. */
-  async #sourceFor({ description }: Endpoint, source: Endpoint | undefined): Promise<Endpoint> {
+  /** What is read once is opened for a destination that is known. */
+  async #openSource(side: Side, number: number, destination: Promise<Description>): Promise<Endpoint> {
     const { stream, blockSize } = this.#options;
-    if (source !== undefined && stream === undefined) return source;
-    const opening = {
-      decompress: "never",
-      sourceSize: undefined,
-      ...stream,
-      blockSize,
-      hash: this.#hash,
-      signal: this.#signal,
-      onNotice: (text: string) => void this.notices.push(text),
-    } as const;
-    const opened =
-      source === undefined ? await openInput(opening, description) : await unpackedSource(source, opening, description);
-    if (opened !== source) await this.#keep(() => opened.close());
+    if (stream === undefined) return await this.#openSide(side, number);
+    const onNotice = (text: string) => void this.notices.push(text);
+    const opening = { ...stream, blockSize, hash: this.#hash, signal: this.#signal, onNotice };
+    let opened: Endpoint;
+    if (isStandardInput(side.location)) {
+      // What is unpacked is hashed here.
+      this.#agreement.says(hasAes());
+      opened = await openInput(opening, await destination);
+    } else {
+      const source = await this.#openSide(side, number, async (body) => {
+        onNotice(`${quote(body.label)} has no hash tree beside it, so all of it is fetched`);
+        return await openBody(body, opening, await destination);
+      });
+      opened = await unpackedSource(source, opening, await destination);
+      if (opened === source) return source;
+    }
+    await this.#keep(() => opened.close());
     return opened;
   }
 
@@ -189,17 +197,17 @@ export class Lanes {
   }
 
   /** Tells meanwhile what it is at. */
-  async #openSide(side: Side, number: number): Promise<Endpoint> {
+  async #openSide(side: Side, number: number, readOnce?: ReadOnce): Promise<Endpoint> {
     using stages = this.#report.stages();
     try {
-      return await this.#connectSide(side, number, stages);
+      return await this.#connectSide(side, number, stages, readOnce);
     } catch (error) {
       this.#agreement.fails(error);
       throw error;
     }
   }
 
-  async #connectSide(side: Side, number: number, stages: Stages): Promise<Endpoint> {
+  async #connectSide(side: Side, number: number, stages: Stages, readOnce: ReadOnce | undefined): Promise<Endpoint> {
     const { tell } = stages;
     const { location, throughSudo } = side;
     const spec = this.#specOf(side, number);
@@ -207,9 +215,24 @@ export class Lanes {
       tell({ kind: "opening", label: spec.label });
       const { timeoutSeconds, reconnectMs: patienceMs } = this.#options;
       const pass = async (bytes: number) => await this.#limits?.received.pass(bytes);
-      const options = { seed: this.#seed, signal: this.#signal, idleMs: timeoutSeconds * 1000, patienceMs, pass };
+      const idleMs = timeoutSeconds * 1000;
+      const options = {
+        seed: this.#seed,
+        signal: this.#signal,
+        idleMs,
+        patienceMs,
+        pass,
+        readOnce: readOnce !== undefined,
+      };
       const opened = await openTree(location.path, location.tree, options, (text) => this.#report.notice(text));
-      this.#trees.push(opened);
+      if (opened instanceof WebObject) {
+        this.#fetching.push({ bytesFetched: () => opened.bytesFetched });
+        const endpoint = await readOnce?.(opened);
+        if (endpoint === undefined) throw new RangeError("Nobody reads it once");
+        await this.#keep(() => endpoint.close());
+        return endpoint;
+      }
+      this.#fetching.push(opened);
       await this.#keep(() => opened.endpoint.close());
       return opened.endpoint;
     }
@@ -307,7 +330,7 @@ export class Lanes {
       bytesSent: sum((connection) => connection.bytesSent),
       bytesReceived: sum((connection) => connection.bytesReceived),
       bytesBootstrapped: sum((connection) => connection.bytesBootstrapped),
-      bytesFetched: this.#trees.reduce((total, tree) => total + tree.bytesFetched(), before[0]?.bytesFetched ?? 0),
+      bytesFetched: this.#fetching.reduce((total, one) => total + one.bytesFetched(), before[0]?.bytesFetched ?? 0),
     };
   }
 

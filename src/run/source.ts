@@ -4,12 +4,13 @@ import { IoError, UsageError } from "../errors.ts";
 import { signaturesOfHead } from "../local/guard/signatures.ts";
 import { quote } from "../name.ts";
 import { StreamEndpoint } from "../stream/endpoint.ts";
-import { inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
+import { bodyOf, inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
 import { isUnpackable, plain, UNPACKABLE, type Unpackable, unpacked } from "../stream/unpack.ts";
 import type { Description, Endpoint } from "../sync/endpoint.ts";
 import type { Signature } from "../sync/facts.ts";
 import { FORMATS } from "../sync/formats.ts";
 import type { HashChoice } from "../sync/spec.ts";
+import type { WebObject } from "../web/object.ts";
 import { isStandardInput, type Location } from "./location.ts";
 
 export const DECOMPRESS = ["auto", "always", "never"] as const;
@@ -52,6 +53,15 @@ export async function openInput(opening: StreamOpening, destination: Description
   return await openStream(medium, type, { label: INPUT, identity: "", within: [] }, opening);
 }
 
+/** Opens what a web server has, from its beginning to its end. Takes over nothing. @throws {IoError} */
+export async function openBody(body: WebObject, opening: StreamOpening, destination: Description): Promise<Endpoint> {
+  const { head, medium } = await peek(bodyOf(body));
+  if (head.length === 0) throw new IoError(`Cannot read ${quote(body.label)}: it is empty`);
+  const type = typeToUnpack(signaturesOfHead(head), opening, body.label, destination);
+  const sourceSize = opening.sourceSize ?? (type === undefined ? body.sizeBytes : undefined);
+  return await openStream(medium, type, { label: body.label, identity: "", within: [] }, { ...opening, sourceSize });
+}
+
 /** A source that is open, or what it unpacks to; takes it over. @throws {IoError} */
 export async function unpackedSource(
   source: Endpoint,
@@ -59,6 +69,7 @@ export async function unpackedSource(
   destination: Description,
 ): Promise<Endpoint> {
   const { description } = source;
+  if (description.kind === "stream") return source;
   const signatures = description.kind === "file" ? (description.facts?.contents[0]?.signatures ?? []) : [];
   const type = typeToUnpack(signatures, opening, description.label, destination);
   if (type === undefined) return source;

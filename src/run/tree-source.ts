@@ -22,13 +22,16 @@ export interface OpenedTree {
   bytesFetched(): number;
 }
 
-/** @throws {UsageError} where there is no tree. {Failure} */
+/**
+ * The image alone, where nothing was said of a tree, none is found, and the image may be `readOnce`.
+ * @throws {UsageError} where there is no tree. {Failure}
+ */
 export async function openTree(
   path: string,
   { root, web }: TreeOrigin,
-  options: Omit<TreeOptions, "root"> & Omit<WebOptions, "headers" | "ca">,
+  options: Omit<TreeOptions, "root"> & Omit<WebOptions, "headers" | "ca"> & { readonly readOnce: boolean },
   onNotice: (text: string) => void,
-): Promise<OpenedTree> {
+): Promise<OpenedTree | WebObject> {
   if (web === undefined)
     return { endpoint: await TreeEndpoint.open(await openTreeFile(path), { ...options, root }), bytesFetched: () => 0 };
   const webOptions = { ...options, headers: web.headers, ca: web.ca };
@@ -39,6 +42,10 @@ export async function openTree(
     });
   const objects = [image];
   const tree = await openBytes(web, webOptions, objects);
+  if (tree === undefined) {
+    if (options.readOnce && root === undefined && web.tree === undefined) return image;
+    throw noTreeOf(web);
+  }
   if (!image.ranged) onNotice(`The server of ${quote(image.label)} gives no ranges, so all of it is fetched`);
   const once = image.ranged
     ? undefined
@@ -63,10 +70,10 @@ export async function openTree(
 type TreeOfWeb = Pick<TreeSource, "bytes" | "bytesRead" | "confirmUnchanged" | "close">;
 
 /** The tree where the user says, or beside the image; what is asked of the web is added to `objects`. */
-async function openBytes({ address, tree }: WebImage, options: WebOptions, objects: WebObject[]): Promise<TreeOfWeb> {
+async function openBytes(image: WebImage, options: WebOptions, objects: WebObject[]): Promise<TreeOfWeb | undefined> {
+  const { tree } = image;
   if (typeof tree === "string") return await openTreeFile(tree);
-  const places: Address[] = tree === undefined ? ENDINGS.map((ending) => beside(address, ending)) : [tree];
-  for (const place of places) {
+  for (const place of placesOf(image)) {
     const object = await WebObject.find(place, options);
     if (object === undefined) continue;
     objects.push(object);
@@ -77,10 +84,19 @@ async function openBytes({ address, tree }: WebImage, options: WebOptions, objec
       close: async () => undefined,
     };
   }
-  const names = places.map(({ label }) => quote(label));
+  return undefined;
+}
+
+function placesOf({ address, tree }: WebImage): Address[] {
+  return tree === undefined || typeof tree === "string" ? ENDINGS.map((ending) => beside(address, ending)) : [tree];
+}
+
+function noTreeOf(image: WebImage): UsageError {
+  const { address } = image;
+  const names = placesOf(image).map(({ label }) => quote(label));
   const where = names.length > 1 ? `neither ${names.join(" nor ")} is there` : `nothing is at ${names[0]}`;
-  throw new UsageError(`There is no hash tree for ${quote(address.label)}: ${where}`, {
-    hint: "make one with blocksync index and put it beside the image, or name it with --tree; without one, download the image (curl -O)",
+  return new UsageError(`There is no hash tree for ${quote(address.label)}: ${where}`, {
+    hint: "make one with blocksync index and put it beside the image, or name it with --tree",
   });
 }
 

@@ -6,6 +6,7 @@ import { descriptorSource } from "../remote/wire/descriptors.ts";
 import { ByteReader, type ByteSource } from "../remote/wire/streams.ts";
 import { BlockLayout, type BlockRange, leafRuns } from "../sync/blocks.ts";
 import type { BlockData, Endpoint } from "../sync/endpoint.ts";
+import type { ByteRange } from "../sync/ranges.ts";
 import type { StreamInput } from "./endpoint.ts";
 
 /** Where bytes come from before anything is unpacked. */
@@ -57,6 +58,30 @@ export function isWholeFile(fd: number): boolean {
   if (!stat.isFile() && !stat.isBlockDevice()) return false;
   // proc_pid_fdinfo(5)
   return /^pos:\s*0$/m.test(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"));
+}
+
+/** What a web server has, and checks to be the same all the time. */
+export interface Body {
+  readonly sizeBytes: number;
+  pieces(range: ByteRange): AsyncGenerator<Uint8Array>;
+}
+
+/** All of it, once. */
+export function bodyOf(body: Body): Medium {
+  const pieces = body.pieces({ offset: 0, length: body.sizeBytes });
+  return {
+    bytes: {
+      async read() {
+        const next = await pieces.next();
+        return next.done === true ? undefined : next.value;
+      },
+    },
+    sizeBytes: body.sizeBytes,
+    // Of no disk.
+    bytesRead: () => 0,
+    confirmUnchanged: () => Promise.resolve(),
+    close: async () => void (await pieces.return(undefined)),
+  };
 }
 
 /** Looks at the first bytes, as many as marks of formats lie in; they are read again from what is returned. */

@@ -338,6 +338,80 @@ describe("nothing is written of what a server says wrongly:", () => {
   });
 });
 
+describe("an image without a hash tree beside it", () => {
+  /** A server that ends each answer after `length` bytes. */
+  const breaksOff =
+    (length: number): Answer =>
+    ({ path, range }, right) => {
+      if (path !== "/image" || range === "bytes=0-0") return undefined;
+      const whole = right();
+      let left = length;
+      const cut = new TransformStream<Uint8Array, Uint8Array>({
+        transform(chunk, controller) {
+          const piece = chunk.subarray(0, left);
+          left -= piece.length;
+          controller.enqueue(piece);
+          if (left === 0) controller.terminate();
+        },
+      });
+      return new Response(whole.body?.pipeThrough(cut) ?? null, { status: whole.status, headers: whole.headers });
+    };
+
+  test("is fetched once, from where it broke off, and only what differs is written", async () => {
+    await using web = serve(breaksOff(1_000_000));
+    web.files.delete("/image.verity");
+    using dir = tempDir();
+    const to = oldIn(dir);
+    const result = await run(["--json", `${web.origin}/image`, to]);
+    expect(summaryOf(result)).toMatchObject({
+      exitCode: 0,
+      leavesWritten: CHANGED.length,
+      bytesFetched: IMAGE.length,
+      sourceAuthenticated: false,
+    });
+    expect(result.stdout).toContain("has no hash tree beside it, so all of it is fetched");
+    expect(fs.readFileSync(to).equals(IMAGE)).toBe(true);
+  });
+
+  test("is unpacked where that is asked for, also by a server that gives no ranges", async () => {
+    await using web = serve(({ path, range }, right) =>
+      path === "/image" && range !== undefined ? new Response(web.files.get("/image")?.slice()) : right(),
+    );
+    web.files.delete("/image.verity");
+    web.files.set("/image", Bun.zstdCompressSync(IMAGE));
+    using dir = tempDir();
+    expect(said(await run(["-q", "--decompress", "always", `${web.origin}/image`, dir.file("new")]))).toBe("0 ");
+    expect(fs.readFileSync(dir.file("new")).equals(IMAGE)).toBe(true);
+  });
+
+  test("that is replaced meanwhile is exit 7, with how far the destination was made equal", async () => {
+    const cut = breaksOff(1_000_000);
+    await using web = serve((asked, right) => {
+      const answer = cut(asked, right);
+      if (answer !== undefined) web.files.set("/image", changeLeaves(IMAGE, [1]));
+      return answer;
+    });
+    web.files.delete("/image.verity");
+    using dir = tempDir();
+    const result = await run(["-q", `${web.origin}/image`, dir.file("new")]);
+    expect(result.exitCode).toBe(7);
+    expect(result.stderr).toContain("changed");
+  });
+
+  test("is needed where a root hash is demanded, and to compare", async () => {
+    await using web = serve();
+    web.files.delete("/image.verity");
+    using dir = tempDir();
+    const to = oldIn(dir);
+    for (const words of [
+      ["--root-hash", ROOT, `${web.origin}/image`, to],
+      ["compare", `${web.origin}/image`, to],
+    ])
+      expect(said(await run(words))).toStartWith(`2 blocksync: There is no hash tree for "${web.origin}/image": `);
+    expect(fs.readFileSync(to).equals(OLD)).toBe(true);
+  });
+});
+
 test("what a URL cannot be asked for is said before anything is done", async () => {
   await using web = serveWeb();
   web.files.set("/alone", IMAGE);
@@ -346,7 +420,7 @@ test("what a URL cannot be asked for is said before anything is done", async () 
   const url = `${web.origin}/alone`;
   const cases: [string[], string][] = [
     [
-      [url, disk],
+      ["compare", url, disk],
       `2 blocksync: There is no hash tree for "${url}": neither "${url}.verity" nor "${url}.block-hash-index" is there\n`,
     ],
     [
@@ -378,7 +452,8 @@ test("what a URL cannot be asked for is said before anything is done", async () 
     [[disk, dir.file("new"), "--header", "A: secret"], "2 blocksync: --header is for a source at a web server\n"],
   ];
   for (const [words, expected] of cases) {
-    const result = await run(["-q", ...words]);
+    const [first = "", ...others] = words;
+    const result = await run(first === "compare" ? [first, "-q", ...others] : ["-q", ...words]);
     expect(said(result)).toStartWith(expected);
     expect(said(result)).not.toContain("secret");
   }
