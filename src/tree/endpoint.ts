@@ -56,7 +56,7 @@ export interface TreeOptions {
 }
 
 /** Bytes of the image that are on their way to be written at once. */
-const WINDOW_BYTES = 16 << 20;
+const WINDOW_BYTES = 8 << 20;
 
 export class TreeEndpoint implements Endpoint {
   readonly description: Description;

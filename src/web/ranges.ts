@@ -4,7 +4,7 @@ import { type ByteRange, endOf } from "../sync/ranges.ts";
 /** Requests under way at once; each has a connection, which is kept for the next. */
 const CONNECTIONS = 6;
 /** Longer ranges are not joined to others. */
-const MAX_REQUEST = 2 << 20;
+const MAX_REQUEST = 1 << 20;
 /** Of what is fetched so much may lie between what is wanted: one part in sixteen. A request costs a round trip, a gap bytes. */
 const GAP_SHARE = 1 / 16;
 
