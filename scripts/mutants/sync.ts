@@ -3,6 +3,27 @@ import type { Mutant } from "./mutant.ts";
 
 export const SYNC: readonly Mutant[] = [
   {
+    bug: "what a list leaves out of a block that it touches is not looked at",
+    file: "sync/block-list.ts",
+    from: "touched.add(outward(range, layout.blockSize, layout.sizeBytes));",
+    to: "touched.add(range);",
+    tests: ["unit/block-list.test.ts: listedBlocks()"],
+  },
+  {
+    bug: "the verification believes a list of changed blocks",
+    file: "sync/sync.ts",
+    from: 'listed?.meaning === "used" ? listedBlocks',
+    to: "listed !== undefined ? listedBlocks",
+    tests: ["program/block-list.test.ts: --verify"],
+  },
+  {
+    bug: "a list of a larger disk is cut to this one",
+    file: "run/block-list.ts",
+    from: "Math.max(this.#list.sizeBytes ?? sizeBytes, end)",
+    to: "sizeBytes + 0 * end",
+    tests: ["program/block-list.test.ts: a list that does not fit"],
+  },
+  {
     bug: "only the first lane's destination is flushed",
     file: "sync/sync.ts",
     from: "Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));",

@@ -236,6 +236,17 @@ function laneCount(value: string, blockSize: number): number {
   return lanes;
 }
 
+function listOf(values: Values, skips: boolean): SyncCommandOptions["list"] {
+  const [used, changed] = [text(values, "used-blocks"), text(values, "changed-blocks")];
+  if (used !== undefined && changed !== undefined)
+    throw new UsageError("--used-blocks and --changed-blocks contradict each other: give one of them");
+  const path = used ?? changed;
+  if (path === undefined) return undefined;
+  const meaning = used === undefined ? "changed" : "used";
+  if (skips) throw new UsageError(`--${meaning}-blocks does not go with --on-read-error skip`);
+  return { path, meaning };
+}
+
 /** @throws {UsageError} */
 export function syncCommandOptions(values: Values): SyncCommandOptions {
   const options = commonOptions(values);
@@ -273,6 +284,7 @@ export function syncCommandOptions(values: Values): SyncCommandOptions {
     allowed: allowed(text(values, "allow")),
     expectSize: expectSize === undefined ? undefined : parseSize(expectSize, "--expect-size"),
     expectSerial: text(values, "expect-serial"),
+    list: listOf(values, onReadError === "skip"),
     stream: {
       decompress: parseChoice(required(values, "decompress"), "--decompress", DECOMPRESS),
       sourceSize: sourceSize === undefined ? undefined : parseSize(sourceSize, "--source-size"),

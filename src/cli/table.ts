@@ -197,6 +197,16 @@ export const syncOptions = {
     valueHint: "SIZE",
     description: "size of a source that comes from a pipe or is compressed: refuse what it does not fit",
   },
+  "used-blocks": {
+    type: "string",
+    valueHint: "FILE",
+    description: "look only at what FILE lists as used; the rest may hold anything",
+  },
+  "changed-blocks": {
+    type: "string",
+    valueHint: "FILE",
+    description: "look only at what FILE lists as changed; the rest is said to be equal",
+  },
   "on-read-error": {
     type: "string",
     valueHint: "ACTION",

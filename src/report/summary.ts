@@ -92,18 +92,23 @@ function differText({ statistics, task, bytesDiffering }: Finished): string {
   return `${task === "dry run" ? "up to " : ""}${formatBytes(differing)} of ${size} differ${sourceUnreadableBytes === 0 ? "" : `, besides ${unreadable}`}`;
 }
 
+/** Why bytes were not read. */
+const BELIEVED = {
+  rescued: "not read again since the rescue map lists it as rescued",
+  used: "not looked at since --used-blocks does not list it",
+  changed: "taken to be equal since --changed-blocks does not list it",
+} as const;
+
 function syncResult({ statistics, isLonger }: Finished): string {
-  const { sizeBytes, sourceUnreadableBytes, bytesKept, bytesBelieved, bytesWritten, bytesZeroed } = statistics;
-  const size = formatBytes(sizeBytes);
+  const { sizeBytes, sourceUnreadableBytes, bytesKept, bytesBelieved, bytesWritten, bytesZeroed, listed } = statistics;
+  const size = formatBytes(sizeBytes - (listed === undefined ? 0 : bytesBelieved));
   const bad =
     sourceUnreadableBytes === 0 ? "" : ` except for ${formatBytes(sourceUnreadableBytes)} that cannot be read`;
   const kept = bytesKept === 0 ? "" : ` (the destination has ${formatBytes(bytesKept)} of it from an earlier run)`;
   const equal = isLonger === true ? `the destination is equal in its first ${size}` : `${size} equal`;
   return [
     `${equal}${bad}${kept}`,
-    ...(bytesBelieved === 0
-      ? []
-      : [`${formatBytes(bytesBelieved)} not read again since the rescue map lists it as rescued`]),
+    ...(bytesBelieved === 0 ? [] : [`${formatBytes(bytesBelieved)} ${BELIEVED[listed ?? "rescued"]}`]),
     bytesWritten + bytesZeroed === 0 ? "nothing written" : `${formatBytes(bytesWritten)} written`,
     ...(bytesZeroed === 0 ? [] : [`${formatBytes(bytesZeroed)} zeroed`]),
   ].join(", ");

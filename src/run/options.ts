@@ -3,6 +3,7 @@
 import type { Overridable } from "../errors.ts";
 import type { ShellOptions } from "../remote/host/ssh.ts";
 import type { ProgressMode } from "../report/progress.ts";
+import type { ListMeaning } from "../sync/block-list.ts";
 import type { HashName } from "../sync/spec.ts";
 import type { ChangeMapChoice } from "./change-map.ts";
 import type { StreamOptions } from "./source.ts";
@@ -82,4 +83,6 @@ export interface SyncCommandOptions extends CommonOptions {
   readonly expectSize: number | undefined;
   readonly expectSerial: string | undefined;
   readonly stream: StreamOptions;
+  /** --used-blocks or --changed-blocks: the file of the list, and what it means. */
+  readonly list: { readonly path: string; readonly meaning: ListMeaning } | undefined;
 }

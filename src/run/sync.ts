@@ -13,6 +13,7 @@ import { Statistics } from "../sync/statistics.ts";
 import { copyStream } from "../sync/stream.ts";
 import { layoutOf, synchronize } from "../sync/sync.ts";
 import { TREE_HASH } from "../tree/endpoint.ts";
+import { BlockListFile } from "./block-list.ts";
 import { ChangeMap } from "./change-map.ts";
 import { asksAbout, canAsk, confirm } from "./confirm.ts";
 import { checkExpected } from "./expect.ts";
@@ -52,6 +53,9 @@ export async function runSync(
   const undoHere = destination.remote === undefined ? chosen?.path : undefined;
   if (undoHere !== undefined) checkFree(undoHere, `undo file ${quote(undoHere)}`, others);
   const taken = [...others, ...filesOf({ "the undo file": undoHere })];
+  const list = options.list === undefined ? undefined : new BlockListFile(options.list.path, options.list.meaning);
+  if (list !== undefined && source.tree !== undefined)
+    throw new UsageError("A list of blocks does not go with a hash tree, which spares reading the source anyway");
   const openRescueMap = () =>
     options.rescueMap === undefined ? undefined : RescueMapFile.open(options.rescueMap, taken);
   let rescueMap = openRescueMap();
@@ -78,6 +82,7 @@ export async function runSync(
       const allowsPacked = decompress === "never" || options.allowed.includes("packed");
       const notices = [...lanes.notices, ...checkPair(from, to, { exact, allowsPacked })];
       if (to.kind === "missing") notices.push(...noticesIfNew);
+      const listed = list?.fit(from, to);
       const questioned = asks && !isAgain && asksAbout(from, to, noticesIfNew.length > 0, isInput);
       // What the question says need not be read twice.
       const asked = questioned && canAsk(isInput) && options.outputFile === undefined;
@@ -86,6 +91,7 @@ export async function runSync(
       if (questioned) await report.whileAsking(() => confirm(from, to, notices, signal, isInput));
       const layout = isStream ? new BlockLayout(0, options.blockSize) : layoutOf(from, options.blockSize);
       const statistics = new Statistics(layout, options.lanes, report.statistics);
+      statistics.listed = listed?.meaning;
       if (isStream) statistics.beginStream(from.sizeBytes === 0 ? undefined : from.sizeBytes);
       startingOver.begin(from, to, statistics);
       before ??= to;
@@ -127,6 +133,7 @@ export async function runSync(
         verify,
         sha256,
         changes,
+        listed,
         onPrepared,
         onVerify,
         onDisbelief,
@@ -175,11 +182,17 @@ export async function runSync(
 }
 
 /** What a source that is read once cannot be asked for. @throws {UsageError} */
-function checkOnce(label: string, { skip, lanes }: SyncCommandOptions): void {
-  const given = skip ? "--on-read-error skip" : lanes > 1 ? "--workers" : undefined;
+function checkOnce(label: string, { skip, lanes, list }: SyncCommandOptions): void {
+  const given = skip
+    ? "--on-read-error skip"
+    : lanes > 1
+      ? "--workers"
+      : list === undefined
+        ? undefined
+        : `--${list.meaning}-blocks`;
   if (given === undefined) return;
   throw new UsageError(`${given} does not go with ${quote(label)}, which is read once, from its beginning to its end`, {
-    hint: skip ? "save it to a file that can be read at any place first" : "leave it out",
+    hint: lanes > 1 && !skip ? "leave it out" : "save it to a file that can be read at any place first",
   });
 }
 

@@ -12,11 +12,14 @@ const CHUNK = 4096;
 export interface RecordOptions {
   readonly keep: boolean;
   readonly sha256: Sha256;
+  readonly isListed?: boolean;
 }
 
 export class BlockRecord {
   readonly #fingerprint: Fingerprint;
   readonly #zero: bigint;
+  /** Whether a list says which blocks are believed; else a rescue map. */
+  readonly isListed: boolean;
   /** Undefined where only the fingerprint is wanted. */
   readonly #chunks: Map<number, BigUint64Array> | undefined;
   readonly #layout: BlockLayout;
@@ -27,10 +30,11 @@ export class BlockRecord {
   readonly #missing = new RangeSet();
 
   /** `zeroHash` is that of a zero block of full length. With `keep`, 8 bytes a block with data, holds() can be asked. */
-  constructor(layout: BlockLayout, zeroHash: Uint8Array, { keep, sha256 }: RecordOptions) {
+  constructor(layout: BlockLayout, zeroHash: Uint8Array, { keep, sha256, isListed = false }: RecordOptions) {
     this.#layout = layout;
     this.#fingerprint = new Fingerprint(layout, zeroHash, sha256);
     this.#zero = printOf(zeroHash);
+    this.isListed = isListed;
     if (keep) this.#chunks = new Map();
   }
 

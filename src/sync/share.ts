@@ -1,11 +1,13 @@
 /** What a lane's blocks need: in which order they are compared, copied, read sector by sector, or believed. */
 import { rest } from "./abort.ts";
 import { scanAhead } from "./ahead.ts";
+import { type ListMeaning, listedBlocks } from "./block-list.ts";
 import type { BlockLayout, BlockRange } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
 import { Copier } from "./copy.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Sha256 } from "./fingerprint.ts";
+import type { ByteRange } from "./ranges.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
@@ -15,6 +17,12 @@ import { type Compare, differingPart, type Verdict } from "./verdicts.ts";
 export interface Lane {
   readonly source: Endpoint;
   readonly destination: Endpoint;
+}
+
+/** What --used-blocks or --changed-blocks lists. */
+export interface Listed {
+  readonly ranges: readonly ByteRange[];
+  readonly meaning: ListMeaning;
 }
 
 export interface SyncOptions {
@@ -33,12 +41,21 @@ export interface SyncOptions {
   /** Called when that begins. */
   readonly onVerify: () => void;
   readonly sha256: Sha256;
+  /** Look only there, and what is meant of the rest; undefined for everywhere. */
+  readonly listed: Listed | undefined;
   /** Is told where the two sides differed; undefined when nobody wants to know. */
   readonly changes: Changes | undefined;
   /** Called when the destination has been made, or made as long as it is to be, and no block was written yet. */
   readonly onPrepared: () => void;
   /** Called when the destination does not hold what a rescue map says, so that it is not believed. */
   readonly onDisbelief: () => void;
+}
+
+/** Of a source that can be read everywhere. */
+function planOf(list: Listed | undefined, layout: BlockLayout, range: BlockRange): Plan {
+  if (list === undefined) return { compare: [range], salvage: [], later: [] };
+  const { listed, others } = listedBlocks(list.ranges, layout, range);
+  return { compare: listed, salvage: [], later: others };
 }
 
 export class Share {
@@ -68,9 +85,8 @@ export class Share {
     this.#options = options;
     this.#statistics = statistics;
     this.#record = record;
-    const everything = { compare: [range], salvage: [], later: [] };
     const { signal, dryRun, rescue, changes } = options;
-    this.#plan = rescue?.plan(layout, range) ?? everything;
+    this.#plan = rescue?.plan(layout, range) ?? planOf(options.listed, layout, range);
     this.#later = this.#plan.later;
     this.#copier = new Copier(lane, layout, statistics, { signal, dryRun, rescue, record, changes });
   }

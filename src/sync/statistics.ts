@@ -1,4 +1,5 @@
 /** What a run has done so far. Written by the algorithm, read by whoever reports. */
+import type { ListMeaning } from "./block-list.ts";
 import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
 import type { CacheBypass, StreamPart } from "./endpoint.ts";
 import { type ByteRange, joined, RangeSet } from "./ranges.ts";
@@ -20,7 +21,7 @@ export class LaneStatistics {
   blocksUnreadable = 0;
   /** Blocks that cannot be read as a whole, and are left for the end. */
   blocksDeferred = 0;
-  /** Blocks that were not read, since a rescue map says that the destination has them. */
+  /** Blocks that were not read, since a rescue map says that the destination has them, or a list that they need no look. */
   blocksBelieved = 0;
   /** Bytes that were not read for that reason, in those blocks and in others. */
   bytesBelieved = 0;
@@ -57,6 +58,8 @@ export class Statistics {
     readonly leaves: number;
   };
   #bytesRead = 0;
+  /** What says which bytes were not looked at; undefined for a rescue map. */
+  listed: ListMeaning | undefined;
   /** Whether the source was read once, from its beginning to its end. */
   isStream = false;
   /**

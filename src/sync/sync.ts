@@ -4,6 +4,7 @@
  */
 
 import { sourceChanged } from "../errors.ts";
+import { listedBlocks } from "./block-list.ts";
 import { BlockLayout } from "./blocks.ts";
 import { compareOf, compareWithNothing } from "./compare.ts";
 import type { CacheBypass, Description } from "./endpoint.ts";
@@ -12,7 +13,7 @@ import { BlockRecord } from "./record.ts";
 import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
 import type { Compare } from "./verdicts.ts";
-import { checkFindings, verifyRange } from "./verify.ts";
+import { checkFindings, type Findings, verifyRange } from "./verify.ts";
 
 export type { Lane, SyncOptions } from "./share.ts";
 
@@ -46,7 +47,11 @@ export async function synchronize(
   const { rescue, sha256 } = options;
   // One that is told by its hashes alone proves itself.
   const keep = options.verify && first.source.printless !== true;
-  const record = new BlockRecord(layout, first.source.description.zeroHash, { keep, sha256 });
+  const record = new BlockRecord(layout, first.source.description.zeroHash, {
+    keep,
+    sha256,
+    isListed: options.listed !== undefined,
+  });
   const { blank } = first.destination.description;
   const goesOn = rescue?.believes === true;
   await Promise.all([
@@ -66,7 +71,9 @@ export async function synchronize(
         ? (...args) => compareWithNothing(source, ...args)
         : compareOf(source, destination);
       shares[number] = owned.use(new Share(lane, compare, layout, options, share, record));
-      if (!goesOn) await shares[number].copyFirst();
+      if (goesOn) return;
+      await shares[number].copyFirst();
+      if (options.listed !== undefined) shares[number].believe();
     }),
   ]);
   if (rescue !== undefined && goesOn) {
@@ -95,7 +102,7 @@ export async function finish(
     await flush();
     statistics.phase = "verifying";
     options.onVerify();
-    statistics.verified = await verify(lanes, layout, statistics, record, signal);
+    statistics.verified = await verify(lanes, layout, statistics, record, options);
     // Reading everything took its time.
     await Promise.all([first.destination.confirmUnchanged(), settle()]);
   } else {
@@ -118,20 +125,26 @@ async function verify(
   layout: BlockLayout,
   statistics: Statistics,
   record: BlockRecord,
-  signal: AbortSignal,
+  { signal, listed }: SyncOptions,
 ): Promise<CacheBypass> {
   const bypasses = await Promise.all(lanes.map((lane) => lane.destination.bypassCache()));
   const findings = await Promise.all(
-    statistics.lanes.map((share, number) => {
+    statistics.lanes.map(async (share, number) => {
       const { source, destination } = lanes[number] ?? lanes[0];
       const onBlocks = (count: number) => {
         share.blocksVerified += count;
       };
-      return verifyRange(source, destination, layout, share.range, record, signal, onBlocks);
+      // What may hold anything is not asked for.
+      const ranges =
+        listed?.meaning === "used" ? listedBlocks(listed.ranges, layout, share.range).listed : [share.range];
+      const found: Findings[] = [];
+      for (const range of ranges)
+        found.push(await verifyRange(source, destination, layout, range, record, signal, onBlocks));
+      return found;
     }),
   );
   const [{ source, destination }] = lanes;
-  checkFindings(findings, source.description.label, destination.description.label);
+  checkFindings(findings.flat(), source.description.label, destination.description.label);
   return bypasses.find((bypass) => bypass === "partly") ?? bypasses.find((bypass) => bypass === "dropped") ?? "direct";
 }
 

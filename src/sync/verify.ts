@@ -19,6 +19,8 @@ export interface Findings {
   readonly unstable: Places;
   /** Where the source does not. */
   readonly changed: Places;
+  /** Where the two sides differ though a list says that nothing has changed. */
+  readonly unlisted: Places;
 }
 
 /** Wrong places that are kept, and read once more; each may be a round trip. */
@@ -60,7 +62,7 @@ export async function verifyRange(
   signal: AbortSignal,
   onBlocks: (count: number) => void,
 ): Promise<Findings> {
-  const { wrong, changed } = await compareAgain(source, destination, layout, range, record, signal, onBlocks);
+  const { wrong, changed, unlisted } = await compareAgain(source, destination, layout, range, record, signal, onBlocks);
   const [still, unstable] = [new Places(), new Places()];
   for (const place of wrong.kept) {
     const blocks = layout.blocksOf(place);
@@ -71,7 +73,7 @@ export async function verifyRange(
   }
   still.count += wrong.count - wrong.kept.length;
   still.bytes += wrong.bytes - totalLength(wrong.kept);
-  return { wrong: still, unstable, changed };
+  return { wrong: still, unstable, changed, unlisted };
 }
 
 /** Compares by hashes, and what was salvaged sector by sector. */
@@ -84,7 +86,7 @@ async function compareAgain(
   signal: AbortSignal,
   onBlocks: (count: number) => void,
 ): Promise<Found> {
-  const findings: Found = { wrong: new Places(), changed: new Places() };
+  const findings: Found = { wrong: new Places(), changed: new Places(), unlisted: new Places() };
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   if (source.description.kind === "stream") {
     // It cannot be read again, so what it was is what was noted of it.
@@ -124,7 +126,7 @@ function breathe(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-type Found = Pick<Findings, "wrong" | "changed">;
+type Found = Omit<Findings, "unstable">;
 
 /** As checkBlock(), of a source that tells no prints, and does not change. */
 function checkDigest(pair: RunPair, index: number, zeroHash: Uint8Array, layout: BlockLayout, findings: Found): void {
@@ -148,8 +150,8 @@ function checkBlock(
   if (here !== undefined && there !== undefined && equalBytes(here, there)) return;
   const place = layout.placeOf(index);
   if (record.isBelieved(index)) {
-    // A rescue map says that it was read before. A source that cannot be read there says nothing against it.
-    if (here !== undefined || there === undefined) findings.wrong.add(place);
+    // A rescue map says that it was read before, or a list that it has not changed. A source that cannot be read there says nothing against it.
+    if (here !== undefined || there === undefined) (record.isListed ? findings.unlisted : findings.wrong).add(place);
     return;
   }
   const sourceHolds = here !== undefined && record.holds(index, here);
@@ -188,6 +190,7 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
   const wrong = new Places().addAll(parts.map((part) => part.wrong));
   const unstable = new Places().addAll(parts.map((part) => part.unstable));
   const changed = new Places().addAll(parts.map((part) => part.changed));
+  const unlisted = new Places().addAll(parts.map((part) => part.unlisted));
   const sourceChanged = `the source ${quote(source)} changed during the run: ${listed(changed)}`;
   if (wrong.count > 0) {
     const also = changed.count > 0 ? `; in addition, ${sourceChanged}` : "";
@@ -196,6 +199,12 @@ export function checkFindings(parts: readonly Findings[], source: string, destin
       {
         hint: "the device, or one below it, loses data: check the kernel log (dmesg), and do not rely on it",
       },
+    );
+  }
+  if (unlisted.count > 0) {
+    throw new VerificationError(
+      `Verification failed: ${quote(destination)} differs from ${quote(source)} where --changed-blocks says that nothing has changed: ${listed(unlisted)}`,
+      { hint: "the list is of other contents, or wrong: run again without it" },
     );
   }
   if (unstable.count > 0) {

@@ -28,7 +28,7 @@ const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
     .concat(
       " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize".concat(
-        " now partscan dig-holes salt uuid stdout",
+        " now partscan dig-holes salt uuid stdout format",
       ),
     )
     .split(" "),

@@ -38,6 +38,7 @@ export const OPTIONS: SyncOptions = {
   rescue: undefined,
   verify: false,
   changes: undefined,
+  listed: undefined,
   sha256,
   onPrepared: () => undefined,
   onVerify: () => undefined,

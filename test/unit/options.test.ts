@@ -79,6 +79,7 @@ test("syncCommandOptions() without options gives the defaults", () => {
     expectSize: undefined,
     expectSerial: undefined,
     stream: { decompress: "auto", sourceSize: undefined },
+    list: undefined,
   });
 });
 
@@ -99,9 +100,9 @@ test("commonOptions() gives compare the same defaults", () => {
     force,
     ...others
   } = sync();
-  const { allowed, expectSize, expectSerial, stream, ...common } = others;
+  const { allowed, expectSize, expectSerial, stream, list, ...common } = others;
   expect([allowed, expectSize, expectSerial, undo]).toEqual([[], undefined, undefined, undefined]);
-  expect(stream).toEqual({ decompress: "auto", sourceSize: undefined });
+  expect([stream, list]).toEqual([{ decompress: "auto", sourceSize: undefined }, undefined]);
   expect([compress, bytesPerSecond, dryRun, createDestination, force]).toEqual([true, undefined, false, false, false]);
   expect(compare()).toEqual(common);
 });

@@ -11,7 +11,7 @@ function places(...offsets: number[]): Places {
 
 function saidOf(wrong: Places, changed = new Places()): string {
   try {
-    checkFindings([{ wrong, unstable: new Places(), changed }], "s", "d");
+    checkFindings([{ wrong, unstable: new Places(), changed, unlisted: new Places() }], "s", "d");
   } catch (error) {
     if (error instanceof VerificationError) return error.message;
     throw error;

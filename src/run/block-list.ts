@@ -1,0 +1,55 @@
+/** The file of --used-blocks or --changed-blocks: read before anything is opened, and fitted to the two sides before anything is written. */
+import fs from "node:fs";
+import { IoError, refused, refusedDestination } from "../errors.ts";
+import { bytesOf, quote } from "../name.ts";
+import { type BlockList, endOfList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
+import type { Description } from "../sync/endpoint.ts";
+import type { Listed } from "../sync/share.ts";
+import { using } from "./taken.ts";
+
+/** A list of a million ranges has 50 MB. */
+const MAX_BYTES = 256 << 20;
+
+export class BlockListFile {
+  /** Its file. */
+  readonly name: string;
+  readonly #meaning: ListMeaning;
+  readonly #list: BlockList;
+
+  /** @throws {UsageError} {IoError} when it cannot be read, or is no list. */
+  constructor(path: string, meaning: ListMeaning) {
+    const text = using(`list of blocks ${quote(path)}`, () => {
+      const { size } = fs.statSync(bytesOf(path));
+      if (size > MAX_BYTES) throw new IoError(`Cannot use the list of blocks ${quote(path)}: it has ${size} bytes`);
+      return fs.readFileSync(bytesOf(path), "utf8");
+    });
+    this.name = path;
+    this.#meaning = meaning;
+    this.#list = parseBlockList(text, path);
+  }
+
+  /** @throws {RefusedError} when it is about something of another size, or what it leaves out cannot be equal. */
+  fit(source: Description, destination: Description): Listed {
+    const { name } = this;
+    const { sizeBytes } = source;
+    const end = endOfList(this.#list);
+    const about = Math.max(this.#list.sizeBytes ?? sizeBytes, end);
+    if (about !== sizeBytes)
+      throw refused(
+        "use",
+        name,
+        "other-list",
+        `it is about ${about} bytes, and the source ${quote(source.label)} has ${sizeBytes}`,
+        "make the list of this very source",
+      );
+    const { kind, label, sizeBytes: there } = destination;
+    if (this.#meaning === "changed" && (kind === "missing" || there < sizeBytes))
+      throw refusedDestination(
+        label,
+        "no-copy",
+        `it ${kind === "missing" ? "does not exist" : "is smaller than the source"}, so it cannot be equal where --changed-blocks lists nothing`,
+        "the first run needs no list",
+      );
+    return { ranges: this.#list.ranges, meaning: this.#meaning };
+  }
+}
