@@ -179,7 +179,7 @@ const USAGE: readonly Mistake[] = [
     name: "a refusal that nobody can override",
     words: ["--allow", "swap", "DIR/s", "DIR/d"],
     exitCode: 2,
-    says: '--allow "swap" is not one of mounted, held, in-use, locked, unseen',
+    says: '--allow "swap" is not one of mounted, held, in-use, locked, unseen, packed',
     hint: "no other refusal can be overridden",
   },
   {
