@@ -115,13 +115,17 @@ class EndpointBytes implements ByteSource {
   readonly #layout: BlockLayout;
   readonly #parts: Generator<BlockRange>;
   readonly #depth: number;
+  /** What was read last is in it: a new one each time came to 70 MB before it was collected. */
+  readonly #memory: Uint8Array;
   readonly #pending: { readonly blocks: BlockRange; readonly data: Promise<BlockData> }[] = [];
 
   constructor(endpoint: Endpoint, layout: BlockLayout) {
     this.#endpoint = endpoint;
     this.#layout = layout;
     this.#parts = layout.partsOf(layout.all);
-    this.#depth = Math.max(2, Math.floor(AHEAD_BYTES / (layout.together * layout.blockSize)));
+    const length = layout.together * layout.blockSize;
+    this.#depth = Math.max(2, Math.floor(AHEAD_BYTES / length));
+    this.#memory = new Uint8Array(length);
   }
 
   async read(): Promise<Uint8Array | undefined> {
@@ -138,7 +142,7 @@ class EndpointBytes implements ByteSource {
     const { blocks } = first;
     const data = await first.data;
     try {
-      const bytes = withZeros(data, this.#layout.spanOf(blocks).length);
+      const bytes = fillWith(this.#memory.subarray(0, this.#layout.spanOf(blocks).length), data);
       this.#endpoint.advance(blocks.first + blocks.count);
       return bytes;
     } finally {
@@ -147,11 +151,11 @@ class EndpointBytes implements ByteSource {
   }
 }
 
-/** New memory with all that the blocks hold. */
-function withZeros({ leaves, bytes }: BlockData, length: number): Uint8Array {
-  const whole = new Uint8Array(length);
+/** Fills the memory with all that the blocks hold. */
+function fillWith(whole: Uint8Array, { leaves, bytes }: BlockData): Uint8Array {
+  whole.fill(0);
   let at = 0;
-  for (const run of leafRuns(leaves, length)) {
+  for (const run of leafRuns(leaves, whole.length)) {
     whole.set(bytes.subarray(at, at + run.length), run.offset);
     at += run.length;
   }
