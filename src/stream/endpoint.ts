@@ -26,7 +26,7 @@ import type {
   StreamPart,
   WriteOutcome,
 } from "../sync/endpoint.ts";
-import { type Facts, MAX_SIGNATURES } from "../sync/facts.ts";
+import { MAX_SIGNATURES, NO_FACTS } from "../sync/facts.ts";
 import type { HashChoice } from "../sync/spec.ts";
 
 /** Bytes of a part, two of which are in memory: with 4 MiB a far side 100 ms away would take 20 MB/s, with 16 MiB 80. */
@@ -58,20 +58,6 @@ export interface StreamSpec {
   /** Of a part, rounded down to whole blocks. */
   readonly partBytes?: number;
 }
-
-/** What is known of a stream that comes from nowhere in particular. */
-const NO_FACTS: Omit<Facts, "contents"> = {
-  name: "",
-  model: "",
-  serial: "",
-  transport: "",
-  sectorBytes: 0,
-  isPartition: false,
-  links: 0,
-  writer: "",
-  isZero: false,
-  atEnd: [],
-};
 
 interface Filled {
   readonly bytes: Buffer;
@@ -123,10 +109,8 @@ export class StreamEndpoint implements Endpoint {
   static async open(spec: StreamSpec, input: StreamInput): Promise<StreamEndpoint> {
     try {
       const reader = new ByteReader(input.bytes);
-      const head = Buffer.alloc(HEAD_LENGTH);
-      const found = head.subarray(0, await reader.fill(head));
-      reader.putBack(found);
-      return new StreamEndpoint(spec, input, reader, await Hasher.create(spec.hash), found);
+      const head = await reader.peek(HEAD_LENGTH);
+      return new StreamEndpoint(spec, input, reader, await Hasher.create(spec.hash), head);
     } catch (error) {
       await input.close();
       throw asFailure(error);

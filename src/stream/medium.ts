@@ -87,10 +87,7 @@ export function bodyOf(body: Body): Medium {
 /** Looks at the first bytes, as many as marks of formats lie in; they are read again from what is returned. */
 export async function peek(medium: Medium): Promise<{ readonly head: Buffer; readonly medium: Medium }> {
   const reader = new ByteReader(medium.bytes);
-  const memory = Buffer.alloc(HEAD_LENGTH);
-  const head = memory.subarray(0, await reader.fill(memory));
-  reader.putBack(head);
-  return { head, medium: { ...medium, bytes: reader } };
+  return { head: await reader.peek(HEAD_LENGTH), medium: { ...medium, bytes: reader } };
 }
 
 /** Memory of the reads under way. */

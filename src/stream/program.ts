@@ -1,5 +1,5 @@
 /** Unpacks bytes through a program of this machine, which reads them on its standard input. */
-import { IoError, UnreachableError } from "../errors.ts";
+import { IoError, systemCode, UnreachableError } from "../errors.ts";
 import { createPipe } from "../local/kernel/libc.ts";
 import { startChild } from "../remote/host/process.ts";
 import type { ByteSource } from "../remote/wire/streams.ts";
@@ -34,7 +34,7 @@ export function throughProgram(
       }
     } catch (cause) {
       // One that has ended says why itself.
-      if (!isBroken(cause)) failure = { cause };
+      if (systemCode(cause) !== "EPIPE") failure = { cause };
     }
     await child.sink.end();
   };
@@ -56,10 +56,6 @@ export function throughProgram(
     },
     close: () => child.stop(POLITE_MS),
   };
-}
-
-function isBroken(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EPIPE";
 }
 
 /** @throws {IoError} when the program cannot be started. */

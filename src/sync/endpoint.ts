@@ -145,7 +145,7 @@ export interface Endpoint {
 
   /**
    * Only of a stream: waits for its next part, the blocks of which can be scanned and read until the next call; nothing may be
-   * under way then. After the last part all of the stream can be scanned once more, from what was kept of it.
+   * under way then.
    * @throws {IoError} when the stream cannot be read on, or is damaged.
    */
   readOn?(): Promise<StreamPart>;

@@ -60,3 +60,18 @@ export const MAX_SIGNATURES = 4;
 export const MAX_FACT_LENGTH = 64;
 /** The same of Facts.writer, which has a path in it. */
 export const MAX_WRITER_LENGTH = 256;
+
+/** Of what nothing is known. */
+export const NO_FACTS: Facts = {
+  name: "",
+  model: "",
+  serial: "",
+  transport: "",
+  sectorBytes: 0,
+  isPartition: false,
+  links: 0,
+  writer: "",
+  isZero: false,
+  atEnd: [],
+  contents: [],
+};

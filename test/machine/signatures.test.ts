@@ -4,11 +4,11 @@ import fs from "node:fs";
 import { cleanText, Ends, HEAD_LENGTH, TAIL_LENGTH } from "../../src/local/guard/ends.ts";
 import { signaturesOf, typesAtEnd } from "../../src/local/guard/signatures.ts";
 import type { Facts, Signature } from "../../src/sync/facts.ts";
+import { NO_FACTS } from "../../src/sync/facts.ts";
 import { FORMATS as KNOWN_FORMATS } from "../../src/sync/formats.ts";
 import { foreignContents } from "../../src/sync/pair.ts";
 import { bytes } from "../helpers/bytes.ts";
 import { command, writeTable } from "../helpers/disk.ts";
-import { NO_FACTS } from "../helpers/facts.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { tempDir } from "../helpers/temp.ts";
 

@@ -56,6 +56,14 @@ export class ByteReader implements ByteSource {
     return done;
   }
 
+  /** The next `length` bytes, fewer where the stream ends before; they stay the next to be read. The caller's for good. */
+  async peek(length: number): Promise<Buffer> {
+    const memory = Buffer.alloc(length);
+    const head = memory.subarray(0, await this.fill(memory));
+    this.putBack(head);
+    return head;
+  }
+
   /** Makes these bytes the next to be read, as if they had not been read yet. */
   putBack(bytes: Uint8Array): void {
     this.#chunk = Buffer.concat([bytes, this.#chunk.subarray(this.#start)]);
