@@ -174,7 +174,7 @@ export function parseLocations(
   if (third === "") throw new UsageError("The destination's PATH is empty", { hint: UNSET });
   if (/\//.test(second))
     throw new UsageError(`${quote(second)} is not a host: three arguments are SOURCE HOST PATH`, {
-      hint: QUOTES,
+      hint: second.startsWith("ssh://") ? "ssh://HOST:PORT/PATH is one argument" : QUOTES,
     });
   const host = second.replace(/:$/, "");
   if (host === "localhost") return { source, destination: located(undefined, third) };

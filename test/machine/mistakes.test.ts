@@ -100,6 +100,13 @@ const USAGE: readonly Mistake[] = [
     hint: "quote a name that contains spaces",
   },
   {
+    name: "a URL of ssh where three arguments want a host",
+    words: ["DIR/s", "ssh://host", "DIR/d"],
+    exitCode: 2,
+    says: '"ssh://host" is not a host: three arguments are SOURCE HOST PATH',
+    hint: "ssh://HOST:PORT/PATH is one argument",
+  },
+  {
     name: "messages into the source",
     words: ["-o", "DIR/s", "DIR/s", "DIR/d"],
     exitCode: 2,
