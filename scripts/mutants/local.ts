@@ -3,6 +3,27 @@ import type { Mutant } from "./mutant.ts";
 
 export const LOCAL: readonly Mutant[] = [
   {
+    bug: "a leaf that is another one by now is sent with the hash of the block as it was",
+    file: "local/work/job.ts",
+    from: "      return undefined;\n    for (let start = 0",
+    to: "      bytesRead += 0;\n    for (let start = 0",
+    tests: ["unit/job.test.ts"],
+  },
+  {
+    bug: "what is known of a block is given again after it was written",
+    file: "local/work/known.ts",
+    from: "run.taken.fill(1, start, end);",
+    to: "run.taken.fill(0, start, end);",
+    tests: ["unit/known.test.ts"],
+  },
+  {
+    bug: "the leaf hashes of the destination's block are those of the source's",
+    file: "local/work/job.ts",
+    from: "hasher.leafHashes(b, LEAF_HASH_SIZE)",
+    to: "hasher.leafHashes(a, LEAF_HASH_SIZE)",
+    tests: ["unit/job.test.ts"],
+  },
+  {
     bug: "a buffer is kept when its read fails",
     file: "local/endpoint.ts",
     from: "    } catch (error) {\n      this.#pool.give(buffer);\n      throw error;",
@@ -74,7 +95,7 @@ export const LOCAL: readonly Mutant[] = [
   },
   {
     bug: "a failure that is none of the medium is tolerated as an unreadable block",
-    file: "local/endpoint.ts",
+    file: "local/work/scan.ts",
     from: "if (!tolerant || !(error instanceof ReadError)) throw error;",
     to: "if (!tolerant) throw error;",
     tests: ["contract/local.test.ts"],

@@ -1,24 +1,26 @@
 /** An endpoint on this machine: a device, a hasher and a pool of buffers. */
 
-import { IoError, ReadError, sourceChanged, VerificationError } from "../errors.ts";
+import { IoError, sourceChanged, VerificationError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
 import { ahead } from "../sync/ahead.ts";
 import { BlockLayout, type BlockRange, equalBytes, leavesIn, type SectorSet, sectorsIn } from "../sync/blocks.ts";
-import type {
-  BlockData,
-  CacheBypass,
-  Counters,
-  Description,
-  Endpoint,
-  LeafFilter,
-  LeafHashSize,
-  Run,
-  Salvage,
-  ScanOptions,
-  WriteOutcome,
+import {
+  type BlockData,
+  type CacheBypass,
+  type Counters,
+  type Description,
+  type Endpoint,
+  LEAF_HASH_SIZE,
+  type LeafFilter,
+  type LeafHashSize,
+  type Run,
+  type Salvage,
+  type ScanOptions,
+  type WriteOutcome,
 } from "../sync/endpoint.ts";
 import type { Facts } from "../sync/facts.ts";
+import type { HashChoice } from "../sync/spec.ts";
 import type { Compare } from "../sync/verdicts.ts";
 import { type Fitted, fit } from "./fitting.ts";
 import { type Claim, checkWritten, openClaimed } from "./guard/claim.ts";
@@ -34,9 +36,11 @@ import { compareBytes, type Lender, type Lent } from "./work/compare-bytes.ts";
 import { Hasher } from "./work/hash.ts";
 import type { Blocks } from "./work/job.ts";
 import { hashBlocks, scanBlocks, selectBlocks } from "./work/jobs.ts";
-import { JobSize, piecesOf, READ_LENGTH, readsOf } from "./work/pieces.ts";
+import { KnownBlocks } from "./work/known.ts";
+import { READ_LENGTH } from "./work/pieces.ts";
 import { BufferPool } from "./work/pool.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./work/salvage.ts";
+import { scanDevice } from "./work/scan.ts";
 import { selectLeaves } from "./work/select.ts";
 import { writeLeaves } from "./work/write.ts";
 
@@ -56,6 +60,7 @@ const DROP_LENGTH = 32 << 20;
 
 export class LocalEndpoint implements Endpoint, Lender {
   readonly description: Description;
+  readonly known: KnownBlocks;
   readonly #spec: LocalSpec;
   readonly #onNote: Surroundings["onNote"];
   readonly #hasher: Hasher;
@@ -91,6 +96,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#spec = spec;
     this.#onNote = onNote;
     this.#hasher = hasher;
+    this.known = new KnownBlocks(spec.blockSize);
     this.#device = device;
     this.#lock = lock;
     const bufferSize = Math.max(spec.blockSize, READ_LENGTH);
@@ -147,6 +153,10 @@ export class LocalEndpoint implements Endpoint, Lender {
     return this.device;
   }
 
+  get hashChoice(): HashChoice {
+    return this.#hasher.choice;
+  }
+
   get blockSize(): number {
     return this.#spec.blockSize;
   }
@@ -199,60 +209,9 @@ export class LocalEndpoint implements Endpoint, Lender {
     await this.#ready();
     this.#droppedTo = this.#layout.offsetOf(range.first);
     this.#end = range.first + range.count;
-    const queue: Promise<readonly Run[]>[] = [];
-    const size = new JobSize(this.blockSize, options.ahead);
-    const pieces = piecesOf(range, this.#layout, this.device, options, size);
     // Who goes on without a block looks at its sectors later; of a destination the place is said.
     this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#spec.access === "read" };
-    try {
-      for (;;) {
-        this.#signal.throwIfAborted();
-        while (queue.length < this.#depth) {
-          const next = await pieces.next();
-          if (next.done === true) break;
-          const read = next.value.kind === "data" && options.hashed;
-          const runs = read
-            ? size.time(this.#hashRun({ first: next.value.first, count: next.value.count }, options.tolerant))
-            : Promise.resolve([next.value]);
-          // A failed read is reported when its turn comes, not as an unhandled rejection before.
-          runs.catch(() => undefined);
-          queue.push(runs);
-        }
-        const found = await queue.shift();
-        if (found === undefined) return;
-        yield* found;
-      }
-    } finally {
-      await Promise.allSettled(queue);
-    }
-  }
-
-  /** Hashed runs; where a part cannot be read and that is tolerated, a run for each block. */
-  async #hashRun(run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
-    const hashes = await scanBlocks(this.device, this.placeOf(run), this.#hasher);
-    if (hashes !== undefined) return [{ kind: "hashed", ...run, hashes }];
-    const found: Run[] = [];
-    for (const part of readsOf(run, this.blockSize)) found.push(...(await this.#hashCarefully(part, tolerant)));
-    return found;
-  }
-
-  /** As #hashRun(), of what one read takes. */
-  async #hashCarefully(run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
-    try {
-      const { bytes, release } = await this.lend(run.first, run.count);
-      try {
-        return [{ kind: "hashed", ...run, hashes: await hashBlocks(this.#hasher, bytes, this.blockSize) }];
-      } finally {
-        release();
-      }
-    } catch (error) {
-      if (!tolerant || !(error instanceof ReadError)) throw error;
-    }
-    if (run.count === 1) return [{ kind: "unreadable", first: run.first, count: 1 }];
-    const found: Run[] = [];
-    for (let i = 0; i < run.count; i++)
-      found.push(...(await this.#hashCarefully({ first: run.first + i, count: 1 }, tolerant)));
-    return found;
+    yield* scanDevice(this, this.#layout, this.#hasher, range, options, this.#signal);
   }
 
   /** Reads; what lies beyond the end of a destination that was not grown is zero. */
@@ -266,8 +225,10 @@ export class LocalEndpoint implements Endpoint, Lender {
     bytes.fill(0, available);
   }
 
-  async leafHashes({ first, count }: BlockRange, size: LeafHashSize): Promise<Uint8Array> {
-    const { bytes, release } = await this.lend(first, count);
+  async leafHashes(blocks: BlockRange, size: LeafHashSize): Promise<Uint8Array> {
+    const known = size === LEAF_HASH_SIZE ? this.known.take(blocks) : undefined;
+    if (known !== undefined) return known.leafHashes;
+    const { bytes, release } = await this.lend(blocks.first, blocks.count);
     try {
       return this.#hasher.leafHashes(bytes, size);
     } finally {
@@ -279,8 +240,9 @@ export class LocalEndpoint implements Endpoint, Lender {
     const place = this.placeOf(blocks);
     const buffer = await this.#pool.take();
     const release = () => this.#pool.give(buffer);
+    const known = filter.kind === "differing" ? this.known.take(blocks) : undefined;
     try {
-      const selected = await selectBlocks(await this.#ready(), place, buffer, filter, this.#hasher);
+      const selected = await selectBlocks(await this.#ready(), place, buffer, filter, this.#hasher, known);
       if (selected !== undefined) return { ...selected, bytes: buffer.subarray(0, selected.used), release };
       const bytes = buffer.subarray(0, place.length);
       await this.#fill(bytes, place.offset);
@@ -307,7 +269,7 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   async #hold(blocks: BlockRange, hashes: Uint8Array): Promise<boolean> {
     const quick = await scanBlocks(await this.#ready(), this.placeOf(blocks), this.#hasher);
-    if (quick !== undefined) return equalBytes(quick, hashes);
+    if (quick !== undefined) return equalBytes(quick.hashes, hashes);
     const { bytes, release } = await this.lend(blocks.first, blocks.count);
     try {
       return equalBytes(await hashBlocks(this.#hasher, bytes, this.blockSize), hashes);
@@ -343,10 +305,12 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async bypassCache(): Promise<CacheBypass> {
+    this.known.clear();
     return await (await this.#ready()).bypassCache();
   }
 
   advance(index: number): void {
+    this.known.advance(index);
     if (!this.#spec.dropCache || this.#device === undefined) return;
     const done = Math.min(this.#layout.offsetOf(index), this.#device.sizeBytes);
     const finished = index >= Math.min(this.#end, this.#layout.blockCount);

@@ -394,6 +394,47 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       await source.close();
     });
 
+    test("what a scan has read is not read again for leaf hashes, or for leaves that do not differ, once many are asked for", async () => {
+      using dir = tempDir();
+      const data = bytes(14, 200 * BLOCK);
+      fs.writeFileSync(dir.file("s"), data);
+      const [source, other] = [
+        await open(dir.file("s"), { access: "read", blockSize: BLOCK }),
+        await open(dir.file("s"), { access: "read", blockSize: BLOCK }),
+      ];
+      for (const endpoint of [source, other]) await endpoint.prepare(data.length, PREPARE);
+      // Not by runsOf(), which says that nobody will come back to a block.
+      const scan = async (first: number) => {
+        const options = { hashed: true, tolerant: false, readHoles: false, ahead: 100 };
+        for await (const _ of source.scan({ first, count: 100 }, options));
+      };
+      await scan(0);
+      for (let index = 0; index < 100; index++) await source.leafHashes(one(index), 4);
+      await scan(100);
+      const { bytesRead } = await source.counters();
+      expect(bytesRead).toBe(300 * BLOCK);
+      for (let index = 100; index < 150; index++) {
+        expect(Buffer.from(await source.leafHashes(one(index), 4)).equals(await other.leafHashes(one(index), 4))).toBe(
+          true,
+        );
+      }
+      expect((await source.counters()).bytesRead).toBe(bytesRead);
+      for (let index = 150; index < 200; index++) {
+        const hashes = Uint8Array.from(await other.leafHashes(one(index), 4));
+        hashes[4 * 3] = (hashes[4 * 3] ?? 0) ^ 1;
+        const [mine, theirs] = await Promise.all(
+          [source, other].map((end) => end.read(one(index), { kind: "differing", hashes })),
+        );
+        const plain = (found: BlockData | undefined) => {
+          return [found?.hashes, found?.leaves, found?.zeros, Buffer.from(found?.bytes ?? [])];
+        };
+        expect(plain(mine)).toEqual(plain(theirs));
+        for (const found of [mine, theirs]) found?.release();
+      }
+      expect((await source.counters()).bytesRead).toBe(bytesRead + 50 * LEAF_SIZE);
+      await Promise.all([source.close(), other.close()]);
+    });
+
     test("calls for many blocks at once all get their answer", async () => {
       using dir = tempDir();
       const data = bytes(13, 200 * BLOCK);

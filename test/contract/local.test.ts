@@ -7,8 +7,9 @@ import { Descriptor } from "../../src/local/medium/descriptor.ts";
 import { Device } from "../../src/local/medium/device.ts";
 import { directBuffer } from "../../src/local/medium/direct.ts";
 import { BufferPool } from "../../src/local/work/pool.ts";
+import { LEAF_SIZE } from "../../src/sync/blocks.ts";
 import { until } from "../helpers/binary.ts";
-import { bytes } from "../helpers/bytes.ts";
+import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { openOf } from "../helpers/descriptors.ts";
 import { openLocal } from "../helpers/endpoints.ts";
 import { attachLoop } from "../helpers/loop.ts";
@@ -119,6 +120,45 @@ describe("LocalEndpoint lets go", () => {
     await other.close();
     expect(openOf(dir.path)).toEqual([]);
   });
+});
+
+test("LocalEndpoint reads nothing again of blocks that it has compared and found to differ, but for the leaves it sends", async () => {
+  using dir = tempDir();
+  const data = bytes(515, 200 * BLOCK);
+  fs.writeFileSync(dir.file("s"), data);
+  fs.writeFileSync(
+    dir.file("d"),
+    changeLeaves(
+      data,
+      Array.from({ length: 200 }, (_, block) => 16 * block + (block % 16)),
+    ),
+  );
+  const source = await openLocal(dir.file("s"), { access: "read", blockSize: BLOCK });
+  const destination = await openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
+  await Promise.all([source, destination].map((endpoint) => endpoint.prepare(data.length, PREPARE)));
+  const compare = async (first: number) => {
+    const comparison = source.compareWith?.(destination);
+    const options = { tolerant: { source: false, destination: false }, ahead: 100 };
+    for await (const verdict of comparison?.({ first, count: 100 }, options) ?? []) expect(verdict.kind).toBe("differ");
+  };
+  const read = async () => (await source.counters()).bytesRead + (await destination.counters()).bytesRead;
+  const copy = async (index: number) => {
+    const hashes = await destination.leafHashes(one(index), 4);
+    return await destination.write(one(index), await source.read(one(index), { kind: "differing", hashes }));
+  };
+  await compare(0);
+  for (let index = 0; index < 100; index++) {
+    expect(await copy(index)).toEqual({ proved: true, bytesWritten: LEAF_SIZE });
+  }
+  // Compared, of either side, and read for its leaves, and proved.
+  expect(await read()).toBe(5 * 100 * BLOCK);
+  await compare(100);
+  for (let index = 100; index < 200; index++) {
+    expect(await copy(index)).toEqual({ proved: true, bytesWritten: LEAF_SIZE });
+  }
+  expect(await read()).toBe((5 + 3) * 100 * BLOCK + 100 * LEAF_SIZE);
+  expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+  await Promise.all([source.close(), destination.close()]);
 });
 
 test("LocalEndpoint makes a long run of zeros zero to its end, in one block", async () => {

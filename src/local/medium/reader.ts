@@ -75,8 +75,13 @@ export class Reader {
   /**
    * Has `read` read a part with plain calls, all of it at the first attempt; undefined where that did not succeed, or is not to be
    * tried: around the page cache, beyond the end, and once it has failed anywhere, since each attempt of a failing disk takes seconds.
+   * `lengthOf` says how much of the part was read, if not all.
    */
-  async readBy<T>({ offset, length }: ByteRange, read: (fd: number) => Promise<T | undefined>): Promise<T | undefined> {
+  async readBy<T>(
+    { offset, length }: ByteRange,
+    read: (fd: number) => Promise<T | undefined>,
+    lengthOf: (found: T) => number = () => length,
+  ): Promise<T | undefined> {
     if (!this.#plain || this.#file.isDirect || offset + length > this.#sizeBytes()) return undefined;
     const found = await this.#file.hold(read);
     if (found === undefined) {
@@ -84,7 +89,7 @@ export class Reader {
       return undefined;
     }
     this.#vitals.read(offset);
-    this.bytesRead += length;
+    this.bytesRead += lengthOf(found);
     return found;
   }
 

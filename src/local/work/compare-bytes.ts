@@ -6,11 +6,13 @@ import { ReadError } from "../../errors.ts";
 import type { BlockRange } from "../../sync/blocks.ts";
 import { pairRuns, type RunPair } from "../../sync/compare.ts";
 import type { Endpoint } from "../../sync/endpoint.ts";
+import type { HashChoice } from "../../sync/spec.ts";
 import { type CompareOptions, type Comparison, type Verdict, Verdicts } from "../../sync/verdicts.ts";
 import type { Device } from "../medium/device.ts";
 import { blockPrint } from "./hash.ts";
 import { type Blocks, PAIRS, type Pairs, pairsOf } from "./job.ts";
 import { compareBlocks } from "./jobs.ts";
+import type { KnownBlocks } from "./known.ts";
 import { JobSize, readsOf } from "./pieces.ts";
 
 /** Jobs under way: two for each of the four threads that a disk wants. */
@@ -26,6 +28,8 @@ export interface Lent {
 export interface Lender extends Pick<Endpoint, "scan"> {
   readonly blockSize: number;
   readonly device: Device;
+  readonly hashChoice: HashChoice;
+  readonly known: KnownBlocks;
   placeOf(blocks: BlockRange): Blocks;
   /** How many reads may be in flight at once without waiting for memory. */
   readonly readDepth: number;
@@ -74,8 +78,15 @@ async function comparePart(
   const { first, count } = part;
   if (part.source.kind === "hole" && part.destination.kind === "hole")
     return [{ kind: "match", first, count, zero: true, prints: undefined }];
-  const pairs = await compareBlocks(source.device, destination.device, source.placeOf({ first, count }));
-  if (pairs !== undefined) return verdictsOf(first, pairs);
+  const by = source.known.areWanted(part) ? source.hashChoice : undefined;
+  const pairs = await compareBlocks(source.device, destination.device, source.placeOf(part), by);
+  if (pairs !== undefined) {
+    if (pairs.known !== undefined) {
+      source.known.keep(part, pairs.known.source);
+      destination.known.keep(part, pairs.known.destination);
+    }
+    return verdictsOf(first, pairs);
+  }
   const verdicts: Verdict[] = [];
   for (const blocks of readsOf({ first, count }, source.blockSize))
     verdicts.push(...(await compareCarefully(source, destination, blocks, tolerant)));

@@ -5,13 +5,15 @@
  */
 import fs from "node:fs";
 import { systemCode } from "../../errors.ts";
-import type { BlockData, LeafFilter } from "../../sync/endpoint.ts";
+import { addLeaf, emptyLeafSet, equalBytes, LEAF_SIZE, leafCount, leafRuns } from "../../sync/blocks.ts";
+import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../../sync/endpoint.ts";
 import type { ByteRange } from "../../sync/ranges.ts";
 import type { HashChoice } from "../../sync/spec.ts";
 import type { SharedMemory } from "../kernel/threads.ts";
 import { inPieces, WRITE_PIECE } from "../medium/piece.ts";
 import { blockPrint, type Hasher } from "./hash.ts";
-import { selectLeaves } from "./select.ts";
+import type { Known } from "./known.ts";
+import { differingLeaves, selectLeaves } from "./select.ts";
 import { isZero } from "./zero.ts";
 
 /** What a thread needs besides a job. */
@@ -30,12 +32,16 @@ export interface ScanJob extends Blocks {
   readonly kind: "scan";
   readonly fd: number;
   readonly choice: HashChoice;
+  /** Hash their leaves too. */
+  readonly leaves: boolean;
 }
 
 export interface CompareJob extends Blocks {
   readonly kind: "compare";
   readonly source: number;
   readonly destination: number;
+  /** Hash the blocks that differ, and their leaves, by this choice. */
+  readonly leaves: HashChoice | undefined;
 }
 
 /** Bytes that are in memory already. */
@@ -52,6 +58,8 @@ export interface SelectJob extends Blocks {
   readonly memory: SharedMemory;
   readonly filter: LeafFilter;
   readonly choice: HashChoice;
+  /** Of the blocks when they were compared: then only the leaves that differ are read. */
+  readonly known: Known | undefined;
 }
 
 /** Writes bytes that are in memory already. */
@@ -74,23 +82,35 @@ export type PairKind = (typeof PAIRS)[number];
 export interface Pairs {
   readonly kinds: Uint8Array;
   readonly prints: BigUint64Array;
+  /** What else is known of either side's blocks that differ, if it was asked for; of others all is zero. */
+  readonly known: { readonly source: Known; readonly destination: Known } | undefined;
 }
 
-function noPairs(count: number): Pairs {
-  return { kinds: new Uint8Array(count), prints: new BigUint64Array(2 * count) };
+/** Room for what is found out of `length` bytes, with leaf hashes where `hasher` is given. */
+function noPairs(length: number, blockSize: number, hasher: Hasher | undefined): Pairs {
+  const count = Math.ceil(length / blockSize);
+  const nothing = (hashSize: number): Known => ({
+    hashes: new Uint8Array(count * hashSize),
+    leafHashes: new Uint8Array(leafCount(length) * LEAF_HASH_SIZE),
+  });
+  const known = hasher && { source: nothing(hasher.hashSize), destination: nothing(0) };
+  return { kinds: new Uint8Array(count), prints: new BigUint64Array(2 * count), known };
 }
 
 /** "undone": not all of it could be read, or not at the first attempt; or there was no thread. */
-export type Outcome =
-  | "undone"
-  | { readonly hashes: Uint8Array }
-  | { readonly pairs: Pairs }
-  | { readonly selected: Selected }
-  | Written;
+export type Outcome = "undone" | Scanned | { readonly pairs: Pairs } | { readonly selected: Selected } | Written;
+
+export interface Scanned {
+  readonly hashes: Uint8Array;
+  /** LEAF_HASH_SIZE for each leaf, where they were asked for. */
+  readonly leafHashes?: Uint8Array | undefined;
+}
 
 export interface Selected extends Omit<BlockData, "bytes" | "release"> {
   /** Bytes at the start of the memory. */
   readonly used: number;
+  /** Bytes that were read for it. */
+  readonly bytesRead: number;
 }
 
 /** How far a write came, and what the system said where that is not all. */
@@ -145,17 +165,19 @@ function* partsOf({ length, blockSize }: Blocks): Generator<ByteRange> {
 
 function scan(job: ScanJob, hasher: Hasher): Outcome {
   const hashes = new Uint8Array(Math.ceil(job.length / job.blockSize) * hasher.hashSize);
+  const leafHashes = job.leaves ? new Uint8Array(leafCount(job.length) * LEAF_HASH_SIZE) : undefined;
   for (const part of partsOf(job)) {
     const bytes = room.take(part.length);
     if (!readWhole(job.fd, bytes, job.offset + part.offset)) return "undone";
     hashes.set(hasher.hashEach(bytes, job.blockSize), (part.offset / job.blockSize) * hasher.hashSize);
+    leafHashes?.set(hasher.leafHashes(bytes, LEAF_HASH_SIZE), (part.offset / LEAF_SIZE) * LEAF_HASH_SIZE);
   }
-  return { hashes };
+  return { hashes, leafHashes };
 }
 
-function compare(job: CompareJob): Outcome {
+function compare(job: CompareJob, hasher: Hasher | undefined): Outcome {
   const { blockSize } = job;
-  const pairs = noPairs(Math.ceil(job.length / blockSize));
+  const pairs = noPairs(job.length, blockSize, hasher);
   for (const part of partsOf(job)) {
     const [mine, theirs] = [room.take(part.length), otherRoom.take(part.length)];
     let equal = true;
@@ -168,13 +190,34 @@ function compare(job: CompareJob): Outcome {
     });
     if (!isRead) return "undone";
     notePairs(mine, theirs, blockSize, equal, pairs, part.offset / blockSize);
+    if (hasher !== undefined && !equal) noteKnown(mine, theirs, hasher, pairs, part.offset / blockSize, blockSize);
   }
   return { pairs };
 }
 
+/** Notes the digests of the blocks that differ, from `first` on. */
+function noteKnown(
+  source: Buffer,
+  destination: Buffer,
+  hasher: Hasher,
+  { kinds, known }: Pairs,
+  first: number,
+  blockSize: number,
+): void {
+  const leafBytes = (blockSize / LEAF_SIZE) * LEAF_HASH_SIZE;
+  for (let start = 0; start < source.length; start += blockSize) {
+    const place = first + start / blockSize;
+    if (PAIRS[kinds[place] ?? 0] !== "differ" || known === undefined) continue;
+    const [a, b] = [source.subarray(start, start + blockSize), destination.subarray(start, start + blockSize)];
+    known.source.hashes.set(hasher.hash(a), place * hasher.hashSize);
+    known.source.leafHashes.set(hasher.leafHashes(a, LEAF_HASH_SIZE), place * leafBytes);
+    known.destination.leafHashes.set(hasher.leafHashes(b, LEAF_HASH_SIZE), place * leafBytes);
+  }
+}
+
 /** How the blocks of two equally long runs compare that are in memory. */
 export function pairsOf(source: Buffer, destination: Buffer, blockSize: number): Pairs {
-  const pairs = noPairs(Math.ceil(source.length / blockSize));
+  const pairs = noPairs(source.length, blockSize, undefined);
   notePairs(source, destination, blockSize, false, pairs, 0);
   return pairs;
 }
@@ -206,10 +249,43 @@ function kindOf(equal: boolean, zero: boolean): PairKind {
 
 function select(job: SelectJob, memory: SharedArrayBuffer, hasher: Hasher): Outcome {
   const read = Buffer.from(memory, 0, job.length);
+  const quick = selectKnown(job, read, hasher);
+  if (quick !== undefined) return { selected: quick };
   if (!readWhole(job.fd, read, job.offset)) return "undone";
   const whole = hasher.hashEach(read, job.blockSize);
   const { hashes, leaves, zeros, bytes } = selectLeaves(read, whole, job.filter, hasher, () => undefined);
-  return { selected: { hashes, leaves, zeros, used: bytes.length } };
+  return { selected: { hashes, leaves, zeros, used: bytes.length, bytesRead: job.length } };
+}
+
+/** Reads the leaves that differ alone, of blocks that are what they were when they were compared; undefined where that cannot be. */
+function selectKnown(
+  { fd, offset, length, filter, known }: SelectJob,
+  memory: Buffer,
+  hasher: Hasher,
+): Selected | undefined {
+  if (known === undefined || filter.kind !== "differing") return undefined;
+  const wanted = differingLeaves(known.leafHashes, filter.hashes);
+  const [leaves, zeros] = [emptyLeafSet(leafCount(length)), emptyLeafSet(leafCount(length))];
+  let [used, bytesRead] = [0, 0];
+  for (const run of leafRuns(wanted, length)) {
+    const bytes = memory.subarray(used, used + run.length);
+    if (!readWhole(fd, bytes, offset + run.offset)) return undefined;
+    bytesRead += run.length;
+    const first = run.offset / LEAF_SIZE;
+    const hashes = hasher.leafHashes(bytes, LEAF_HASH_SIZE);
+    // The source changed in between.
+    if (!equalBytes(hashes, known.leafHashes.subarray(first * LEAF_HASH_SIZE, first * LEAF_HASH_SIZE + hashes.length)))
+      return undefined;
+    for (let start = 0; start < bytes.length; start += LEAF_SIZE) {
+      const end = Math.min(start + LEAF_SIZE, bytes.length);
+      const isData = !isZero(bytes, start, end);
+      addLeaf(isData ? leaves : zeros, first + start / LEAF_SIZE);
+      if (!isData) continue;
+      bytes.copy(memory, used, start, end);
+      used += end - start;
+    }
+  }
+  return { hashes: known.hashes, leaves, zeros, used, bytesRead };
 }
 
 function write({ fd, offset, start, length }: WriteJob, memory: SharedArrayBuffer): Outcome {
@@ -254,7 +330,7 @@ export async function perform(job: Job, tools: Tools): Promise<Outcome> {
     case "scan":
       return scan(job, await tools.hasherOf(job.choice));
     case "compare":
-      return compare(job);
+      return compare(job, job.leaves && (await tools.hasherOf(job.leaves)));
     case "select":
       return select(job, tools.memoryOf(job.memory), await tools.hasherOf(job.choice));
     case "write":

@@ -1,10 +1,12 @@
 /** Has threads do what can be done plainly; what takes more care, or finds no thread, is left to the caller. */
 import { availableParallelism } from "node:os";
 import type { LeafFilter } from "../../sync/endpoint.ts";
+import type { HashChoice } from "../../sync/spec.ts";
 import { numberOf, Threads } from "../kernel/threads.ts";
 import type { Device } from "../medium/device.ts";
 import type { Hasher } from "./hash.ts";
-import type { Blocks, Job, Outcome, Pairs, Selected } from "./job.ts";
+import type { Blocks, Job, Outcome, Pairs, Scanned, Selected } from "./job.ts";
+import type { Known } from "./known.ts";
 
 /**
  * What is in the page cache keeps a thread for each core busy, at less than a millisecond a job; a disk that seeks, or is far away, wants
@@ -30,24 +32,37 @@ async function run(job: Job, memory?: SharedArrayBuffer): Promise<Outcome> {
   return (await THREADS.do(job, memory)) ?? "undone";
 }
 
-function hashesOf(outcome: Outcome): Uint8Array | undefined {
-  return outcome !== "undone" && "hashes" in outcome ? outcome.hashes : undefined;
+function scannedOf(outcome: Outcome): Scanned | undefined {
+  return outcome !== "undone" && "hashes" in outcome ? outcome : undefined;
 }
 
-/** Reads and hashes blocks, as hasher.hashEach(); undefined where that takes more care than one read. */
-export async function scanBlocks(device: Device, blocks: Blocks, hasher: Hasher): Promise<Uint8Array | undefined> {
+/** Reads and hashes blocks, as hasher.hashEach(), and their `leaves`; undefined where that takes more care than one read. */
+export async function scanBlocks(
+  device: Device,
+  blocks: Blocks,
+  hasher: Hasher,
+  leaves = false,
+): Promise<Scanned | undefined> {
   if (blocks.blockSize > MAX_PLAIN_BLOCK) return undefined;
   return await device.reader.readBy(blocks, async (fd) =>
-    hashesOf(await run({ kind: "scan", fd, choice: hasher.choice, ...blocks })),
+    scannedOf(await run({ kind: "scan", fd, choice: hasher.choice, leaves, ...blocks })),
   );
 }
 
-/** Compares blocks of two devices; undefined where that takes more care than one read of either. */
-export async function compareBlocks(source: Device, destination: Device, blocks: Blocks): Promise<Pairs | undefined> {
+/**
+ * Compares blocks of two devices, and hashes those that differ where that is wanted `by` a choice; undefined where that takes more care
+ * than one read of either.
+ */
+export async function compareBlocks(
+  source: Device,
+  destination: Device,
+  blocks: Blocks,
+  by: HashChoice | undefined,
+): Promise<Pairs | undefined> {
   if (blocks.blockSize > MAX_PLAIN_BLOCK) return undefined;
   return await source.reader.readBy(blocks, (from) =>
     destination.reader.readBy(blocks, async (to) => {
-      const outcome = await run({ kind: "compare", source: from, destination: to, ...blocks });
+      const outcome = await run({ kind: "compare", source: from, destination: to, leaves: by, ...blocks });
       return outcome !== "undone" && "pairs" in outcome ? outcome.pairs : undefined;
     }),
   );
@@ -64,7 +79,7 @@ export async function hashBlocks(hasher: Hasher, bytes: Uint8Array, blockSize: n
     { kind: "hash", choice: hasher.choice, memory: numberOf(memory), offset, length, blockSize },
     memory,
   );
-  return hashesOf(outcome) ?? hasher.hashEach(bytes, blockSize);
+  return scannedOf(outcome)?.hashes ?? hasher.hashEach(bytes, blockSize);
 }
 
 /** Shorter writes are not worth a thread's round trip. */
@@ -84,19 +99,24 @@ export async function writeBytes(device: Device, bytes: Uint8Array, offset: numb
   if (!done) await device.write(bytes, offset);
 }
 
-/** Reads blocks into `memory` and selects leaves, as selectLeaves(); undefined where that takes more care than one read. */
+/**
+ * Reads blocks into `memory` and selects leaves, as selectLeaves(), of blocks that are `known` no other leaves; undefined where that
+ * takes more care than one read.
+ */
 export async function selectBlocks(
   device: Device,
   blocks: Blocks,
   memory: Uint8Array,
   filter: LeafFilter,
   hasher: Hasher,
+  known: Known | undefined,
 ): Promise<Selected | undefined> {
   if (!isShared(memory) || memory.byteOffset !== 0) return undefined;
-  return await device.reader.readBy(blocks, async (fd) => {
+  const select = async (fd: number) => {
     const { choice } = hasher;
-    const job: Job = { kind: "select", fd, ...blocks, memory: numberOf(memory.buffer), filter, choice };
+    const job: Job = { kind: "select", fd, ...blocks, memory: numberOf(memory.buffer), filter, choice, known };
     const outcome = await run(job, memory.buffer);
     return outcome !== "undone" && "selected" in outcome ? outcome.selected : undefined;
-  });
+  };
+  return await device.reader.readBy(blocks, select, ({ bytesRead }) => bytesRead);
 }

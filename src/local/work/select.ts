@@ -1,5 +1,5 @@
 /** From blocks that were read to the leaves that are wanted of them. */
-import { addLeaf, emptyLeafSet, LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
+import { addLeaf, emptyLeafSet, LEAF_SIZE, type LeafSet, leafCount } from "../../sync/blocks.ts";
 import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../../sync/endpoint.ts";
 import type { Hasher } from "./hash.ts";
 import { isZero } from "./zero.ts";
@@ -8,6 +8,14 @@ function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {
   const start = leaf * LEAF_HASH_SIZE;
   for (let i = start; i < start + LEAF_HASH_SIZE; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/** The leaves whose hash is another one in `hashes`; of as many leaves either. */
+export function differingLeaves(own: Uint8Array, hashes: Uint8Array): LeafSet {
+  const count = own.length / LEAF_HASH_SIZE;
+  const leaves = emptyLeafSet(count);
+  for (let leaf = 0; leaf < count; leaf++) if (!sameLeafHash(own, hashes, leaf)) addLeaf(leaves, leaf);
+  return leaves;
 }
 
 /**

@@ -1,0 +1,82 @@
+/** Goes through the blocks of a device in order, with many reads in flight. */
+import { ReadError } from "../../errors.ts";
+import type { BlockLayout, BlockRange } from "../../sync/blocks.ts";
+import type { Run, ScanOptions } from "../../sync/endpoint.ts";
+import type { Lender } from "./compare-bytes.ts";
+import type { Hasher } from "./hash.ts";
+import { hashBlocks, scanBlocks } from "./jobs.ts";
+import { JobSize, piecesOf, readsOf } from "./pieces.ts";
+
+/** See Endpoint.scan(). @throws {ReadError} for what cannot be read, unless that is tolerated. */
+export async function* scanDevice(
+  lender: Lender,
+  layout: BlockLayout,
+  hasher: Hasher,
+  range: BlockRange,
+  options: ScanOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Run> {
+  const queue: Promise<readonly Run[]>[] = [];
+  const size = new JobSize(lender.blockSize, options.ahead);
+  const pieces = piecesOf(range, layout, lender.device, options, size);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      while (queue.length < lender.readDepth) {
+        const next = await pieces.next();
+        if (next.done === true) break;
+        const { kind, first, count } = next.value;
+        const runs =
+          kind === "data" && options.hashed
+            ? size.time(hashRun(lender, hasher, { first, count }, options.tolerant))
+            : Promise.resolve([next.value]);
+        // A failed read is reported when its turn comes, not as an unhandled rejection before.
+        runs.catch(() => undefined);
+        queue.push(runs);
+      }
+      const found = await queue.shift();
+      if (found === undefined) return;
+      yield* found;
+    }
+  } finally {
+    await Promise.allSettled(queue);
+  }
+}
+
+/** Hashed runs; where a part cannot be read and that is tolerated, a run for each block. */
+async function hashRun(lender: Lender, hasher: Hasher, run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
+  const scanned = await scanBlocks(lender.device, lender.placeOf(run), hasher, lender.known.areWanted(run));
+  if (scanned !== undefined) {
+    const { hashes, leafHashes } = scanned;
+    if (leafHashes !== undefined) lender.known.keep(run, { hashes, leafHashes });
+    return [{ kind: "hashed", ...run, hashes }];
+  }
+  const found: Run[] = [];
+  for (const part of readsOf(run, lender.blockSize))
+    found.push(...(await hashCarefully(lender, hasher, part, tolerant)));
+  return found;
+}
+
+/** As hashRun(), of what one read takes. */
+async function hashCarefully(
+  lender: Lender,
+  hasher: Hasher,
+  run: BlockRange,
+  tolerant: boolean,
+): Promise<readonly Run[]> {
+  try {
+    const { bytes, release } = await lender.lend(run.first, run.count);
+    try {
+      return [{ kind: "hashed", ...run, hashes: await hashBlocks(hasher, bytes, lender.blockSize) }];
+    } finally {
+      release();
+    }
+  } catch (error) {
+    if (!tolerant || !(error instanceof ReadError)) throw error;
+  }
+  if (run.count === 1) return [{ kind: "unreadable", first: run.first, count: 1 }];
+  const found: Run[] = [];
+  for (let i = 0; i < run.count; i++)
+    found.push(...(await hashCarefully(lender, hasher, { first: run.first + i, count: 1 }, tolerant)));
+  return found;
+}
