@@ -10,6 +10,20 @@ export const LOCAL: readonly Mutant[] = [
     tests: ["unit/job.test.ts"],
   },
   {
+    bug: "zeros are proved where some of the range is a hole",
+    file: "local/medium/device.ts",
+    from: "return start >= end;",
+    to: "return start > offset;",
+    tests: ["contract/local.test.ts", "contract/sync.test.ts"],
+  },
+  {
+    bug: "the hole of a source is known to be as long as the data before it",
+    file: "local/work/known.ts",
+    from: "run.digests !== undefined || first + count > run.first + run.count) return undefined;\n    this.#zeros",
+    to: "run.digests !== undefined) return undefined;\n    this.#zeros",
+    tests: ["unit/known.test.ts"],
+  },
+  {
     bug: "what is known of a block is given again after it was written",
     file: "local/work/known.ts",
     from: "run.taken.fill(1, start, end);",

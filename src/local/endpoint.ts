@@ -41,7 +41,7 @@ import { READ_LENGTH } from "./work/pieces.ts";
 import { BufferPool } from "./work/pool.ts";
 import { type LentSalvage, patchBlock, salvageBlock } from "./work/salvage.ts";
 import { scanDevice } from "./work/scan.ts";
-import { selectLeaves } from "./work/select.ts";
+import { selectLeaves, selectZeros } from "./work/select.ts";
 import { writeLeaves } from "./work/write.ts";
 
 /**
@@ -96,7 +96,7 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#spec = spec;
     this.#onNote = onNote;
     this.#hasher = hasher;
-    this.known = new KnownBlocks(spec.blockSize);
+    this.known = new KnownBlocks(spec.blockSize, hasher);
     this.#device = device;
     this.#lock = lock;
     const bufferSize = Math.max(spec.blockSize, READ_LENGTH);
@@ -155,6 +155,10 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   get hashChoice(): HashChoice {
     return this.#hasher.choice;
+  }
+
+  get writes(): boolean {
+    return this.#spec.access !== "read";
   }
 
   get blockSize(): number {
@@ -237,6 +241,8 @@ export class LocalEndpoint implements Endpoint, Lender {
   }
 
   async read(blocks: BlockRange, filter: LeafFilter): Promise<BlockData> {
+    const zeros = this.known.zeros(blocks);
+    if (zeros !== undefined) return selectZeros(zeros, filter);
     const place = this.placeOf(blocks);
     const buffer = await this.#pool.take();
     const release = () => this.#pool.give(buffer);
@@ -267,7 +273,10 @@ export class LocalEndpoint implements Endpoint, Lender {
     return { proved: await this.#hold(blocks, data.hashes), bytesWritten };
   }
 
+  /** Whether the blocks have the hashes. Zeros that are a hole are not read: what is read of it is new page cache, and takes longer than data. */
   async #hold(blocks: BlockRange, hashes: Uint8Array): Promise<boolean> {
+    const { offset, length } = this.#layout.spanOf(blocks);
+    if (this.#areZeros(blocks, hashes) && (await this.device.isHole(offset, length))) return true;
     const quick = await scanBlocks(await this.#ready(), this.placeOf(blocks), this.#hasher);
     if (quick !== undefined) return equalBytes(quick.hashes, hashes);
     const { bytes, release } = await this.lend(blocks.first, blocks.count);
@@ -276,6 +285,15 @@ export class LocalEndpoint implements Endpoint, Lender {
     } finally {
       release();
     }
+  }
+
+  #areZeros({ first, count }: BlockRange, hashes: Uint8Array): boolean {
+    const size = this.#hasher.hashSize;
+    for (let i = 0; i < count; i++) {
+      const zeroHash = this.#hasher.zeroHash(this.#layout.lengthOf(first + i));
+      if (!equalBytes(hashes.subarray(i * size, (i + 1) * size), zeroHash)) return false;
+    }
+    return true;
   }
 
   async salvage(index: number, known: SectorSet, retries: number): Promise<Salvage> {

@@ -161,6 +161,53 @@ test("LocalEndpoint reads nothing again of blocks that it has compared and found
   await Promise.all([source.close(), destination.close()]);
 });
 
+test.each([BLOCK, 4 * BLOCK])(
+  "LocalEndpoint reads nothing of a source's hole, nor of the hole that it becomes, with blocks of %d",
+  async (blockSize) => {
+    using dir = tempDir();
+    const data = bytes(516, 64 * BLOCK);
+    fs.writeFileSync(dir.file("s"), "");
+    fs.truncateSync(dir.file("s"), data.length);
+    fs.writeFileSync(dir.file("d"), data);
+    const source = await openLocal(dir.file("s"), { access: "read", blockSize });
+    const destination = await openLocal(dir.file("d"), { access: "write", blockSize });
+    await Promise.all([source, destination].map((endpoint) => endpoint.prepare(data.length, PREPARE)));
+    const options = { tolerant: { source: false, destination: false }, ahead: 100 };
+    const all = { first: 0, count: data.length / blockSize };
+    for await (const verdict of source.compareWith?.(destination)?.(all, options) ?? [])
+      expect(verdict.kind).toBe("differ");
+    const read = async () => (await source.counters()).bytesRead + (await destination.counters()).bytesRead;
+    expect(await read()).toBe(data.length);
+    for (let first = 0; first < all.count; first += 4) {
+      const found = await source.read({ first, count: 4 }, { kind: "all" });
+      expect([
+        found.bytes.length,
+        found.leaves.some((byte) => byte !== 0),
+        found.zeros.every((byte) => byte === 255),
+      ]).toEqual([0, false, true]);
+      expect(await destination.write({ first, count: 4 }, found)).toEqual({ proved: true, bytesWritten: 0 });
+    }
+    expect(await read()).toBe(data.length);
+    expect(fs.readFileSync(dir.file("d")).equals(Buffer.alloc(data.length))).toBe(true);
+    expect(fs.statSync(dir.file("d")).blocks).toBe(0);
+    await Promise.all([source.close(), destination.close()]);
+  },
+);
+
+test("LocalEndpoint proves no zeros by a hash where there is data", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("d"), Buffer.concat([Buffer.alloc(BLOCK), bytes(517, BLOCK)]));
+  const destination = await openLocal(dir.file("d"), { access: "write", blockSize: BLOCK });
+  await destination.prepare(2 * BLOCK, PREPARE);
+  const none = new Uint8Array(2);
+  const hashes = destination.description.zeroHash;
+  const nothing = { hashes, leaves: none, zeros: none, bytes: new Uint8Array(), release: () => undefined };
+  // The first is zero, and no hole.
+  expect(await destination.write(one(0), nothing)).toEqual({ proved: true, bytesWritten: 0 });
+  expect(await destination.write(one(1), nothing)).toEqual({ proved: false, bytesWritten: 0 });
+  await destination.close();
+});
+
 test("LocalEndpoint makes a long run of zeros zero to its end, in one block", async () => {
   using dir = tempDir();
   const blockSize = 4 * MIB;

@@ -147,8 +147,14 @@ export class Device {
   }
 
   /** Whether there is no data at all, only holes. */
-  async isBlank(): Promise<boolean> {
-    for await (const _ of this.data(0, this.#sizeBytes)) return false;
+  isBlank(): Promise<boolean> {
+    return this.isHole(0, this.#sizeBytes);
+  }
+
+  /** Whether there is no data in a range. */
+  async isHole(offset: number, length: number): Promise<boolean> {
+    const end = offset + length;
+    for await (const { start } of this.data(offset, end)) return start >= end;
     return true;
   }
 

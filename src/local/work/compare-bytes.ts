@@ -30,6 +30,8 @@ export interface Lender extends Pick<Endpoint, "scan"> {
   readonly device: Device;
   readonly hashChoice: HashChoice;
   readonly known: KnownBlocks;
+  /** Whether it is a destination. */
+  readonly writes: boolean;
   placeOf(blocks: BlockRange): Blocks;
   /** How many reads may be in flight at once without waiting for memory. */
   readonly readDepth: number;
@@ -43,9 +45,17 @@ export async function* compareBytes(
   range: BlockRange,
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
-  const queue: Promise<Verdict[]>[] = [];
+  const queue: Promise<Compared>[] = [];
   const depth = Math.min(DEPTH, source.readDepth, destination.readDepth);
   const size = new JobSize(source.blockSize, ahead);
+  const told = (compared: Compared | undefined): readonly Verdict[] => {
+    const { part, verdicts = [], known } = compared ?? {};
+    if (part === undefined) return verdicts;
+    if (part.source.kind === "hole") source.known.keepZeros(part);
+    else if (known !== undefined) source.known.keep(part, known.source);
+    if (known !== undefined) destination.known.keep(part, known.destination);
+    return verdicts;
+  };
   const scan = (endpoint: Lender, isTolerant: boolean) =>
     endpoint.scan(range, { hashed: false, tolerant: isTolerant, readHoles: false, ahead });
   try {
@@ -54,19 +64,24 @@ export async function* compareBytes(
       for (let done = 0; done < pair.count; ) {
         // What is a hole on both sides stays whole.
         const count = Math.min(isHole ? pair.count : size.blocks, pair.count - done);
-        const verdicts = size.time(
-          comparePart(source, destination, { ...pair, first: pair.first + done, count }, tolerant),
-        );
-        verdicts.catch(() => undefined);
-        queue.push(verdicts);
+        const part = { ...pair, first: pair.first + done, count };
+        const compared = size.time(comparePart(source, destination, part, tolerant));
+        compared.catch(() => undefined);
+        queue.push(compared);
         done += count;
-        if (queue.length >= depth) for (const verdict of (await queue.shift()) ?? []) yield verdict;
+        if (queue.length >= depth) yield* told(await queue.shift());
       }
     }
-    while (queue.length > 0) for (const verdict of (await queue.shift()) ?? []) yield verdict;
+    while (queue.length > 0) yield* told(await queue.shift());
   } finally {
     await Promise.allSettled(queue);
   }
+}
+
+interface Compared {
+  readonly part: RunPair;
+  readonly verdicts: readonly Verdict[];
+  readonly known?: Pairs["known"];
 }
 
 async function comparePart(
@@ -74,23 +89,20 @@ async function comparePart(
   destination: Lender,
   part: RunPair,
   tolerant: CompareOptions["tolerant"],
-): Promise<Verdict[]> {
+): Promise<Compared> {
   const { first, count } = part;
-  if (part.source.kind === "hole" && part.destination.kind === "hole")
-    return [{ kind: "match", first, count, zero: true, prints: undefined }];
+  const holes = [part.source, part.destination].map(({ kind }) => kind === "hole");
+  if (!holes.includes(false))
+    return { part, verdicts: [{ kind: "match", first, count, zero: true, prints: undefined }] };
   const by = source.known.areWanted(part) ? source.hashChoice : undefined;
-  const pairs = await compareBlocks(source.device, destination.device, source.placeOf(part), by);
-  if (pairs !== undefined) {
-    if (pairs.known !== undefined) {
-      source.known.keep(part, pairs.known.source);
-      destination.known.keep(part, pairs.known.destination);
-    }
-    return verdictsOf(first, pairs);
-  }
+  // What is a hole is not read.
+  const [from, to] = [source, destination].map(({ device }, side) => (holes[side] === true ? undefined : device));
+  const pairs = await compareBlocks(from, to, source.placeOf(part), by);
+  if (pairs !== undefined) return { part, verdicts: verdictsOf(first, pairs), known: pairs.known };
   const verdicts: Verdict[] = [];
   for (const blocks of readsOf({ first, count }, source.blockSize))
     verdicts.push(...(await compareCarefully(source, destination, blocks, tolerant)));
-  return verdicts;
+  return { part, verdicts };
 }
 
 async function compareCarefully(

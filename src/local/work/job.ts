@@ -36,10 +36,11 @@ export interface ScanJob extends Blocks {
   readonly leaves: boolean;
 }
 
+/** Of a side that is a hole there the descriptor is undefined, and nothing is read. */
 export interface CompareJob extends Blocks {
   readonly kind: "compare";
-  readonly source: number;
-  readonly destination: number;
+  readonly source: number | undefined;
+  readonly destination: number | undefined;
   /** Hash the blocks that differ, and their leaves, by this choice. */
   readonly leaves: HashChoice | undefined;
 }
@@ -184,7 +185,10 @@ function compare(job: CompareJob, hasher: Hasher | undefined): Outcome {
     const isRead = inPieces(part.length, PIECE, (done, length) => {
       const [a, b] = [mine.subarray(done, done + length), theirs.subarray(done, done + length)];
       const offset = job.offset + part.offset + done;
-      if (!readWhole(job.source, a, offset) || !readWhole(job.destination, b, offset)) return false;
+      if (job.source === undefined) a.fill(0);
+      else if (!readWhole(job.source, a, offset)) return false;
+      if (job.destination === undefined) b.fill(0);
+      else if (!readWhole(job.destination, b, offset)) return false;
       equal &&= a.equals(b);
       return true;
     });

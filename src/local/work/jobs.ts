@@ -50,22 +50,30 @@ export async function scanBlocks(
 }
 
 /**
- * Compares blocks of two devices, and hashes those that differ where that is wanted `by` a choice; undefined where that takes more care
- * than one read of either.
+ * Compares blocks of two devices, of which undefined has a hole there, and hashes those that differ where that is wanted `by` a choice;
+ * undefined where that takes more care than one read of either.
  */
 export async function compareBlocks(
-  source: Device,
-  destination: Device,
+  source: Device | undefined,
+  destination: Device | undefined,
   blocks: Blocks,
   by: HashChoice | undefined,
 ): Promise<Pairs | undefined> {
   if (blocks.blockSize > MAX_PLAIN_BLOCK) return undefined;
-  return await source.reader.readBy(blocks, (from) =>
-    destination.reader.readBy(blocks, async (to) => {
-      const outcome = await run({ kind: "compare", source: from, destination: to, leaves: by, ...blocks });
-      return outcome !== "undone" && "pairs" in outcome ? outcome.pairs : undefined;
-    }),
-  );
+  const compare = async (from: number | undefined, to: number | undefined) => {
+    const outcome = await run({ kind: "compare", source: from, destination: to, leaves: by, ...blocks });
+    return outcome !== "undone" && "pairs" in outcome ? outcome.pairs : undefined;
+  };
+  return await readBy(source, blocks, (from) => readBy(destination, blocks, (to) => compare(from, to)));
+}
+
+/** Nothing is read where there is no device. */
+function readBy<T>(
+  device: Device | undefined,
+  blocks: Blocks,
+  read: (fd: number | undefined) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  return device === undefined ? read(undefined) : device.reader.readBy(blocks, read);
 }
 
 /**

@@ -16,7 +16,7 @@ export async function* scanDevice(
   options: ScanOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Run> {
-  const queue: Promise<readonly Run[]>[] = [];
+  const queue: Promise<Found>[] = [];
   const size = new JobSize(lender.blockSize, options.ahead);
   const pieces = piecesOf(range, layout, lender.device, options, size);
   try {
@@ -26,35 +26,46 @@ export async function* scanDevice(
         const next = await pieces.next();
         if (next.done === true) break;
         const { kind, first, count } = next.value;
-        const runs =
+        const found: Promise<Found> =
           kind === "data" && options.hashed
             ? size.time(hashRun(lender, hasher, { first, count }, options.tolerant))
-            : Promise.resolve([next.value]);
+            : Promise.resolve({ runs: [next.value] });
         // A failed read is reported when its turn comes, not as an unhandled rejection before.
-        runs.catch(() => undefined);
-        queue.push(runs);
+        found.catch(() => undefined);
+        queue.push(found);
       }
       const found = await queue.shift();
       if (found === undefined) return;
-      yield* found;
+      for (const run of found.runs) {
+        if (run.kind === "hashed" && found.leafHashes !== undefined)
+          lender.known.keep(run, { hashes: run.hashes, leafHashes: found.leafHashes });
+        // The destination's holes are not asked about.
+        else if (run.kind === "hole" && options.hashed && !lender.writes) lender.known.keepZeros(run);
+        yield run;
+      }
     }
   } finally {
     await Promise.allSettled(queue);
   }
 }
 
+interface Found {
+  readonly runs: readonly Run[];
+  /** Of the one run there is then. */
+  readonly leafHashes?: Uint8Array | undefined;
+}
+
 /** Hashed runs; where a part cannot be read and that is tolerated, a run for each block. */
-async function hashRun(lender: Lender, hasher: Hasher, run: BlockRange, tolerant: boolean): Promise<readonly Run[]> {
+async function hashRun(lender: Lender, hasher: Hasher, run: BlockRange, tolerant: boolean): Promise<Found> {
   const scanned = await scanBlocks(lender.device, lender.placeOf(run), hasher, lender.known.areWanted(run));
   if (scanned !== undefined) {
     const { hashes, leafHashes } = scanned;
-    if (leafHashes !== undefined) lender.known.keep(run, { hashes, leafHashes });
-    return [{ kind: "hashed", ...run, hashes }];
+    return { runs: [{ kind: "hashed", ...run, hashes }], leafHashes };
   }
-  const found: Run[] = [];
+  const runs: Run[] = [];
   for (const part of readsOf(run, lender.blockSize))
-    found.push(...(await hashCarefully(lender, hasher, part, tolerant)));
-  return found;
+    runs.push(...(await hashCarefully(lender, hasher, part, tolerant)));
+  return { runs };
 }
 
 /** As hashRun(), of what one read takes. */

@@ -2,6 +2,7 @@
 import { addLeaf, emptyLeafSet, LEAF_SIZE, type LeafSet, leafCount } from "../../sync/blocks.ts";
 import { type BlockData, LEAF_HASH_SIZE, type LeafFilter } from "../../sync/endpoint.ts";
 import type { Hasher } from "./hash.ts";
+import type { Known } from "./known.ts";
 import { isZero } from "./zero.ts";
 
 function sameLeafHash(a: Uint8Array, b: Uint8Array, leaf: number): boolean {
@@ -16,6 +17,15 @@ export function differingLeaves(own: Uint8Array, hashes: Uint8Array): LeafSet {
   const leaves = emptyLeafSet(count);
   for (let leaf = 0; leaf < count; leaf++) if (!sameLeafHash(own, hashes, leaf)) addLeaf(leaves, leaf);
   return leaves;
+}
+
+/** The wanted leaves of blocks of zeros, which have these digests. */
+export function selectZeros({ hashes, leafHashes }: Known, filter: LeafFilter): BlockData {
+  const count = leafHashes.length / LEAF_HASH_SIZE;
+  const none = emptyLeafSet(count);
+  const zeros = filter.kind === "differing" ? differingLeaves(leafHashes, filter.hashes) : emptyLeafSet(count);
+  if (filter.kind === "all") for (let leaf = 0; leaf < count; leaf++) addLeaf(zeros, leaf);
+  return { hashes, leaves: none, zeros, bytes: new Uint8Array(), release: () => undefined };
 }
 
 /**
