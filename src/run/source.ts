@@ -68,6 +68,8 @@ export async function unpackedSource(
   opening: StreamOpening,
   destination: Description,
 ): Promise<Endpoint> {
+  // What a file gets as it is costs nothing to know.
+  if (opening.decompress === "always" || destination.kind === "device") await source.examine?.();
   const { description } = source;
   if (description.kind === "stream") return source;
   const signatures = description.kind === "file" ? (description.facts?.contents[0]?.signatures ?? []) : [];

@@ -143,6 +143,9 @@ export interface Endpoint {
    */
   readonly printless?: true;
 
+  /** Of a source whose facts cost a transfer: finds out by its first bytes what it is. @throws {Failure} of reading. */
+  examine?(): Promise<void>;
+
   /**
    * Only of a stream: waits for its next part, the blocks of which can be scanned and read until the next call; nothing may be
    * under way then.

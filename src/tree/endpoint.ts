@@ -1,5 +1,6 @@
 /** An image of which the hash tree is at hand: an endpoint that tells what its blocks, which are leaves, hash to. */
 import { VerificationError } from "../errors.ts";
+import { signaturesOfHead } from "../local/guard/signatures.ts";
 import { Hasher, sha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
@@ -17,6 +18,7 @@ import {
   type ScanOptions,
   type WriteOutcome,
 } from "../sync/endpoint.ts";
+import { type Facts, NO_FACTS } from "../sync/facts.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { HashChoice } from "../sync/spec.ts";
 import { Window } from "../sync/window.ts";
@@ -59,7 +61,7 @@ export interface TreeOptions {
 const WINDOW_BYTES = 8 << 20;
 
 export class TreeEndpoint implements Endpoint {
-  readonly description: Description;
+  description: Description;
   readonly printless = true;
   readonly #source: TreeSource;
   readonly #tree: HashTree;
@@ -98,6 +100,16 @@ export class TreeEndpoint implements Endpoint {
       await source.close();
       throw error;
     }
+  }
+
+  /** Fetches the first leaf, which tells of an image in another form than a disk's. */
+  async examine(): Promise<void> {
+    const head = await this.read({ first: 0, count: 1 }, { kind: "all" });
+    const signatures = signaturesOfHead(Buffer.from(head.bytes));
+    head.release();
+    const { sizeBytes } = this.description;
+    const facts: Facts = { ...NO_FACTS, contents: [{ name: "", sizeBytes, signatures }] };
+    this.description = { ...this.description, facts };
   }
 
   /** @throws {VerificationError} for an index of RAUC over more than the image has, which may be any file. */

@@ -6,6 +6,7 @@ import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { attachLoop } from "../helpers/loop.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
+import { serveWeb } from "../helpers/web.ts";
 
 const onLoop = testWith("loop");
 const MIB = 1 << 20;
@@ -81,4 +82,38 @@ describe("onto a block device", () => {
     expect((await run(["-f", "-q", "--allow", "packed", packed, loop.path])).exitCode).toBe(0);
     expect(fs.readFileSync(loop.path).subarray(0, qcow2.length).equals(qcow2)).toBe(true);
   });
+
+  onLoop(
+    "an image at a URL with its hash tree is looked at as a file is: refused, or unpacked, each leaf proved",
+    async () => {
+      using dir = tempDir();
+      using loop = attachLoop(file(dir, "disk", Buffer.alloc(24 * MIB)));
+      await using web = serveWeb();
+      // Images of whole leaves, which a tree can be over: qcow2 has them always, a zstd stream with what may be skipped behind it.
+      const qcow2 = Buffer.concat([Buffer.from("QFI\xfb\0\0\0\x03", "latin1"), bytes(2, 3 * 4096 - 8)]);
+      const zstd = Bun.zstdCompressSync(DATA);
+      const skipped = 4096 - ((zstd.length + 8) % 4096);
+      const frame = Buffer.alloc(8 + skipped);
+      frame.writeUInt32LE(0x184d2a50, 0);
+      frame.writeUInt32LE(skipped, 4);
+      for (const [name, image] of [
+        ["a.qcow2", qcow2],
+        ["b.zst", Buffer.concat([zstd, frame])],
+      ] as const) {
+        expect((await run(["index", "-q", file(dir, name, image)])).exitCode).toBe(0);
+        web.files.set(`/${name}`, image);
+        web.files.set(`/${name}.verity`, fs.readFileSync(dir.file(`${name}.verity`)));
+      }
+      const refused = await run(["-f", "-q", `${web.origin}/a.qcow2`, loop.path]);
+      expect(refused.stderr).toContain(`the source "${web.origin}/a.qcow2" is a virtual machine image (qcow2)`);
+      expect(refused.exitCode).toBe(3);
+      expect(fs.readFileSync(loop.path).some((byte) => byte !== 0)).toBe(false);
+      expect((await run(["-f", "-q", "--allow", "packed", `${web.origin}/a.qcow2`, loop.path])).exitCode).toBe(0);
+      expect(fs.readFileSync(loop.path).subarray(0, qcow2.length).equals(qcow2)).toBe(true);
+      const unpacked = await run(["-f", "--progress", "none", `${web.origin}/b.zst`, loop.path]);
+      expect(unpacked.stderr).toContain(`"${web.origin}/b.zst" is compressed (zstd) and is unpacked`);
+      expect(unpacked.exitCode).toBe(0);
+      expect(fs.readFileSync(loop.path).subarray(0, DATA.length).equals(DATA)).toBe(true);
+    },
+  );
 });
