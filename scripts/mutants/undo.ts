@@ -3,6 +3,20 @@ import type { Mutant } from "./mutant.ts";
 
 export const UNDO: readonly Mutant[] = [
   {
+    bug: "a day is read from the newest file of its chain that has a place",
+    file: "local/undo/day.ts",
+    from: "else if (place === undefined) await this.#read(number + 1, bytes, start);",
+    to: "else if (number + 1 < this.#layers.length || place === undefined) await this.#read(number + 1, bytes, start);",
+    tests: ["machine/undo-day.test.ts"],
+  },
+  {
+    bug: "the table of a file of a chain is that of the place before",
+    file: "local/undo/day.ts",
+    from: "if (this.#tableNumber !== number) {",
+    to: "if (this.#tableNumber === undefined) {",
+    tests: ["machine/undo-day.test.ts"],
+  },
+  {
     bug: "what is overwritten is saved meanwhile, not before",
     file: "local/endpoint.ts",
     from: "await this.#as?.undo?.save(leavesIn(",

@@ -27,7 +27,7 @@ import { hostConnection } from "./host.ts";
 import { isStandardInput, type Location, located } from "./location.ts";
 import type { CommonOptions } from "./options.ts";
 import { Passwords } from "./passwords.ts";
-import { inputAsFile, openBody, openInput, type StreamOptions, unpackedSource } from "./source.ts";
+import { daySource, inputAsFile, openBody, openInput, type StreamOptions, unpackedSource } from "./source.ts";
 import { type OpenedTree, openTree } from "./tree-source.ts";
 import type { UndoChoice } from "./undo.ts";
 
@@ -178,7 +178,12 @@ export class Lanes {
         onNotice(`${quote(body.label)} has no hash tree beside it, so all of it is fetched`);
         return await openBody(body, opening, await destination);
       });
-      opened = await unpackedSource(source, opening, await destination);
+      const { path, remote } = side.location;
+      const day =
+        remote === undefined
+          ? await daySource(source, path, this.#options.undo, opening, await destination)
+          : undefined;
+      opened = day ?? (await unpackedSource(source, opening, await destination));
       if (opened === source) return source;
     }
     await this.#keep(() => opened.close());

@@ -2,9 +2,11 @@
 import { isTerminal } from "../builtin.ts";
 import { IoError, UsageError } from "../errors.ts";
 import { signaturesOfHead } from "../local/guard/signatures.ts";
+import { DayDisk } from "../local/undo/day.ts";
 import { quote } from "../name.ts";
+import { dirname, realPath } from "../paths.ts";
 import { StreamEndpoint } from "../stream/endpoint.ts";
-import { bodyOf, inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
+import { bodyOf, diskInput, inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
 import { isUnpackable, plain, UNPACKABLE, type Unpackable, unpacked } from "../stream/unpack.ts";
 import type { Description, Endpoint } from "../sync/endpoint.ts";
 import type { Signature } from "../sync/facts.ts";
@@ -12,6 +14,7 @@ import { FORMATS } from "../sync/formats.ts";
 import type { HashChoice } from "../sync/spec.ts";
 import type { WebObject } from "../web/object.ts";
 import { isStandardInput, type Location } from "./location.ts";
+import type { UndoChoice } from "./undo.ts";
 
 export const DECOMPRESS = ["auto", "always", "never"] as const;
 
@@ -76,6 +79,55 @@ export async function unpackedSource(
   const type = typeToUnpack(signatures, opening, description.label, destination);
   if (type === undefined) return source;
   return await openStream(await inputOf(source, opening.blockSize), type, description, opening);
+}
+
+/** Types of what holds a disk in clusters, as undo files do. */
+const OVERLAY = "qcow2";
+
+/**
+ * The disk of the day that the undo file at `path` shows, where `source`, which is that file, is not to be copied as it is. Takes over the
+ * source then. `undo` is where the run keeps what it overwrites. @throws {IoError} {VerificationError} where it does not show its day any more.
+ */
+export async function daySource(
+  source: Endpoint,
+  path: string,
+  undo: UndoChoice | undefined,
+  opening: StreamOpening,
+  destination: Description,
+): Promise<Endpoint | undefined> {
+  const { label, kind, identity, within } = source.description;
+  const { decompress, sourceSize, onNotice } = opening;
+  if (kind !== "file" || decompress === "never" || typesOf(source.description)[0] !== OVERLAY) return undefined;
+  // A copy of the undo file was meant.
+  const isFile = destination.kind !== "device";
+  if (decompress === "auto" && isFile && (/\.qcow2$/i.test(destination.label) || typesOf(destination)[0] === OVERLAY))
+    return undefined;
+  const day = await DayDisk.open(path);
+  if (day === undefined) return undefined;
+  await source.close();
+  const time = new Date(day.timeMs).toISOString().replace(/\.\d+Z$/, "Z");
+  onNotice(
+    `${quote(label)} is an undo file, so the source is ${quote(day.disk)} as it was before the run of ${time}; --decompress never copies the file`,
+  );
+  const restores = day.diskIdentity === destination.identity;
+  const keepsChain = undo?.chain === true && realPath(dirname(undo.path)) === realPath(dirname(path));
+  const [newest] = day.newer;
+  if (restores && newest !== undefined && !keepsChain)
+    onNotice(
+      `${quote(label)} and what is older go on to show their days, and the ${day.newer.length} newer undo files do not: --undo ${quote(`${dirname(path)}/`)} keeps them`,
+    );
+  const medium = diskInput(day);
+  return await openStream(
+    // What it then reads of its own disk nobody has written to yet.
+    restores ? { ...medium, confirmUnchanged: () => Promise.resolve() } : medium,
+    undefined,
+    { label, identity, within },
+    { ...opening, sourceSize: sourceSize ?? day.sizeBytes },
+  );
+}
+
+function typesOf({ facts }: Description): string[] {
+  return (facts?.contents[0]?.signatures ?? []).map(({ type }) => type);
 }
 
 async function openStream(

@@ -4,7 +4,7 @@ import { cannot } from "../errors.ts";
 import { HEAD_LENGTH } from "../local/guard/ends.ts";
 import { descriptorSource } from "../remote/wire/descriptors.ts";
 import { ByteReader, type ByteSource } from "../remote/wire/streams.ts";
-import { BlockLayout, type BlockRange, leafRuns } from "../sync/blocks.ts";
+import { BlockLayout, type BlockRange, leafRuns, TOGETHER_LENGTH } from "../sync/blocks.ts";
 import type { BlockData, Endpoint } from "../sync/endpoint.ts";
 import type { ByteRange } from "../sync/ranges.ts";
 import type { StreamInput } from "./endpoint.ts";
@@ -81,6 +81,38 @@ export function bodyOf(body: Body): Medium {
     bytesRead: () => 0,
     confirmUnchanged: () => Promise.resolve(),
     close: async () => void (await pieces.return(undefined)),
+  };
+}
+
+/** What can be read at any place, and is read in order. */
+export interface Disk {
+  readonly sizeBytes: number;
+  readonly bytesRead: number;
+  /** Fills the buffer from `offset` on. @throws {IoError} */
+  read(buffer: Buffer, offset: number): Promise<void>;
+  confirmUnchanged(): void;
+  close(): Promise<void>;
+}
+
+/** Takes the disk over. */
+export function diskInput(disk: Disk): Medium {
+  // What was read last is in it.
+  const memory = Buffer.alloc(TOGETHER_LENGTH);
+  let done = 0;
+  return {
+    bytes: {
+      async read() {
+        const bytes = memory.subarray(0, Math.min(memory.length, disk.sizeBytes - done));
+        if (bytes.length === 0) return undefined;
+        await disk.read(bytes, done);
+        done += bytes.length;
+        return bytes;
+      },
+    },
+    sizeBytes: disk.sizeBytes,
+    bytesRead: () => disk.bytesRead,
+    confirmUnchanged: async () => disk.confirmUnchanged(),
+    close: () => disk.close(),
   };
 }
 

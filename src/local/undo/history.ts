@@ -73,8 +73,8 @@ function leadsTo(name: string, kept: ReadonlyMap<string, Kept>): Pick<Day, "dest
   }
 }
 
-/** Whether all that the file's tables lead to is in it, and how much that is. */
-async function examine(path: string, { sizeBytes }: Head): Promise<Omit<Kept, "head">> {
+/** Whether all that the tables of the undo file at `path` lead to is in it, and how much that is. Throws no error of the system. */
+export async function examine(path: string, { sizeBytes }: Head): Promise<Omit<Kept, "head">> {
   const { clusterSize, clusterBits, clustersPerTable, l1Offset, l1Entries } = geometryOf(sizeBytes);
   let clusters = 0;
   const outcome = (problem: string | undefined) => ({
