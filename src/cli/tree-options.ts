@@ -1,9 +1,9 @@
 /** What the command line says of the hash tree of an image, and of an image at a web server. */
-import fs from "node:fs";
-import { cannot, UsageError } from "../errors.ts";
-import { bytesOf, quote } from "../name.ts";
+import { UsageError } from "../errors.ts";
+import { quote } from "../name.ts";
 import type { Location, WebImage } from "../run/location.ts";
 import type { CommonOptions } from "../run/options.ts";
+import { readText } from "../run/read-text.ts";
 import { DEFAULT_BLOCK_SIZE, LEAF_SIZE } from "../sync/blocks.ts";
 import { TREE_HASH } from "../tree/endpoint.ts";
 import { HASH_SIZE } from "../tree/layout.ts";
@@ -51,6 +51,9 @@ export function refuseWebOptions(values: Values): void {
     if (text(values, name) !== undefined) throw onlyForUrl(name);
 }
 
+/** Bytes of a file with headers or certificates. */
+const MAX_TEXT = 1 << 20;
+
 /** An image at a web server. @throws {UsageError} {IoError} for a file that cannot be read. */
 export function webLocation(word: string, values: Values, options: CommonOptions): Location {
   checkTreeOptions(options);
@@ -61,28 +64,17 @@ export function webLocation(word: string, values: Values, options: CommonOptions
     address,
     tree: tree !== undefined && isAddress(tree) ? parseAddress(tree) : tree,
     headers: headers(text(values, "header")),
-    ca: cacert === undefined ? undefined : readText(cacert, "the certificates of --cacert"),
+    ca:
+      cacert === undefined
+        ? undefined
+        : readText(cacert, `file with the certificates of --cacert ${quote(cacert)}`, MAX_TEXT),
   };
   return { remote: undefined, path: address.label, label: address.label, tree: { root: rootHash(values), web } };
 }
 
 function headers(given: string | undefined): Header[] {
   if (given === undefined) return [];
-  return parseHeaders(given.startsWith("@") ? readText(given.slice(1), "the headers of --header") : given);
-}
-
-/** Bytes of a file that an option names. */
-const MAX_TEXT = 1 << 20;
-
-/** @throws {UsageError} for one that is too long; {IoError} */
-function readText(path: string, called: string): string {
-  let bytes: Buffer;
-  try {
-    if (fs.statSync(bytesOf(path)).size > MAX_TEXT)
-      throw new UsageError(`The file with ${called}, ${quote(path)}, is too large`);
-    bytes = fs.readFileSync(bytesOf(path));
-  } catch (error) {
-    throw error instanceof UsageError ? error : cannot(`read ${called} from`, path, error);
-  }
-  return bytes.toString("utf8");
+  if (!given.startsWith("@")) return parseHeaders(given);
+  const path = given.slice(1);
+  return parseHeaders(readText(path, `file with the headers of --header ${quote(path)}`, MAX_TEXT));
 }

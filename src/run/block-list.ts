@@ -1,11 +1,10 @@
 /** The file of --used-blocks or --changed-blocks: read before anything is opened, and fitted to the two sides before anything is written. */
-import fs from "node:fs";
-import { IoError, refused, refusedDestination } from "../errors.ts";
-import { bytesOf, quote } from "../name.ts";
+import { refused, refusedDestination } from "../errors.ts";
+import { quote } from "../name.ts";
 import { type BlockList, endOfList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Listed } from "../sync/share.ts";
-import { using } from "./taken.ts";
+import { readText } from "./read-text.ts";
 
 /** A list of a million ranges has 50 MB. */
 const MAX_BYTES = 256 << 20;
@@ -18,11 +17,7 @@ export class BlockListFile {
 
   /** @throws {UsageError} {IoError} when it cannot be read, or is no list. */
   constructor(path: string, meaning: ListMeaning) {
-    const text = using(`list of blocks ${quote(path)}`, () => {
-      const { size } = fs.statSync(bytesOf(path));
-      if (size > MAX_BYTES) throw new IoError(`Cannot use the list of blocks ${quote(path)}: it has ${size} bytes`);
-      return fs.readFileSync(bytesOf(path), "utf8");
-    });
+    const text = readText(path, `list of blocks ${quote(path)}`, MAX_BYTES);
     this.name = path;
     this.#meaning = meaning;
     this.#list = parseBlockList(text, path);

@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { Failure, IoError, reason, remedy, UsageError } from "../errors.ts";
 import { bytesOf, quote } from "../name.ts";
 import { dirname } from "../paths.ts";
+import { readText } from "./read-text.ts";
 import { checkFree, type Taken, targetOf, using } from "./taken.ts";
 
 /** Bytes that are written together; a call for each of a million lines would take longer than all the rest. */
@@ -110,11 +111,7 @@ export class ReplacedFile {
 
   /** What is there now, "" for nothing. @throws {UsageError} for more than `most` bytes; {IoError}. */
   read(most: number): string {
-    return using(this.#called, () => {
-      const size = fs.statSync(bytesOf(this.#path), { throwIfNoEntry: false })?.size ?? 0;
-      if (size > most) throw new UsageError(`The ${this.#called} is too large (${size} bytes)`);
-      return size === 0 ? "" : fs.readFileSync(bytesOf(this.#path), "utf8");
-    });
+    return fs.existsSync(bytesOf(this.#path)) ? readText(this.#path, this.#called, most) : "";
   }
 
   /**
