@@ -61,6 +61,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "systemd-analyze": "systemd",
   shellcheck: "shellcheck",
   tmux: "tmux",
+  "partclone.ext4": "partclone",
+  thin_delta: "thin-provisioning-tools",
+  bmaptool: "bmap-tools",
 };
 
 function missingPackages(): string[] {

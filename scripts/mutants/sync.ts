@@ -18,10 +18,24 @@ export const SYNC: readonly Mutant[] = [
   },
   {
     bug: "a list of a larger disk is cut to this one",
-    file: "run/block-list.ts",
-    from: "Math.max(this.#list.sizeBytes ?? sizeBytes, end)",
-    to: "sizeBytes + 0 * end",
-    tests: ["program/block-list.test.ts: a list that does not fit"],
+    file: "sync/block-list.ts",
+    from: "about !== sizeBytes || endBytes - sizeBytes >= unitBytes",
+    to: "about !== sizeBytes && list.sizeBytes !== undefined",
+    tests: ["unit/block-list.test.ts: fitBlockList()"],
+  },
+  {
+    bug: "what a map does not reach is left out as if it were free",
+    file: "sync/block-list.ts",
+    from: "if (tellsAll && endBytes < sizeBytes)",
+    to: "if (tellsAll && endBytes > sizeBytes)",
+    tests: ["unit/block-list.test.ts: fitBlockList()"],
+  },
+  {
+    bug: "a file that says it has no bytes is read without end",
+    file: "run/read-text.ts",
+    from: "while (length <= most) {",
+    to: "for (;;) {",
+    tests: ["unit/read-text.test.ts: readText() takes as much"],
   },
   {
     bug: "only the first lane's destination is flushed",

@@ -1,13 +1,15 @@
 /** The file of --used-blocks or --changed-blocks: read before anything is opened, and fitted to the two sides before anything is written. */
-import { refused, refusedDestination } from "../errors.ts";
+import { refused, refusedDestination, UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
-import { type BlockList, endOfList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
+import { type BlockList, fitBlockList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Listed } from "../sync/share.ts";
 import { readText } from "./read-text.ts";
 
 /** A list of a million ranges has 50 MB. */
 const MAX_BYTES = 256 << 20;
+
+const VERBS = { used: "is used", changed: "has changed" } as const;
 
 export class BlockListFile {
   /** Its file. */
@@ -21,20 +23,27 @@ export class BlockListFile {
     this.name = path;
     this.#meaning = meaning;
     this.#list = parseBlockList(text, path);
+    const is = this.#list.meaning ?? meaning;
+    if (is !== meaning)
+      throw new UsageError(`The list of blocks ${quote(path)} says what ${VERBS[is]}, not what ${VERBS[meaning]}`, {
+        hint: `--${is}-blocks takes it`,
+      });
+    if (meaning === "used" && this.#list.ranges.length === 0)
+      throw new UsageError(`The list of blocks ${quote(path)} says that nothing is used`, {
+        hint: "see whether the program that made it has failed",
+      });
   }
 
   /** @throws {RefusedError} when it is about something of another size, or what it leaves out cannot be equal. */
   fit(source: Description, destination: Description): Listed {
-    const { name } = this;
     const { sizeBytes } = source;
-    const end = endOfList(this.#list);
-    const about = Math.max(this.#list.sizeBytes ?? sizeBytes, end);
-    if (about !== sizeBytes)
+    const ranges = fitBlockList(this.#list, sizeBytes);
+    if (typeof ranges === "string")
       throw refused(
         "use",
-        name,
+        this.name,
         "other-list",
-        `it is about ${about} bytes, and the source ${quote(source.label)} has ${sizeBytes}`,
+        `${ranges}, and the source ${quote(source.label)} has ${sizeBytes}`,
         "make the list of this very source",
       );
     const { kind, label, sizeBytes: there } = destination;
@@ -45,6 +54,6 @@ export class BlockListFile {
         `it ${kind === "missing" ? "does not exist" : "is smaller than the source"}, so it cannot be equal where --changed-blocks lists nothing`,
         "the first run needs no list",
       );
-    return { ranges: this.#list.ranges, meaning: this.#meaning };
+    return { ranges, meaning: this.#meaning };
   }
 }

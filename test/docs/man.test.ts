@@ -122,7 +122,8 @@ test("nothing in the man page looks like an option that does not exist", () => {
   // MIGRATION shows those of rsync, dd and bdsync to their users; those of other tools are in examples and answers.
   const migration = sectionOf("MIGRATION");
   const foreign = new Set(["--snapshot", "--size", "--name", "--yes", "--stdout", "--format", "-r", "-J", "-D", "-O"]);
-  for (const name of ["dig-holes", "find", "show", "partscan", "reflink", "salt", "uuid"]) foreign.add(`--${name}`);
+  for (const name of ["dig-holes", "find", "show", "partscan", "reflink", "salt", "uuid", "offset_domain"])
+    foreign.add(`--${name}`);
   const known = new Set<string>();
   for (const [name, option] of OPTIONS) {
     known.add(`--${name}`);

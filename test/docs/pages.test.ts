@@ -28,7 +28,7 @@ const FOREIGN = new Set(
   "rm network device import name memory disk os-variant inplace no-whole-file write-devices partial append checksum"
     .concat(
       " snapshot size yes sparse reflink check ignore-missing find show detach decompress keep bytes runs markdown server patch diffsize".concat(
-        " now partscan dig-holes salt uuid stdout format",
+        " now partscan dig-holes salt uuid stdout format offset_domain",
       ),
     )
     .split(" "),
@@ -91,7 +91,7 @@ for (const page of PAGES) {
     });
 
     test("names only options that exist", () => {
-      const long = [...text.matchAll(/(?<=[\s`(])--([a-z][a-z-]+)/g)].map(([, name = ""]) => name);
+      const long = [...text.matchAll(/(?<=[\s`(])--([a-z][a-z_-]+)/g)].map(([, name = ""]) => name);
       expect(long.filter((name) => !LONG.has(name) && !FOREIGN.has(name))).toEqual([]);
       const short = [...text.matchAll(/`-([A-Za-z0-9])[ `]/g)].map(([, letter = ""]) => letter);
       expect(short.filter((letter) => !LETTERS.has(letter))).toEqual([]);

@@ -117,6 +117,14 @@ export const NEEDS = {
   shellcheck: has("shellcheck") ? undefined : "shellcheck is not installed",
   tmux: has("tmux") && has("bash") ? undefined : "tmux or bash is not installed",
   mdwe: mdweReason(),
+  partclone:
+    has("partclone.ext4") || fs.existsSync("/usr/sbin/partclone.ext4") ? undefined : "partclone is not installed",
+  nbdinfo: has("nbdinfo") ? undefined : "nbdinfo is not installed (libnbd-bin)",
+  thin:
+    has("thin_delta") || fs.existsSync("/usr/sbin/thin_delta")
+      ? undefined
+      : "thin_delta is not installed (thin-provisioning-tools)",
+  bmap: has("bmaptool") ? undefined : "bmaptool is not installed (bmap-tools)",
   git: has("git") ? undefined : "git is not installed",
 } as const;
 

@@ -92,16 +92,19 @@ test("a list that does not fit, or does not go with the rest, is refused before 
   const old = bytes(2, SIZE);
   const to = write(dir, "to", old);
   const list = write(dir, "list", LIST);
-  const long = write(dir, "long", LIST.replace(/\d+(?=,"length":10)/, String(SIZE)));
+  const long = write(dir, "long", LIST.replace(/\d+(?=,"length":10)/, String(SIZE + LEAF)));
+  const dirty = write(dir, "dirty", `[{"offset":0,"length":${SIZE},"description":"dirty"}]`);
   const cases: [string[], number, string][] = [
     [
       ["--used-blocks", long, from, to],
       3,
-      `it is about ${SIZE + 10} bytes, and the source "${from}" has ${SIZE} (other-list)`,
+      `it is about ${SIZE + LEAF + 10} bytes, and the source "${from}" has ${SIZE} (other-list)`,
     ],
     [["--changed-blocks", list, from, dir.file("new")], 3, "it does not exist, so it cannot be equal"],
     [["--used-blocks", dir.file("none"), from, to], 4, "Cannot use the list of blocks"],
     [["--used-blocks", from, from, to], 2, "Cannot read the list of blocks"],
+    [["--used-blocks", dirty, from, to], 2, "says what has changed, not what is used"],
+    [["--used-blocks", write(dir, "empty", "[]"), from, to], 2, "says that nothing is used"],
     [["--used-blocks", list, "--changed-blocks", list, from, to], 2, "contradict each other"],
     [["--used-blocks", list, "--on-read-error", "skip", from, to], 2, "does not go with --on-read-error skip"],
     [["--used-blocks", list, "http://127.0.0.1:1/image", to], 2, "does not go with a hash tree"],

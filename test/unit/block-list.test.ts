@@ -1,7 +1,7 @@
 /** Lists of blocks as the programs write them that make them, and what is wrong with those that are none. */
 import { expect, test } from "bun:test";
 import { UsageError } from "../../src/errors.ts";
-import { listedBlocks, parseBlockList } from "../../src/sync/block-list.ts";
+import { fitBlockList, listedBlocks, parseBlockList } from "../../src/sync/block-list.ts";
 import { BlockLayout } from "../../src/sync/blocks.ts";
 
 function pairs(text: string): number[][] {
@@ -63,7 +63,7 @@ test("parseBlockList() takes data and zeros of qemu-img and nbdinfo, what is dir
 test("parseBlockList() takes blocksync's own map, with the size that it is about", () => {
   const own =
     '{"source":"a","destination":"b","size":9000,"unit":4096,"merged":false,"ranges":[\n{"offset":4096,"length":4096,"kind":"zero"}\n]}';
-  expect(parseBlockList(own, "list")).toEqual({ ranges: [{ offset: 4096, length: 4096 }], sizeBytes: 9000 });
+  expect(parseBlockList(own, "list")).toMatchObject({ ranges: [{ offset: 4096, length: 4096 }], sizeBytes: 9000 });
 });
 
 test("parseBlockList() takes all but the same of thin_delta, in its blocks", () => {
@@ -81,6 +81,8 @@ test("parseBlockList() takes all but the same of thin_delta, in its blocks", () 
     [9 * 65_536, 2 * 65_536],
   ]);
   expect(wrong(delta.slice(0, 200))).toContain("the list is not whole");
+  const verbose = delta.replaceAll(/<(same|different|\w+_only) ([^>]*)\/>/g, "<$1><range $2/></$1>");
+  expect(pairs(verbose)).toEqual(pairs(delta));
 });
 
 test("parseBlockList() takes bmaptool's map, of either version, to the end of a short last block", () => {
@@ -95,7 +97,7 @@ test("parseBlockList() takes bmaptool's map, of either version, to the end of a 
     </BlockMap>
 </bmap>
 `;
-  expect(parseBlockList(bmap, "list")).toEqual({
+  expect(parseBlockList(bmap, "list")).toMatchObject({
     ranges: [
       { offset: 0, length: 4096 },
       { offset: 8192, length: 1808 },
@@ -104,6 +106,8 @@ test("parseBlockList() takes bmaptool's map, of either version, to the end of a 
   });
   expect(wrong(bmap.replace("</bmap>", ""))).toContain("the list is not whole");
   expect(wrong(bmap.replace("2-2", "2-1"))).toBe("entry 2 ends before it begins");
+  const counted = bmap.replace("<BlockMap>", "<MappedBlocksCount> 3 </MappedBlocksCount><BlockMap>");
+  expect(wrong(counted)).toBe("entry 2 is the last of 2 blocks, where 3 are announced: the list is not whole");
 });
 
 test("parseBlockList() refuses what is no list, is out of order, or has numbers that are none", () => {
@@ -111,7 +115,7 @@ test("parseBlockList() refuses what is no list, is out of order, or has numbers 
   expect(wrong("# only a comment\n")).toBe("it lists nothing");
   expect(wrong("hello\n")).toBe("line 1 is not a line of a GNU ddrescue mapfile");
   expect(wrong('[{"start":0,"length":1')).toBe("it is no whole JSON");
-  expect(wrong("{}")).toBe("entry 0 is in no form that is known");
+  expect(wrong("{}")).toBe("it is in no form that is known");
   expect(wrong('[{"start":0,"length":4,"data":true}]')).toBe("entry 1 is in no form that is known");
   const exists = (...ranges: [unknown, unknown][]) =>
     JSON.stringify(ranges.map(([offset, length]) => ({ offset, length, exists: true })));
@@ -119,7 +123,83 @@ test("parseBlockList() refuses what is no list, is out of order, or has numbers 
   for (const value of [-1, 0.5, 2 ** 53, null, "", "x", "9".repeat(17), [1]])
     expect(wrong(exists([0, value]))).toBe("entry 1 has a number that is none, or too large");
   expect(wrong(exists([2 ** 53 - 1, 1]))).toBe("entry 1 has a number that is none, or too large");
-  expect(wrong("<html></html>")).toBe("entry 0 is in no form that is known");
+  expect(wrong("<html></html>")).toBe("it is in no form that is known");
+});
+
+test("parseBlockList() takes the maps of several partitions after each other, and no map of other areas between them", () => {
+  const map = (offset: number) => `# Domain logfile created by unset_name v0.3.23
+# current_pos  current_status
+0x${(offset + 8192).toString(16)}     ?
+#      pos        size  status
+0x${offset.toString(16)}  0x1000  +
+0x${(offset + 4096).toString(16)}  0x1000  ?
+`;
+  const disk = map(1 << 20) + map(2 << 20);
+  // What no map tells of, such as the partition table, is not known to be unused.
+  expect(pairs(disk)).toEqual([
+    [0, (1 << 20) + 4096],
+    [(1 << 20) + 8192, (1 << 20) - 8192 + 4096],
+  ]);
+  expect(wrong(map(2 << 20) + map(1 << 20))).toBe("entry 3 begins before the one before it ends");
+  expect(wrong(`${map(1 << 20)}hello\n${map(2 << 20)}`)).toBe("line 7 is not a line of a GNU ddrescue mapfile");
+  expect(wrong(map(1 << 20) + map(2 << 20).replace("0x1000  ?", "x"))).toBe(
+    "line 12 is not a line of a GNU ddrescue mapfile",
+  );
+});
+
+test("parseBlockList() tells what a list is of, so that what has changed is not taken for what is used", () => {
+  const meaning = (text: string) => parseBlockList(text, "list").meaning;
+  const entry = (words: object) => JSON.stringify([{ offset: 0, length: 512, ...words }]);
+  expect(meaning(entry({ description: "clean" }))).toBe("changed");
+  expect(meaning(entry({ description: "hole,zero" }))).toBe("used");
+  expect(meaning(entry({ data: true, zero: false }))).toBe("used");
+  expect(meaning(entry({ exists: true }))).toBeUndefined();
+  expect(meaning("0 +\n0 512 +\n")).toBeUndefined();
+  const mixed = [
+    { offset: 0, length: 512, description: "dirty" },
+    { offset: 512, length: 512, description: "data" },
+  ];
+  expect(wrong(JSON.stringify(mixed))).toBe("entry 2 is in another form than the one before it");
+});
+
+test("parseBlockList() takes no dump of a thin pool for a list of what has changed", () => {
+  const dump = `<superblock uuid="" time="1" transaction="2" data_block_size="128" nr_data_blocks="100">
+  <device dev_id="1" mapped_blocks="4"><range_mapping origin_begin="0" data_begin="0" length="4" time="0"/></device>
+</superblock>
+`;
+  expect(wrong(dump)).toBe("it is in no form that is known");
+});
+
+test("fitBlockList() wants what a list of everything does not mention, and refuses one of another size", () => {
+  const fit = (text: string, sizeBytes: number) => {
+    const fitted = fitBlockList(parseBlockList(text, "list"), sizeBytes);
+    return typeof fitted === "string" ? fitted : fitted.map(({ offset, length }) => [offset, length]);
+  };
+  // A file system that is shorter than its partition, or a map that was cut.
+  const map = "0 ?\n0 4096 +\n4096 4096 ?\n";
+  expect(fit(map, 8192)).toEqual([[0, 4096]]);
+  expect(fit(map, 10_000)).toEqual([
+    [0, 4096],
+    [8192, 1808],
+  ]);
+  expect(fit(map, 4096)).toBe("it is about 8192 bytes");
+  // QEMU rounds a file up to whole sectors.
+  const qemu = '[{"start":1024,"length":9216,"zero":false,"data":true}]';
+  expect(fit(qemu, 10_000)).toEqual([[0, 10_000]]);
+  expect(fit(qemu, 9728)).toBe("it is about 10240 bytes");
+  expect(fit('[{"offset":0,"length":4096,"description":"clean"}]', 8192)).toEqual([[4096, 4096]]);
+  expect(fit('[{"offset":0,"length":4096,"exists":true}]', 8192)).toEqual([[0, 4096]]);
+  const thin = (kind: string) =>
+    `<superblock data_block_size="128"><diff left="1" right="2"><same begin="0" length="2"/><${kind} begin="2" length="3"/></diff></superblock>`;
+  // Of a volume that was made smaller.
+  expect(fit(thin("left_only"), 3 * 65_536)).toEqual([[2 * 65_536, 65_536]]);
+  expect(fit(thin("different"), 3 * 65_536)).toBe(`it is about ${5 * 65_536} bytes`);
+  expect(fit(thin("different"), 5 * 65_536 - 512)).toEqual([[2 * 65_536, 3 * 65_536 - 512]]);
+  const bmap = (range: string) =>
+    `<bmap><ImageSize> 8192 </ImageSize><BlockSize> 4096 </BlockSize><Range>${range}</Range></bmap>`;
+  expect(fit(bmap("0-1"), 8192)).toEqual([[0, 8192]]);
+  expect(fit(bmap("0"), 8193)).toBe("it is about 8192 bytes");
+  expect(fit(bmap("2"), 8192)).toBe("it is about 12288 bytes");
 });
 
 test("parseBlockList() takes a million ranges", () => {
