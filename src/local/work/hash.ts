@@ -130,6 +130,20 @@ export function blockPrint(block: Uint8Array): bigint {
   return xxh3(block, 0n);
 }
 
+const views = new WeakMap<ArrayBufferLike, Uint8Array[]>();
+
+/** The leaves of a block, at the beginning of memory that is used again the same each time: a new view of each leaf is much to collect. */
+function leafViews(block: Uint8Array): readonly Uint8Array[] {
+  const { buffer, byteOffset, length } = block;
+  const view = (leaf: number) => block.subarray(leaf * LEAF_SIZE, (leaf + 1) * LEAF_SIZE);
+  if (byteOffset !== 0 || length % LEAF_SIZE !== 0)
+    return Array.from({ length: leafCount(length) }, (_, leaf) => view(leaf));
+  const known = views.get(buffer) ?? [];
+  if (known.length === 0) views.set(buffer, known);
+  while (known.length < length / LEAF_SIZE) known.push(view(known.length));
+  return known;
+}
+
 /** Hashes whole blocks (their print, then the digests asked for one after the other) and their leaves. */
 export class Hasher {
   readonly hashSize: number;
@@ -198,9 +212,8 @@ export class Hasher {
   leafHashes(block: Uint8Array, size: LeafHashSize): Uint8Array {
     const leaves = leafCount(block.length);
     const wide = new BigUint64Array(leaves);
-    for (let leaf = 0; leaf < leaves; leaf++) {
-      wide[leaf] = xxh3(block.subarray(leaf * LEAF_SIZE, (leaf + 1) * LEAF_SIZE), this.#leafSeed);
-    }
+    const views = leafViews(block);
+    for (let leaf = 0; leaf < leaves; leaf++) wide[leaf] = xxh3(views[leaf] ?? block, this.#leafSeed);
     if (size === 8) return new Uint8Array(wide.buffer);
     const halves = new Uint32Array(wide.buffer);
     const narrow = new Uint32Array(leaves);
