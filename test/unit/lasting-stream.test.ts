@@ -119,6 +119,26 @@ test("however a stream is written, read and cut, it brings all of it once", asyn
   );
 });
 
+test("what a connection was given when it broke off counts as sent, and what is sent again counts again", async () => {
+  const lost = Promise.withResolvers<unknown>();
+  const stream = new LastingStream(lost.resolve);
+  const silent: ByteSource = { read: () => new Promise(() => undefined) };
+  const broken = {
+    write: () => Promise.reject(new Error("broken pipe")),
+    end: () => Promise.resolve(),
+  };
+  stream.attach(silent, broken, 0);
+  await stream.write(bytes(3, 1000));
+  await lost.promise;
+  const once = stream.bytesSent;
+  expect(once).toBeGreaterThan(1000);
+  const again = pipe();
+  stream.leaveOff();
+  stream.attach(silent, again.sink, 0);
+  expect((await again.source.read())?.length).toBe(once);
+  expect(stream.bytesSent).toBe(2 * once);
+});
+
 test("a write waits once so much is not acknowledged, with a connection or without", async () => {
   const { near, far } = ends([]);
   const data = bytes(5, LASTING_BYTES + 100_000);

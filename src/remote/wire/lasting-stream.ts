@@ -91,7 +91,7 @@ export class LastingStream implements ByteSource, ByteSink {
   readonly #head = Buffer.alloc(HEADER_SIZE + POSITION_SIZE);
   #headLength = 0;
 
-  /** All that connections have carried, what was sent again and the headers included. */
+  /** All that connections have carried, or were given when they broke off, what was sent again and the headers included. */
   bytesSent = 0;
   bytesReceived = 0;
 
@@ -271,8 +271,9 @@ export class LastingStream implements ByteSource, ByteSink {
   }
 
   async #send({ sink }: Carrier, bytes: Uint8Array): Promise<void> {
-    await sink.write(bytes);
+    // Of what a connection breaks off at nobody knows how much it has carried.
     this.bytesSent += bytes.length;
+    await sink.write(bytes);
   }
 
   /** Whole segments, from where they are kept: they stay there until the other side has them. */
