@@ -270,10 +270,12 @@ async function feedController(): Promise<void> {
   const session = async () => {
     const endpoint = await RemoteEndpoint.open(channel, spec, () => Promise.resolve());
     await endpoint.prepare(SIZE, { exact: false });
-    for await (const run of endpoint.scan(
-      { first: 0, count: 4 },
-      { hashed: true, tolerant: false, readHoles: false, ahead: 4 },
-    ))
+    for await (const run of endpoint.scan([{ first: 0, count: 4 }], {
+      hashed: true,
+      tolerant: false,
+      readHoles: false,
+      ahead: 4,
+    }))
       endpoint.advance(run.first + run.count);
     await endpoint.leafHashes(single(0), 4);
     const data = await endpoint.read(single(1), { kind: "all" });

@@ -47,8 +47,8 @@ export const REMOTE: readonly Mutant[] = [
   {
     bug: "a far scan that ends early is taken for a whole one",
     file: "remote/endpoint.ts",
-    from: "    if (position !== end) throw new ProtocolError(`Received a scan that ends at block ${position} instead of ${end}`);\n",
-    to: "",
+    from: "if (number < ranges.length)",
+    to: "if (number > ranges.length)",
     tests: ["program/hostile.test.ts: a scan that ends early"],
   },
   {

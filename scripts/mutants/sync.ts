@@ -38,6 +38,20 @@ export const SYNC: readonly Mutant[] = [
     tests: ["unit/read-text.test.ts: readText() takes as much"],
   },
   {
+    bug: "a scan counts what lies between its ranges into its window",
+    file: "remote/sent-runs.ts",
+    from: "this.#blocks -= done;",
+    to: "this.#blocks -= done === run.count ? done : 0;",
+    tests: ["unit/sent-runs.test.ts"],
+  },
+  {
+    bug: "the ranges of a scan are taken in any order",
+    file: "remote/wire/messages.ts",
+    from: "first < end || count === 0",
+    to: "count === 0",
+    tests: ["contract/messages.test.ts: decode refuses ranges of a scan"],
+  },
+  {
     bug: "only the first lane's destination is flushed",
     file: "sync/sync.ts",
     from: "Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));",

@@ -176,7 +176,7 @@ export class LocalEndpoint implements Endpoint, Lender {
 
   compareWith(destination: Endpoint): Compare | undefined {
     if (!(destination instanceof LocalEndpoint)) return undefined;
-    return (range, options) => compareBytes(this, destination, range, options);
+    return (ranges, options) => compareBytes(this, destination, ranges, options);
   }
 
   async lend(first: number, count: number): Promise<Lent> {
@@ -205,17 +205,19 @@ export class LocalEndpoint implements Endpoint, Lender {
     this.#lock ??= this.#as.lock;
   }
 
-  scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
-    return ahead(this.#scan(range, options), options.ahead);
+  scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncIterable<Run> {
+    return ahead(this.#scan(ranges, options), options.ahead);
   }
 
-  async *#scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+  async *#scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncIterable<Run> {
     await this.#ready();
-    this.#droppedTo = this.#layout.offsetOf(range.first);
-    this.#end = range.first + range.count;
+    const [first, last] = [ranges[0], ranges.at(-1)];
+    if (first === undefined || last === undefined) return;
+    this.#droppedTo = this.#layout.offsetOf(first.first);
+    this.#end = last.first + last.count;
     // Who goes on without a block looks at its sectors later; of a destination the place is said.
     this.#reads = { holes: options.readHoles, whole: options.tolerant && this.#spec.access === "read" };
-    yield* scanDevice(this, this.#layout, this.#hasher, range, options, this.#signal);
+    yield* scanDevice(this, this.#layout, this.#hasher, ranges, options, this.#signal);
   }
 
   /** Reads; what lies beyond the end of a destination that was not grown is zero. */

@@ -19,7 +19,7 @@ import type { EndpointSpec } from "../sync/spec.ts";
 import type { Channel } from "./wire/channel.ts";
 import { type Compression, compressionOf } from "./wire/compression.ts";
 import { receiveData } from "./wire/data.ts";
-import { decode, encode, type Outgoing } from "./wire/messages.ts";
+import { decode, encode, MAX_SCAN_RANGES, type Outgoing } from "./wire/messages.ts";
 import { MessageType } from "./wire/protocol.ts";
 
 export class RemoteEndpoint implements Endpoint {
@@ -64,25 +64,35 @@ export class RemoteEndpoint implements Endpoint {
     return decode.prepared(await this.#channel.request(encode.prepare(sizeBytes, exact), MessageType.prepared));
   }
 
-  async *scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run> {
+  async *scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncIterable<Run> {
+    this.#scanWindow = options.ahead;
+    const some = ranges.filter(({ count }) => count > 0);
+    for (let i = 0; i < some.length; i += MAX_SCAN_RANGES)
+      yield* this.#scan(some.slice(i, i + MAX_SCAN_RANGES), options);
+  }
+
+  /** So many ranges as one request is for. */
+  async *#scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncIterable<Run> {
     const { hashed, tolerant, readHoles, ahead } = options;
-    const request = { first: range.first, count: range.count, window: ahead, hashed, tolerant, readHoles };
-    this.#scanWindow = ahead;
-    const end = range.first + range.count;
-    this.#end = end;
-    this.#announced = range.first;
-    let position = range.first;
+    const request = { ranges, window: ahead, hashed, tolerant, readHoles };
+    const ends = ranges.map(({ first, count }) => first + count);
+    this.#end = ends.at(-1) ?? 0;
+    this.#announced = ranges[0]?.first ?? 0;
+    let number = 0;
+    let position = this.#announced;
     for await (const frame of this.#channel.stream(encode.scan(request), MessageType.run)) {
-      const run = decode.run(frame, position, end, this.#hashSize, this.#layout);
+      const run = decode.run(frame, position, ends[number] ?? position, this.#hashSize, this.#layout);
       const due = hashed ? "hashed" : "data";
       const asked =
         run.kind === due || (run.kind === "hole" && !readHoles) || (run.kind === "unreadable" && hashed && tolerant);
       if (!asked) throw new ProtocolError(`Received a run that is ${run.kind}, not ${due}`);
       if (run.kind === "hashed") this.#bytesHashed += this.#layout.spanOf(run).length;
       position += run.count;
+      if (position === ends[number]) position = ranges[++number]?.first ?? position;
       yield run;
     }
-    if (position !== end) throw new ProtocolError(`Received a scan that ends at block ${position} instead of ${end}`);
+    if (number < ranges.length)
+      throw new ProtocolError(`Received a scan that ends at block ${position} instead of ${this.#end}`);
   }
 
   async leafHashes(blocks: BlockRange, size: LeafHashSize): Promise<Uint8Array> {

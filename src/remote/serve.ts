@@ -15,6 +15,7 @@ import { WIDE_LEAF_HASH_SIZE } from "../sync/endpoint.ts";
 import type { EndpointSpec } from "../sync/spec.ts";
 import { joinClaim, type Standing, showClaim } from "./claimant.ts";
 import { askToYield } from "./meeting.ts";
+import { SentRuns } from "./sent-runs.ts";
 import { Backlog } from "./wire/backlog.ts";
 import { type Channel, lostConnection, type Received } from "./wire/channel.ts";
 import { type Compression, compressionOf, noCompression } from "./wire/compression.ts";
@@ -61,7 +62,7 @@ export class Server {
   readonly #ending = new AbortController();
   readonly #answering = new Set<Promise<void>>();
   #scanning = false;
-  #advanced = 0;
+  #sent = new SentRuns();
   #onAdvance: (() => void) | undefined;
 
   /** With a permission the controller gets that path or none. */
@@ -294,24 +295,26 @@ export class Server {
   }
 
   async #scan(frame: Received, request: ScanRequest): Promise<void> {
-    const { first, count, window, hashed, tolerant, readHoles } = request;
+    const { ranges, window, hashed, tolerant, readHoles } = request;
     if (this.#scanning) throw new ProtocolError("Received a second scan while one is running");
     if (this.#layout === undefined) throw new ProtocolError("Received a scan before the size was fixed");
-    if (first > this.#layout.blockCount || count > this.#layout.blockCount - first)
-      throw new ProtocolError(`Received a scan of ${count} blocks from ${first} of ${this.#layout.blockCount}`);
+    const last = ranges.at(-1) ?? { first: 0, count: 0 };
+    if (last.first + last.count > this.#layout.blockCount)
+      throw new ProtocolError(`Received a scan up to block ${last.first + last.count} of ${this.#layout.blockCount}`);
     if (window === 0) throw new ProtocolError("Received a scan with a window of 0 blocks");
     this.#scanning = true;
-    this.#advanced = first;
+    this.#sent = new SentRuns();
     try {
       // Not the window, which is what was sent already.
       const options = { hashed, tolerant, readHoles, ahead: Math.min(window, mostBlocks(this.#blockSize)) };
-      for await (const run of this.#opened.scan({ first, count }, options)) {
-        while (run.first >= this.#advanced + window) {
+      for await (const run of this.#opened.scan(ranges, options)) {
+        while (this.#sent.blocks >= window) {
           await new Promise<void>((resolve) => {
             this.#onAdvance = resolve;
           });
           if (this.#inputEnded) return;
         }
+        this.#sent.add(run);
         await this.#reply(frame, encode.run(run));
       }
     } finally {
@@ -323,7 +326,7 @@ export class Server {
   #advance(index: number): void {
     if (this.#layout === undefined || index > this.#layout.blockCount)
       throw new ProtocolError(`Received an advance to ${index}`);
-    this.#advanced = Math.max(this.#advanced, index);
+    this.#sent.advance(index);
     this.#onAdvance?.();
     this.#opened.advance(index);
   }

@@ -134,7 +134,7 @@ async function write(image: Endpoint, file: number, statistics: Statistics): Pro
   const builder = new TreeBuilder(leaves, sha256, (bytes, offset) => writeAt(file, bytes, offset));
   const [lane] = statistics.lanes;
   const options = { hashed: true, tolerant: false, readHoles: false, ahead: scanAhead(LEAF_SIZE, 0) };
-  for await (const run of image.scan({ first: 0, count: leaves }, options)) {
+  for await (const run of image.scan([{ first: 0, count: leaves }], options)) {
     for (let first = run.first, end = run.first + run.count; first < end; ) {
       const stop = Math.min(end, first + LEAVES_AT_ONCE);
       for (let leaf = first; leaf < stop; leaf++) builder.add(hashAt(run, leaf, zeroHash).subarray(PRINT_SIZE));

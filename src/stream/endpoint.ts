@@ -162,8 +162,8 @@ export class StreamEndpoint implements Endpoint {
     return this.#part.subarray(start, start + length);
   }
 
-  async *scan(range: BlockRange, { hashed }: ScanOptions): AsyncIterable<Run> {
-    for (const blocks of this.#layout.partsOf(range)) {
+  async *scan(ranges: readonly BlockRange[], { hashed }: ScanOptions): AsyncIterable<Run> {
+    for (const blocks of ranges.flatMap((range) => [...this.#layout.partsOf(range)])) {
       if (this.#closed) throw this.#closedFailure;
       const { first, count } = blocks;
       if (hashed) yield { kind: "hashed", first, count, hashes: await this.#hash(this.#bytesOf(blocks)) };

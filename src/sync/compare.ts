@@ -10,7 +10,9 @@ import { type Compare, type CompareOptions, type Comparison, type Verdict, Verdi
 
 /** How the blocks of these two are told apart best. */
 export function compareOf(source: Endpoint, destination: Endpoint): Compare {
-  return source.compareWith?.(destination) ?? ((range, options) => compareHashes(source, destination, range, options));
+  return (
+    source.compareWith?.(destination) ?? ((ranges, options) => compareHashes(source, destination, ranges, options))
+  );
 }
 
 /** A part that lies within one run of either side. */
@@ -21,7 +23,7 @@ export interface RunPair {
   readonly destination: Run;
 }
 
-/** Walks two scans of the same range side by side. */
+/** Walks two scans of the same ranges side by side. */
 export async function* pairRuns(
   sourceRuns: AsyncIterable<Run>,
   destinationRuns: AsyncIterable<Run>,
@@ -70,13 +72,13 @@ export function hashAt(run: Run, index: number, zeroHash: Uint8Array): Uint8Arra
 export async function* compareHashes(
   source: Endpoint,
   destination: Endpoint,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const { zeroHash } = source.description;
   const printless = source.printless === true;
-  const sourceRuns = source.scan(range, { hashed: true, tolerant: tolerant.source, readHoles: false, ahead });
-  const destinationRuns = destination.scan(range, {
+  const sourceRuns = source.scan(ranges, { hashed: true, tolerant: tolerant.source, readHoles: false, ahead });
+  const destinationRuns = destination.scan(ranges, {
     hashed: true,
     tolerant: tolerant.destination,
     readHoles: false,
@@ -156,11 +158,11 @@ function comparePair(pair: RunPair, zeroHash: Uint8Array): Verdict[] {
  */
 export async function* compareWithNothing(
   source: Endpoint,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const options = { hashed: false, tolerant: tolerant.source, readHoles: false, ahead };
-  for await (const run of source.scan(range, options)) {
+  for await (const run of source.scan(ranges, options)) {
     if (run.kind === "hole") {
       yield { kind: "match", first: run.first, count: run.count, zero: true, prints: undefined };
       continue;

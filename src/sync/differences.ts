@@ -66,7 +66,7 @@ async function* unjoined(
     a.advance(done);
     b.advance(done);
   };
-  const comparison = compareOf(a, b)(layout.all, { tolerant: TOLERANT, ahead: scanAhead(layout.blockSize, 0) });
+  const comparison = compareOf(a, b)([layout.all], { tolerant: TOLERANT, ahead: scanAhead(layout.blockSize, 0) });
   for await (const verdict of comparison) {
     signal.throwIfAborted();
     if (verdict.kind === "unreadable") continue;

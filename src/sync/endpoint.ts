@@ -45,7 +45,7 @@ export const PRINT_SIZE = 8;
 /** Bytes that a block's digest has at least, its print among them. */
 export const MIN_HASH_SIZE = 16;
 
-/** Neighbouring blocks that a scan found; a scan's runs follow each other without gap or overlap. */
+/** Neighbouring blocks that a scan found; in each of its ranges a scan's runs follow each other without gap or overlap. */
 export type Run =
   /** Read and hashed; `hashes` has `count` digests one after the other. */
   | { readonly kind: "hashed"; readonly first: number; readonly count: number; readonly hashes: Uint8Array }
@@ -165,10 +165,10 @@ export interface Endpoint {
   compareWith?(destination: Endpoint): Compare | undefined;
 
   /**
-   * Tells what is in a range of blocks, in order, with many reads in flight. One scan at a time. It may wait until
+   * Tells what is in ranges of blocks, in ascending order, with many reads in flight. One scan at a time. It may wait until
    * advance() says that the consumer has come near.
    */
-  scan(range: BlockRange, options: ScanOptions): AsyncIterable<Run>;
+  scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncIterable<Run>;
 
   /** `size` bytes for each leaf of the blocks, in order; of as many as BlockLayout.together, as read() and write(). */
   leafHashes(blocks: BlockRange, size: LeafHashSize): Promise<Uint8Array>;

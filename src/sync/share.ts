@@ -149,19 +149,17 @@ export class Share {
       source.advance(done);
       destination.advance(done);
     };
-    for (const range of ranges) {
-      for await (const verdict of this.#compare(range, { tolerant, ahead })) {
-        if (verdict.kind === "match") this.#match(verdict);
-        else if (verdict.kind === "unreadable") copier.defer(verdict);
-        const parts = verdict.kind === "differ" ? this.#layout.partsOf(verdict, together) : [verdict];
-        for (const { first, count } of parts) {
-          if (verdict.kind === "differ") await copier.start(differingPart(verdict, { first, count }), advance);
-          position = first + count;
-          advance();
-          copier.check();
-          // Holes were not read, so nothing has to recover from it.
-          if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) await rest(count * pauseMs, signal);
-        }
+    for await (const verdict of this.#compare(ranges, { tolerant, ahead })) {
+      if (verdict.kind === "match") this.#match(verdict);
+      else if (verdict.kind === "unreadable") copier.defer(verdict);
+      const parts = verdict.kind === "differ" ? this.#layout.partsOf(verdict, together) : [verdict];
+      for (const { first, count } of parts) {
+        if (verdict.kind === "differ") await copier.start(differingPart(verdict, { first, count }), advance);
+        position = first + count;
+        advance();
+        copier.check();
+        // Holes were not read, so nothing has to recover from it.
+        if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) await rest(count * pauseMs, signal);
       }
     }
     await copier.finish();

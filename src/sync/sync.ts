@@ -13,7 +13,7 @@ import { BlockRecord } from "./record.ts";
 import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
 import type { Compare } from "./verdicts.ts";
-import { checkFindings, type Findings, verifyRange } from "./verify.ts";
+import { checkFindings, verifyRanges } from "./verify.ts";
 
 export type { Lane, SyncOptions } from "./share.ts";
 
@@ -137,14 +137,11 @@ async function verify(
       // What may hold anything is not asked for.
       const ranges =
         listed?.meaning === "used" ? listedBlocks(listed.ranges, layout, share.range).listed : [share.range];
-      const found: Findings[] = [];
-      for (const range of ranges)
-        found.push(await verifyRange(source, destination, layout, range, record, signal, onBlocks));
-      return found;
+      return await verifyRanges(source, destination, layout, ranges, record, signal, onBlocks);
     }),
   );
   const [{ source, destination }] = lanes;
-  checkFindings(findings.flat(), source.description.label, destination.description.label);
+  checkFindings(findings, source.description.label, destination.description.label);
   return bypasses.find((bypass) => bypass === "partly") ?? bypasses.find((bypass) => bypass === "dropped") ?? "direct";
 }
 

@@ -41,7 +41,7 @@ export type Verdict =
   /** The source cannot be read there, wholly or in part. */
   | { readonly kind: "unreadable"; readonly first: number; readonly count: number };
 
-/** Verdicts in ascending order, without gap or overlap. */
+/** Verdicts in ascending order, without gap in a range or overlap. */
 export type Comparison = AsyncIterable<Verdict>;
 
 export interface CompareOptions {
@@ -51,8 +51,8 @@ export interface CompareOptions {
   readonly ahead: number;
 }
 
-/** Tells the blocks of a range of two endpoints apart. */
-export type Compare = (range: BlockRange, options: CompareOptions) => Comparison;
+/** Tells the blocks of ranges, in ascending order, of two endpoints apart. */
+export type Compare = (ranges: readonly BlockRange[], options: CompareOptions) => Comparison;
 
 interface Matching {
   readonly kind: "match";

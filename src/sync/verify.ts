@@ -52,21 +52,29 @@ export class Places {
   }
 }
 
-/** Compares a range of blocks, and what is wrong in it twice. `onBlocks` is told of each number of further blocks compared. */
-export async function verifyRange(
+/** Compares ranges of blocks, in ascending order, and what is wrong in them twice. `onBlocks` is told of each number of further blocks compared. */
+export async function verifyRanges(
   source: Endpoint,
   destination: Endpoint,
   layout: BlockLayout,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   record: BlockRecord,
   signal: AbortSignal,
   onBlocks: (count: number) => void,
 ): Promise<Findings> {
-  const { wrong, changed, unlisted } = await compareAgain(source, destination, layout, range, record, signal, onBlocks);
+  const { wrong, changed, unlisted } = await compareAgain(
+    source,
+    destination,
+    layout,
+    ranges,
+    record,
+    signal,
+    onBlocks,
+  );
   const [still, unstable] = [new Places(), new Places()];
   for (const place of wrong.kept) {
     const blocks = layout.blocksOf(place);
-    const again = (await compareAgain(source, destination, layout, blocks, record, signal, () => undefined)).wrong;
+    const again = (await compareAgain(source, destination, layout, [blocks], record, signal, () => undefined)).wrong;
     still.addAll([again]);
     // Of more than are kept it is not known where they are not.
     if (again.count === again.kept.length) for (const part of without([place], again.kept)) unstable.add(part);
@@ -81,7 +89,7 @@ async function compareAgain(
   source: Endpoint,
   destination: Endpoint,
   layout: BlockLayout,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   record: BlockRecord,
   signal: AbortSignal,
   onBlocks: (count: number) => void,
@@ -90,7 +98,7 @@ async function compareAgain(
   const options = { hashed: true, tolerant: true, readHoles: true, ahead: scanAhead(layout.blockSize, 0) };
   if (source.description.kind === "stream") {
     // It cannot be read again, so what it was is what was noted of it.
-    for await (const run of destination.scan(range, options)) {
+    for await (const run of destination.scan(ranges, options)) {
       signal.throwIfAborted();
       for (let index = run.first; index < run.first + run.count; index++) {
         if ((index - run.first) % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE - 1) await breathe();
@@ -102,7 +110,7 @@ async function compareAgain(
     }
     return findings;
   }
-  for await (const pair of pairRuns(source.scan(range, options), destination.scan(range, options))) {
+  for await (const pair of pairRuns(source.scan(ranges, options), destination.scan(ranges, options))) {
     signal.throwIfAborted();
     for (let index = pair.first; index < pair.first + pair.count; index++) {
       if ((index - pair.first) % BLOCKS_AT_ONCE === BLOCKS_AT_ONCE - 1) await breathe();

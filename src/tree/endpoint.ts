@@ -120,7 +120,11 @@ export class TreeEndpoint implements Endpoint {
   }
 
   /** Where a print would be the digests have zeros. */
-  async *scan({ first, count }: BlockRange, { hashed }: ScanOptions): AsyncGenerator<Run> {
+  async *scan(ranges: readonly BlockRange[], options: ScanOptions): AsyncGenerator<Run> {
+    for (const range of ranges) yield* this.#scan(range, options);
+  }
+
+  async *#scan({ first, count }: BlockRange, { hashed }: ScanOptions): AsyncGenerator<Run> {
     const zero = this.description.zeroHash.subarray(PRINT_SIZE);
     for (let at = first; at < first + count; ) {
       this.#signal.throwIfAborted();

@@ -36,7 +36,7 @@ describe("Channel", () => {
     ];
     const stream = channel
       .stream(
-        encode.scan({ first: 0, count: 1, window: 1, hashed: true, tolerant: false, readHoles: false }),
+        encode.scan({ ranges: [{ first: 0, count: 1 }], window: 1, hashed: true, tolerant: false, readHoles: false }),
         MessageType.run,
       )
       .next();
@@ -157,19 +157,19 @@ describe("Server", () => {
     ["leaf hashes of another length", encode.read(one(0), { kind: "differing", hashes: bytes(1, 63) })],
     [
       "a scan beyond the end",
-      encode.scan({ first: 2, count: 2, window: 1, hashed: true, tolerant: false, readHoles: false }),
+      encode.scan({ ranges: [{ first: 2, count: 2 }], window: 1, hashed: true, tolerant: false, readHoles: false }),
     ],
     [
       "a scan of nothing beyond the end",
-      encode.scan({ first: 4, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
+      encode.scan({ ranges: [{ first: 4, count: 0 }], window: 1, hashed: true, tolerant: false, readHoles: false }),
     ],
     [
       "a scan with numbers that overflow",
-      encode.scan({ first: MAX, count: MAX, window: 1, hashed: true, tolerant: false, readHoles: false }),
+      encode.scan({ ranges: [{ first: MAX, count: MAX }], window: 1, hashed: true, tolerant: false, readHoles: false }),
     ],
     [
       "a scan without a window",
-      encode.scan({ first: 0, count: 1, window: 0, hashed: true, tolerant: false, readHoles: false }),
+      encode.scan({ ranges: [{ first: 0, count: 1 }], window: 0, hashed: true, tolerant: false, readHoles: false }),
     ],
     ["an advance beyond the end", encode.advance(4)],
     ["a reply", { type: MessageType.done, head: NO_BYTES, body: NO_BYTES }],
@@ -203,7 +203,7 @@ describe("Server", () => {
     for (const [message, reason] of [
       [encode.leafHashes(one(0), 4), "before the size was fixed"],
       [
-        encode.scan({ first: 0, count: 0, window: 1, hashed: true, tolerant: false, readHoles: false }),
+        encode.scan({ ranges: [{ first: 0, count: 1 }], window: 1, hashed: true, tolerant: false, readHoles: false }),
         "before the size was fixed",
       ],
       [write(0, {}, bytes(4, 4096)), "before the size was fixed"],
@@ -255,4 +255,30 @@ describe("Server", () => {
     await endpoint.close();
     expect(isOpen()).toBe(false);
   });
+});
+
+test("a scan of thousands of ranges, far apart, asks a few times and not for each, and tells of all of them", async () => {
+  using dir = tempDir();
+  const [count, step, size] = [10_000, 8, 4096];
+  fs.writeFileSync(dir.file("s"), "");
+  fs.truncateSync(dir.file("s"), count * step * size);
+  const { endpoint, channel, served } = await openServed(dir.file("s"), { access: "read", blockSize: size });
+  await endpoint.prepare(count * step * size, { exact: false });
+  let scans = 0;
+  const stream = channel.stream.bind(channel);
+  channel.stream = (...args) => {
+    scans++;
+    return stream(...args);
+  };
+  const ranges = Array.from({ length: count }, (_, i) => ({ first: i * step, count: 2 }));
+  const told: number[] = [];
+  const options = { hashed: true, tolerant: false, readHoles: true, ahead: 64 };
+  for await (const run of endpoint.scan([{ first: 0, count: 0 }, ...ranges], options)) {
+    for (let i = 0; i < run.count; i++) told.push(run.first + i);
+    endpoint.advance(run.first + run.count);
+  }
+  expect(told).toEqual(ranges.flatMap(({ first }) => [first, first + 1]));
+  expect(scans).toBe(3);
+  await endpoint.close();
+  expect(await served).toBeUndefined();
 });

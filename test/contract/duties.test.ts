@@ -147,9 +147,9 @@ describe("synchronize()", () => {
     const noting =
       (side: string) =>
       (endpoint: Endpoint, lane: number): Partial<Endpoint> => ({
-        scan: (range, options) => {
-          scans.push(`${side} ${lane}: ${range.first}+${range.count}`);
-          return endpoint.scan(range, options);
+        scan: (ranges, options) => {
+          for (const { first, count } of ranges) scans.push(`${side} ${lane}: ${first}+${count}`);
+          return endpoint.scan(ranges, options);
         },
       });
     const alterations = { source: noting("source"), destination: noting("destination") };
@@ -171,9 +171,11 @@ describe("synchronize()", () => {
     files(dir, bytes(609, 5 * BLOCK), bytes(609, 5 * BLOCK));
     let verifying = false;
     const destination = (endpoint: Endpoint): Partial<Endpoint> => ({
-      async *scan(range, options) {
-        if (!verifying) yield* endpoint.scan(range, options);
-        else for (let first = range.first; first < range.first + range.count; first++) yield unreadableAt(first);
+      async *scan(ranges, options) {
+        if (!verifying) yield* endpoint.scan(ranges, options);
+        else
+          for (const range of ranges)
+            for (let first = range.first; first < range.first + range.count; first++) yield unreadableAt(first);
       },
     });
     const onVerify = () => {
@@ -192,11 +194,11 @@ describe("synchronize()", () => {
       // The third block has one sector that cannot be read.
       const bad = { offset: 2 * BLOCK + 1536, length: 512 };
       const source = (endpoint: Endpoint): Partial<Endpoint> => ({
-        async *scan(range, options) {
-          for await (const run of endpoint.scan(range, options))
+        async *scan(ranges, options) {
+          for await (const run of endpoint.scan(ranges, options))
             for (let first = run.first; first < run.first + run.count; first++) {
               if (first === 2) yield unreadableAt(first);
-              else yield* endpoint.scan({ first, count: 1 }, options);
+              else yield* endpoint.scan([{ first, count: 1 }], options);
             }
         },
         salvage: (index, known, retries) => {

@@ -23,7 +23,7 @@ async function runsOf(
   readHoles = false,
 ): Promise<Run[]> {
   const runs: Run[] = [];
-  for await (const run of endpoint.scan({ first, count }, { hashed, tolerant: false, readHoles, ahead: 100 })) {
+  for await (const run of endpoint.scan([{ first, count }], { hashed, tolerant: false, readHoles, ahead: 100 })) {
     runs.push(run);
     endpoint.advance(run.first + run.count);
   }
@@ -406,7 +406,7 @@ export function describeEndpoint(name: string, open: OpenEndpoint): void {
       // Not by runsOf(), which says that nobody will come back to a block.
       const scan = async (first: number) => {
         const options = { hashed: true, tolerant: false, readHoles: false, ahead: 100 };
-        for await (const _ of source.scan({ first, count: 100 }, options));
+        for await (const _ of source.scan([{ first, count: 100 }], options));
       };
       await scan(0);
       for (let index = 0; index < 100; index++) await source.leafHashes(one(index), 4);

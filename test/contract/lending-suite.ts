@@ -64,10 +64,12 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       const source = await opened(dir, "read", bytes(509, 3 * BLOCK));
       fs.truncateSync(dir.file("image"), BLOCK + 10);
       const scan = async () => {
-        for await (const run of source.scan(
-          { first: 0, count: 3 },
-          { hashed: true, tolerant: true, readHoles: false, ahead: 3 },
-        ))
+        for await (const run of source.scan([{ first: 0, count: 3 }], {
+          hashed: true,
+          tolerant: true,
+          readHoles: false,
+          ahead: 3,
+        }))
           expect(run.kind).not.toBe("unreadable");
       };
       await (await settled(scan())).rejects.toBeInstanceOf(VerificationError);
@@ -79,10 +81,12 @@ export function describeLending(name: string, open: OpenEndpoint): void {
       const data = bytes(502, 40 * BLOCK);
       const source = await opened(dir, "read", data);
       for (let i = 0; i < 3; i++) {
-        for await (const run of source.scan(
-          { first: 0, count: 1 },
-          { hashed: true, tolerant: false, readHoles: false, ahead: 1 },
-        ))
+        for await (const run of source.scan([{ first: 0, count: 1 }], {
+          hashed: true,
+          tolerant: false,
+          readHoles: false,
+          ahead: 1,
+        }))
           expect(run.first).toBe(0);
       }
       const held = await Promise.all([3, 17, 39].map((index) => source.read(one(index), { kind: "all" })));

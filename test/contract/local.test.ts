@@ -139,7 +139,8 @@ test("LocalEndpoint reads nothing again of blocks that it has compared and found
   const compare = async (first: number) => {
     const comparison = source.compareWith?.(destination);
     const options = { tolerant: { source: false, destination: false }, ahead: 100 };
-    for await (const verdict of comparison?.({ first, count: 100 }, options) ?? []) expect(verdict.kind).toBe("differ");
+    for await (const verdict of comparison?.([{ first, count: 100 }], options) ?? [])
+      expect(verdict.kind).toBe("differ");
   };
   const read = async () => (await source.counters()).bytesRead + (await destination.counters()).bytesRead;
   const copy = async (index: number) => {
@@ -174,7 +175,7 @@ test.each([BLOCK, 4 * BLOCK])(
     await Promise.all([source, destination].map((endpoint) => endpoint.prepare(data.length, PREPARE)));
     const options = { tolerant: { source: false, destination: false }, ahead: 100 };
     const all = { first: 0, count: data.length / blockSize };
-    for await (const verdict of source.compareWith?.(destination)?.(all, options) ?? [])
+    for await (const verdict of source.compareWith?.(destination)?.([all], options) ?? [])
       expect(verdict.kind).toBe("differ");
     const read = async () => (await source.counters()).bytesRead + (await destination.counters()).bytesRead;
     expect(await read()).toBe(data.length);
@@ -250,10 +251,12 @@ describe("LocalEndpoint.advance()", () => {
       // Pages of a file in memory stay.
       const drops = dropCache && fs.statfsSync(path).type !== TMPFS_MAGIC;
       const count = Math.ceil(size / MIB);
-      for await (const run of source.scan(
-        { first: 0, count },
-        { hashed: true, tolerant: false, readHoles: false, ahead: 4 },
-      )) {
+      for await (const run of source.scan([{ first: 0, count }], {
+        hashed: true,
+        tolerant: false,
+        readHoles: false,
+        ahead: 4,
+      })) {
         source.advance(run.first + run.count);
         // Steps of 32 MiB, and what is read ahead. Nobody waits for the kernel to do it, but here.
         if (run.first === 45 && drops) await until("a step is dropped", () => cached() < size - 31 * MIB);

@@ -142,9 +142,15 @@ const CASES: readonly Case[] = [
   },
   {
     name: "scan",
-    message: encode.scan({ first: 0, count: 947, window: 4096, hashed: true, tolerant: false, readHoles: true }),
+    message: encode.scan({
+      ranges: [{ first: 0, count: 947 }],
+      window: 4096,
+      hashed: true,
+      tolerant: false,
+      readHoles: true,
+    }),
     decode: decode.scan,
-    value: { first: 0, count: 947, window: 4096, hashed: true, tolerant: false, readHoles: true },
+    value: { ranges: [{ first: 0, count: 947 }], window: 4096, hashed: true, tolerant: false, readHoles: true },
   },
   { name: "advance", message: encode.advance(174), decode: decode.advance, value: 174 },
   {
@@ -280,6 +286,7 @@ const CASES: readonly Case[] = [
 
 /** Messages whose body is data of a length that the head or the request determines. */
 const WITH_BODY = new Set([
+  "scan",
   "read differing",
   "write data",
   "write zeros",
@@ -436,7 +443,7 @@ test("decode refuses numbers beyond 2^53 - 1 wherever there is one", () => {
   const huge = Buffer.from("0000000000002000", "hex");
   const readers: [name: string, read: (frame: Frame) => unknown, offsets: number[]][] = [
     ["prepare", decode.prepare, [0]],
-    ["scan", decode.scan, [0, 8, 16]],
+    ["scan", decode.scan, [0]],
     ["advance", decode.advance, [0]],
     ["leafHashes", decode.leafHashes, [0]],
     ["read all", (received) => decode.read(received, TWO_LEAVES), [0]],
@@ -459,6 +466,18 @@ test("decode refuses numbers beyond 2^53 - 1 wherever there is one", () => {
       });
     }
   }
+});
+
+test("decode refuses ranges of a scan that are empty, out of order, overlap, end beyond 2^53 - 1 or in their middle", () => {
+  const options = { window: 1, hashed: true, tolerant: false, readHoles: false };
+  const request = (...pairs: [number, number][]) =>
+    encode.scan({ ...options, ranges: pairs.map(([first, count]) => ({ first, count })) });
+  const said = (message: Outgoing) => refusal(() => decode.scan(frameOf(message)));
+  expect(said(request([0, 2], [2, 1], [5, 1]))).toBe("nothing thrown");
+  for (const wrong of [request([3, 0]), request([4, 1], [0, 1]), request([0, 2], [1, 2]), request([1, MAX])])
+    expect(said(wrong)).toStartWith("Cannot read a message: ");
+  const whole = request([0, 1], [2, 1]);
+  expect(said({ ...whole, body: whole.body.subarray(0, 25) })).toStartWith("Cannot read ");
 });
 
 test("decode accepts 2^53 - 1 itself", () => {

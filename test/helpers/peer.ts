@@ -138,7 +138,7 @@ export const ask = {
     ]),
   prepare: (id: number, size: number | bigint) => frame(Type.prepare, id, [u64(size), bool(false)]),
   scan: (id: number, first: number | bigint, count: number | bigint, window: number | bigint = 16) =>
-    frame(Type.scan, id, [u64(first), u64(count), u64(window), bool(true), bool(false), bool(false)]),
+    frame(Type.scan, id, [u64(window), bool(true), bool(false), bool(false)], Buffer.concat([u64(first), u64(count)])),
   advance: (index: number | bigint) => frame(Type.advance, 0, [u64(index)]),
   leafHashes: (id: number, index: number | bigint, size = 4) =>
     frame(Type.leafHashes, id, [u64(index), u32(1), u8(size)]),

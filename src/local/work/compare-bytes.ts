@@ -42,7 +42,7 @@ export interface Lender extends Pick<Endpoint, "scan"> {
 export async function* compareBytes(
   source: Lender,
   destination: Lender,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   { tolerant, ahead }: CompareOptions,
 ): Comparison {
   const queue: Promise<Compared>[] = [];
@@ -57,7 +57,7 @@ export async function* compareBytes(
     return verdicts;
   };
   const scan = (endpoint: Lender, isTolerant: boolean) =>
-    endpoint.scan(range, { hashed: false, tolerant: isTolerant, readHoles: false, ahead });
+    endpoint.scan(ranges, { hashed: false, tolerant: isTolerant, readHoles: false, ahead });
   try {
     for await (const pair of pairRuns(scan(source, tolerant.source), scan(destination, tolerant.destination))) {
       const isHole = pair.source.kind === "hole" && pair.destination.kind === "hole";

@@ -54,15 +54,17 @@ export function* readsOf({ first, count }: BlockRange, blockSize: number): Gener
 type Piece = Extract<Run, { kind: "hole" | "data" }>;
 
 /** Holes as the device tells of them, unless they are to be read, and data; what is to be hashed is cut as `size` says. */
-export function piecesOf(
-  range: BlockRange,
+export async function* piecesOf(
+  ranges: readonly BlockRange[],
   layout: BlockLayout,
   device: Device,
   { hashed, readHoles }: ScanOptions,
   size: JobSize,
 ): AsyncGenerator<Piece> {
-  const together = () => (hashed ? size.blocks : range.count);
-  return readHoles ? allData(range, together) : holesAndData(range, layout, device, together);
+  for (const range of ranges) {
+    const together = () => (hashed ? size.blocks : range.count);
+    yield* readHoles ? cut(range, together) : holesAndData(range, layout, device, together);
+  }
 }
 
 function* cut({ first, count }: BlockRange, together: () => number): Generator<Piece> {
@@ -71,10 +73,6 @@ function* cut({ first, count }: BlockRange, together: () => number): Generator<P
     yield { kind: "data", first: first + done, count: part };
     done += part;
   }
-}
-
-async function* allData(range: BlockRange, together: () => number): AsyncGenerator<Piece> {
-  yield* cut(range, together);
 }
 
 async function* holesAndData(

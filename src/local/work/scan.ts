@@ -12,13 +12,13 @@ export async function* scanDevice(
   lender: Lender,
   layout: BlockLayout,
   hasher: Hasher,
-  range: BlockRange,
+  ranges: readonly BlockRange[],
   options: ScanOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Run> {
   const queue: Promise<Found>[] = [];
   const size = new JobSize(lender.blockSize, options.ahead);
-  const pieces = piecesOf(range, layout, lender.device, options, size);
+  const pieces = piecesOf(ranges, layout, lender.device, options, size);
   try {
     for (;;) {
       signal.throwIfAborted();

@@ -23,12 +23,24 @@ import { type Extent, extentsText, parseExtents } from "../../sync/extents.ts";
 import type { EndpointSpec } from "../../sync/spec.ts";
 import { readFacts, writeFacts } from "./facts.ts";
 import { type PackedData, readData, readSalvage, readSectorSet, writeData } from "./packed.ts";
-import { FieldReader, FieldWriter, type Frame, MAX_TIMEOUT_SECONDS, MessageType, NO_BYTES } from "./protocol.ts";
+import {
+  FieldReader,
+  FieldWriter,
+  type Frame,
+  MAX_HASHES_LENGTH,
+  MAX_TIMEOUT_SECONDS,
+  MessageType,
+  NO_BYTES,
+} from "./protocol.ts";
 import { readSpec, writeSpec } from "./spec.ts";
 
+const RANGE_SIZE = 16;
+/** Ranges of a scan that one request is for at most. */
+export const MAX_SCAN_RANGES = MAX_HASHES_LENGTH / RANGE_SIZE;
+
 export interface ScanRequest {
-  readonly first: number;
-  readonly count: number;
+  /** None empty, in ascending order. */
+  readonly ranges: readonly BlockRange[];
   readonly window: number;
   readonly hashed: boolean;
   readonly tolerant: boolean;
@@ -58,6 +70,27 @@ function readBlocks(reader: FieldReader): BlockRange {
   return { first: reader.u64(), count: reader.u32() };
 }
 
+function writeRanges(ranges: readonly BlockRange[]): Uint8Array {
+  const writer = new FieldWriter();
+  for (const { first, count } of ranges) writer.u64(first).u64(count);
+  return writer.finish();
+}
+
+/** Ranges in ascending order, none of them empty. */
+function readRanges(bytes: Uint8Array): BlockRange[] {
+  const reader = new FieldReader(bytes);
+  const ranges: BlockRange[] = [];
+  let end = 0;
+  for (let at = 0; at < bytes.length; at += RANGE_SIZE) {
+    const [first, count] = [reader.u64(), reader.u64()];
+    if (first < end || count === 0 || !Number.isSafeInteger(first + count))
+      throw new ProtocolError(`Cannot read a message: ${count} blocks from ${first} behind those up to ${end}`);
+    ranges.push({ first, count });
+    end = first + count;
+  }
+  return ranges;
+}
+
 /** What is opened anywhere; streams are read where the run is controlled. */
 const KINDS: readonly Description["kind"][] = ["file", "device", "missing"];
 const RUN_KINDS = ["hashed", "hole", "data", "unreadable"] as const;
@@ -70,13 +103,8 @@ export const encode = {
   scan: (request: ScanRequest) =>
     message(
       MessageType.scan,
-      new FieldWriter()
-        .u64(request.first)
-        .u64(request.count)
-        .u64(request.window)
-        .bool(request.hashed)
-        .bool(request.tolerant)
-        .bool(request.readHoles),
+      new FieldWriter().u64(request.window).bool(request.hashed).bool(request.tolerant).bool(request.readHoles),
+      writeRanges(request.ranges),
     ),
   advance: (index: number) => message(MessageType.advance, new FieldWriter().u64(index)),
   alive: (timeoutSeconds: number) => message(MessageType.alive, new FieldWriter().u32(timeoutSeconds)),
@@ -170,17 +198,14 @@ export const decode = {
     noBody(frame);
     return fields(frame, (reader) => ({ sizeBytes: reader.u64(), exact: reader.bool() }));
   },
-  scan: (frame: Frame): ScanRequest => {
-    noBody(frame);
-    return fields(frame, (reader) => ({
-      first: reader.u64(),
-      count: reader.u64(),
+  scan: (frame: Frame): ScanRequest =>
+    fields(frame, (reader) => ({
       window: reader.u64(),
       hashed: reader.bool(),
       tolerant: reader.bool(),
       readHoles: reader.bool(),
-    }));
-  },
+      ranges: readRanges(frame.body),
+    })),
   advance: (frame: Frame): number => {
     noBody(frame);
     return fields(frame, (reader) => reader.u64());

@@ -48,9 +48,10 @@
  *                 Once, first of all. The path is the only one serve ever touches, but for the file that undo names.
  *     prepare     size u64, exact bool                                                     → prepared
  *                 Once, before any request that names a block. Only what was opened to write or join may be written.
- *     scan        first u64, count u64, window u64, hashed bool, tolerant bool,
+ *     scan        window u64, hashed bool, tolerant bool,
  *                 read holes bool                                                          → run …, then done
- *                 Runs go at most `window` blocks beyond the last `advance`; none is a hole when those are to be read.
+ *                 The body has the ranges in ascending order, each first u64 and count u64, at least 1. At most `window` blocks
+ *                 are sent that no `advance` is beyond; no run is a hole when those are to be read.
  *     advance     index u64; no reply
  *     leaf hashes blocks, size u8 (4 or 8)                                                 → leaves
  *     read        blocks, filter u8 (0 all, 1 nonzero, 2 differing), body: leaf hashes     → block
