@@ -175,12 +175,12 @@ describe("the pull service", () => {
   const setting = (text: string, name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(text)?.[1] ?? "";
 
   /** A host "db1" that is this machine, where the volume vg0/data is a file, and snapshots of it are copies. */
-  const host = (dir: TempDir) => {
+  const host = (dir: TempDir, more: Readonly<Record<string, string>> = {}) => {
     images(dir);
     fs.mkdirSync(dir.file("vg0"));
     fs.renameSync(dir.file("disk.img"), dir.file("vg0/data"));
     const conf = { HOST: "root@db1", VOLUME: "vg0/data", SNAPSHOT_SIZE: "5G", KEEP: "2" };
-    const lines = { ...conf, IMAGE: dir.file("copy.img"), DEVICES: dir.path };
+    const lines = { ...conf, IMAGE: dir.file("copy.img"), DEVICES: dir.path, ...more };
     fs.writeFileSync(
       dir.file("db1.conf"),
       Object.entries(lines)
@@ -211,6 +211,31 @@ describe("the pull service", () => {
     expect(isEqual(dir, "copy.img", "vg0/data")).toBe(true);
     expect(fs.readdirSync(dir.file("vg0"))).toEqual(["data"]);
     expect(namesOf(dir, "copy.img.2").length).toBe(1);
+  });
+
+  test("keeps days instead where the configuration names a directory for them, the newest alone", () => {
+    using dir = tempDir();
+    fs.mkdirSync(dir.file("days"));
+    const pull = host(dir, { UNDO: dir.file("days") });
+    const states: Buffer[] = [];
+    // The first finds nothing to undo.
+    for (let night = 0; night < 4; night++) {
+      if (night > 0) states.push(fs.readFileSync(dir.file("copy.img")));
+      const volume = fs.openSync(dir.file("vg0/data"), "r+");
+      fs.writeSync(volume, `night ${night}`, 4096 * night);
+      fs.closeSync(volume);
+      expect(pull("--quiet")).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    }
+    expect(namesOf(dir, "copy.img")).toEqual(["copy.img", "copy.img.lock"]);
+    const days = fs.readdirSync(dir.file("days")).toSorted();
+    expect(days.length).toBe(2);
+    for (const [i, day] of days.entries()) {
+      expect(runIn(dir, [BINARY, "-q", `days/${day}`, `day${i}`])).toMatchObject({ exitCode: 0 });
+      expect(fs.readFileSync(dir.file(`day${i}`)).equals(states[i + 1] ?? Buffer.alloc(0))).toBe(true);
+    }
+    const keep = (number: string) => runIn(dir, ["blocksync-days", dir.file("days"), number]).exitCode;
+    for (const wrong of ["0", "many"]) expect(keep(wrong)).not.toBe(0);
+    expect(fs.readdirSync(dir.file("days")).length).toBe(2);
   });
 
   test("exits as blocksync does, makes no generation of a run that failed, and removes the snapshot", () => {
