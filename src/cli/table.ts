@@ -195,7 +195,7 @@ export const syncOptions = {
   "source-size": {
     type: "string",
     valueHint: "SIZE",
-    description: "size of a source that comes from a pipe or is compressed: refuse what it does not fit",
+    description: "size that the source must have: refuse any other",
   },
   "used-blocks": {
     type: "string",

@@ -1,6 +1,6 @@
 /** What a source is before it has blocks: standard input, or a file that is unpacked as it is read. */
 import { isTerminal } from "../builtin.ts";
-import { IoError, UsageError } from "../errors.ts";
+import { IoError, UsageError, VerificationError } from "../errors.ts";
 import { signaturesOfHead } from "../local/guard/signatures.ts";
 import { DayDisk } from "../local/undo/day.ts";
 import { quote } from "../name.ts";
@@ -77,8 +77,19 @@ export async function unpackedSource(
   if (description.kind === "stream") return source;
   const signatures = description.kind === "file" ? (description.facts?.contents[0]?.signatures ?? []) : [];
   const type = typeToUnpack(signatures, opening, description.label, destination);
-  if (type === undefined) return source;
+  if (type === undefined) {
+    checkSize(description, opening.sourceSize);
+    return source;
+  }
   return await openStream(await inputOf(source, opening.blockSize), type, description, opening);
+}
+
+/** Checks what has a size of its own against --source-size. @throws {VerificationError} */
+function checkSize({ label, sizeBytes }: Description, due: number | undefined): void {
+  if (due === undefined || due === sizeBytes) return;
+  throw new VerificationError(`${quote(label)} has ${sizeBytes} bytes, where --source-size says ${due}`, {
+    hint: "check what it comes from, and the size; nothing was written",
+  });
 }
 
 /** Types of what holds a disk in clusters, as undo files do. */

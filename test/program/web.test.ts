@@ -94,6 +94,23 @@ describe("a sync from a URL", () => {
     expect(fetched(web)).toEqual([]);
   });
 
+  test("of another size than --source-size says is exit 7 before anything is written, whatever its root hash", async () => {
+    await using web = serve();
+    using dir = tempDir();
+    const disk = oldIn(dir);
+    const words = ["-q", "--root-hash", ROOT, `${web.origin}/image`, disk];
+    const wrong = await run(["--source-size", String(IMAGE.length - LEAF), ...words]);
+    expect(said(wrong)).toStartWith(
+      `7 blocksync: "${web.origin}/image" has ${IMAGE.length} bytes, where --source-size says ${IMAGE.length - LEAF}\n`,
+    );
+    expect(fs.readFileSync(disk).equals(OLD)).toBe(true);
+    expect(fetched(web)).toEqual([]);
+    // Of a file as of a URL.
+    expect((await run(["-q", "--source-size", "4K", disk, dir.file("new")])).exitCode).toBe(7);
+    expect(fs.existsSync(dir.file("new"))).toBe(false);
+    expect(said(await run(["--source-size", String(IMAGE.length), ...words]))).toBe("0 ");
+  });
+
   test("makes a new file sparse, by an index of RAUC, and reads nothing of the image to compare or rehearse", async () => {
     await using web = serve();
     using dir = tempDir();
