@@ -3,12 +3,14 @@ import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { ExitCode } from "../../src/errors.ts";
+import { treeSize } from "../../src/tree/layout.ts";
 import { BINARY } from "../helpers/binary.ts";
 import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { attachLoop } from "../helpers/loop.ts";
 import { badDisk } from "../helpers/nbd.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
+import { serveWeb } from "../helpers/web.ts";
 
 const MIB = 1 << 20;
 const root = join(import.meta.dir, "../..");
@@ -319,6 +321,162 @@ describe("the pull service", () => {
     const [, fields, words = ""] = /^((?:[\d*/,-]+ +){5})root +blocksync-pull db1 ([^%]+)$/.exec(jobs.join("\n")) ?? [];
     expect(fields).toBeDefined();
     expect(pull(...words.split(" "))).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  });
+});
+
+describe("a fleet behind one web server", () => {
+  const LEAF = 4096;
+
+  /** An image of whole leaves at a server of this process, and a disk of this machine that differs in some of them. */
+  const published = async (dir: TempDir) => {
+    const image = bytes(83, 2 * MIB);
+    const web = serveWeb();
+    fs.writeFileSync(dir.file("kiosk.img"), image);
+    const root = runIn(dir, [BINARY, "index", "-q", "kiosk.img"]).stdout.split(" ")[0] ?? "";
+    for (const name of ["kiosk.img", "kiosk.img.verity"]) web.files.set(`/${name}`, fs.readFileSync(dir.file(name)));
+    fs.writeFileSync(dir.file("disk"), changeLeaves(image, [3, 4, 200]));
+    return { web, image, root, url: `${web.origin}/kiosk.img` };
+  };
+
+  /** As runIn(), while this process serves. */
+  const runServed = async (dir: TempDir, words: readonly string[], env: Record<string, string> = {}) => {
+    const PATH = `${dirname(BINARY)}:${examples}:${process.env["PATH"]}:/usr/sbin:/sbin`;
+    const child = Bun.spawn([...words], {
+      cwd: dir.path,
+      env: { ...process.env, PATH, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    return { exitCode, stdout, stderr };
+  };
+
+  test("blocksync-image fetches what differs, leaves the summary, and exits as blocksync does", async () => {
+    using dir = tempDir();
+    const { web, image, root, url } = await published(dir);
+    await using _ = web;
+    const conf = (hash: string) => {
+      const known = example("kiosk.conf").matchAll(/^([A-Z_]+)=/gm);
+      const values = {
+        URL: url,
+        ROOT_HASH: hash,
+        SIZE: "2M",
+        DEVICE: dir.file("disk"),
+        RATE: "8M",
+        REPORT: dir.file("report"),
+      };
+      expect([...known].map(([, name]) => name ?? "").toSorted()).toEqual(Object.keys(values).toSorted());
+      const lines = Object.entries(values).map(([name, value]) => `${name}='${value}'\n`);
+      fs.writeFileSync(dir.file("kiosk.conf"), lines.join(""));
+    };
+    const bring = () => runServed(dir, ["blocksync-image", "kiosk"], { BLOCKSYNC_CONF: dir.path });
+    conf("0".repeat(64));
+    const lied = await bring();
+    expect([lied.exitCode, lied.stderr.includes("does not have the root hash")]).toEqual([ExitCode.verification, true]);
+    expect(fs.readFileSync(dir.file("disk")).equals(changeLeaves(image, [3, 4, 200]))).toBe(true);
+    conf(root);
+    const brought = await bring();
+    expect([brought.exitCode, brought.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(brought.stdout)).toMatchObject({
+      event: "summary",
+      exitCode: 0,
+      bytesWritten: 3 * LEAF,
+      sourceAuthenticated: true,
+    });
+    expect(fs.readFileSync(dir.file("report"), "utf8")).toBe(brought.stdout);
+    expect(fs.readFileSync(dir.file("disk")).equals(image)).toBe(true);
+    expect(namesOf(dir, "report")).toEqual(["report"]);
+  });
+
+  testWith("systemd")("its units pass systemd's own check, and know every exit code", async () => {
+    using dir = tempDir();
+    const paths = ["blocksync-image@.service", "blocksync-image@.timer", "blocksync-mail@.service"].map((name) => {
+      const unit = example(name).replace("/usr/local/bin/blocksync-image", join(examples, "blocksync-image"));
+      fs.writeFileSync(dir.file(name), unit);
+      return dir.file(name);
+    });
+    const silent = { exitCode: 0, stdout: "", stderr: "" };
+    expect(runIn(dir, ["systemd-analyze", "verify", "--man=no", ...paths])).toEqual(silent);
+    const unit = example("blocksync-image@.service");
+    const codes = (name: string) => (new RegExp(`^${name}=(.*)$`, "m").exec(unit)?.[1] ?? "").split(" ").map(Number);
+    const again = [ExitCode.differs, ExitCode.io, ExitCode.unreachable, ExitCode.interrupted];
+    const all = [0, 70, ...codes("SuccessExitStatus"), ...codes("RestartPreventExitStatus"), ...again];
+    expect([...new Set(all)].toSorted((a, b) => a - b)).toEqual(
+      [...Object.values(ExitCode), 70].toSorted((a, b) => a - b),
+    );
+  });
+
+  testWith("ansible")(
+    "the playbook brings a machine to the image once, says what it fetched, and in check mode writes nothing",
+    async () => {
+      using dir = tempDir();
+      const { web, image, root, url } = await published(dir);
+      await using _ = web;
+      const variables = {
+        fleet_program: BINARY,
+        fleet_url: url,
+        fleet_device: dir.file("disk"),
+        fleet_root_hash: root,
+        fleet_size: image.length,
+      };
+      const play = async (...words: string[]) => {
+        const ansible = [
+          "ansible-playbook",
+          "-i",
+          "localhost,",
+          "-c",
+          "local",
+          "-e",
+          JSON.stringify(variables),
+          ...words,
+        ];
+        const { exitCode, stdout } = await runServed(dir, [...ansible, join(examples, "blocksync-fleet.yml")], {
+          ANSIBLE_PYTHON_INTERPRETER: fs.existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "auto",
+          ANSIBLE_PIPELINING: "1",
+          ANSIBLE_HOME: dir.file("ansible"),
+          ANSIBLE_LOCAL_TEMP: dir.file("ansible"),
+          ANSIBLE_NOCOLOR: "1",
+          LC_ALL: "C.UTF-8",
+        });
+        const [, changed] = /^localhost .* changed=(\d+) /m.exec(stdout) ?? [];
+        const [, fetched] = /localhost fetched (\d+) bytes/.exec(stdout) ?? [];
+        return { exitCode, changed: Number(changed), fetched: Number(fetched) };
+      };
+      const tree = web.files.get("/kiosk.img.verity")?.length ?? 0;
+      expect(await play("--check")).toMatchObject({ exitCode: 0, changed: 1 });
+      expect(fs.readFileSync(dir.file("disk")).equals(image)).toBe(false);
+      const first = await play();
+      expect(first).toMatchObject({ exitCode: 0, changed: 1 });
+      expect(first.fetched).toBeLessThan(tree + 5 * LEAF);
+      expect(fs.readFileSync(dir.file("disk")).equals(image)).toBe(true);
+      expect(await play()).toMatchObject({ exitCode: 0, changed: 0 });
+    },
+  );
+
+  test("the arithmetic of the page is right", () => {
+    const [leaves, machines] = [2 ** 20, 10_000];
+    const tree = treeSize(leaves);
+    const differing = 0.03 * leaves * LEAF;
+    const row = (name: string) =>
+      new RegExp(`^\\| ${name} +\\| ([^|]*?) *\\| ([^|]*?) *\\|$`, "m").exec(example("README.md"))?.slice(1);
+    const [mib, gib, tib] = [2 ** 20, 2 ** 30, 2 ** 40];
+    expect(row("the hash tree, all of it")).toEqual([
+      `${(tree / mib).toFixed(1)} MiB`,
+      `${Math.floor((tree * machines) / gib)} GiB`,
+    ]);
+    expect(row("the leaves that differ")).toEqual([
+      `${(differing / mib).toFixed(0)} MiB`,
+      `${((differing * machines) / tib).toFixed(2)} TiB`,
+    ]);
+    const all = tree + differing;
+    expect(row("together")).toEqual([`${(all / mib).toFixed(0)} MiB`, `${((all * machines) / tib).toFixed(2)} TiB`]);
+    expect(row("the whole image instead")).toEqual(["4 GiB", `${((4 * machines) / 1024).toFixed(0)} TiB`]);
+    const requests = Math.ceil((0.03 * leaves) / 16 / 1000) * 1000;
+    expect(row("requests, at most")).toEqual([requests.toLocaleString("en"), `${(requests * machines) / 1e6} million`]);
+    const seconds = 8 * 3600;
+    const [bytesEach, requestsEach] = [(all * machines) / seconds / 1e6, (requests * machines) / seconds];
+    expect(row("over 8 hours: bytes and requests a second")?.[1]).toBe(
+      `${bytesEach.toFixed(0)} MB, ${Math.floor(requestsEach / 10) * 10}`,
+    );
   });
 });
 
