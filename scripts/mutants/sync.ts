@@ -52,6 +52,13 @@ export const SYNC: readonly Mutant[] = [
     tests: ["contract/messages.test.ts: decode refuses ranges of a scan"],
   },
   {
+    bug: "a piece that ends within a range loses the rest of it",
+    file: "sync/plan.ts",
+    from: "if (this.#into < range.count) continue;",
+    to: "",
+    tests: ["unit/plan.test.ts: SharedPlan gives each block"],
+  },
+  {
     bug: "only the first lane's destination is flushed",
     file: "sync/sync.ts",
     from: "Promise.all(lanes.map((lane) => (options.dryRun ? undefined : lane.destination.flush())));",
@@ -110,8 +117,8 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "what lies under a copier that is still at work counts as done",
     file: "sync/share.ts",
-    from: "const done = Math.min(copier.lowest ?? position, position);",
-    to: "const done = position;",
+    from: "const done = Math.min(this.#copier.lowest ?? this.#position, this.#position);",
+    to: "const done = this.#position;",
     tests: ["contract/duties.test.ts"],
   },
   {

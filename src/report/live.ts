@@ -170,8 +170,8 @@ export class LiveBar {
       elapsedMs,
       remainingMs: sizeBytes === undefined ? undefined : paces.done.remainingMs(sizeBytes - done),
       lanes: lanes.map((lane) => {
-        if (lane.range.count === 0) return 1;
-        return (phase === "verifying" ? lane.blocksVerified : lane.blocksDone) / lane.range.count;
+        const total = phase === "verifying" ? lane.range.count : lane.blocksExpected;
+        return total === 0 ? 1 : (phase === "verifying" ? lane.blocksVerified : lane.blocksDone) / total;
       }),
     };
   }

@@ -14,7 +14,7 @@ export function progressLine(
   blockSize: number,
   elapsedMs: number,
   remaining: boolean,
-  total: number | null = lane.range.count,
+  total: number | null = lane.blocksExpected,
 ): string {
   const done = lane.blocksDone;
   const counts = `same: ${lane.blocksMatching}, diff: ${lane.blocksDiffering}, ${badText(lane)}${done}/${total ?? "?"}`;
@@ -52,7 +52,8 @@ export function progressLines(statistics: Statistics, elapsedMs: number, verifyi
   const { phase, lanes, blockSize } = statistics;
   if (phase === "flushing") return ["Flushing to stable storage"];
   // A stream has one lane.
-  const total = (lane: LaneStatistics) => (lanes.length === 1 ? (statistics.blocksExpected ?? null) : lane.range.count);
+  const total = (lane: LaneStatistics) =>
+    lanes.length === 1 ? (statistics.blocksExpected ?? null) : lane.blocksExpected;
   return lanes.map((lane, number) =>
     phase === "verifying"
       ? verifyLine(number, lane, blockSize, verifyingMs)

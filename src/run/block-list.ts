@@ -3,7 +3,7 @@ import { refused, refusedDestination, UsageError } from "../errors.ts";
 import { quote } from "../name.ts";
 import { type BlockList, fitBlockList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
 import type { Description } from "../sync/endpoint.ts";
-import type { Listed } from "../sync/share.ts";
+import type { Listed } from "../sync/plan.ts";
 import { readText } from "./read-text.ts";
 
 /** A list of a million ranges has 50 MB. */

@@ -124,6 +124,12 @@ export class Copier {
     this.#inFlight.set(blocks.first, work);
   }
 
+  /** Waits until no more than so many blocks are under way. @throws the first failure of any block. */
+  async settle(blocks: number): Promise<void> {
+    if (blocks >= BLOCKS_IN_FLIGHT) return;
+    this.#gate.give(await this.#gate.take(BLOCKS_IN_FLIGHT - blocks));
+  }
+
   /** Leaves blocks that cannot be read as a whole for the end, when all that can be read is safe. */
   defer(blocks: BlockRange): void {
     const range = this.#layout.spanOf(blocks);

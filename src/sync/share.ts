@@ -1,13 +1,12 @@
 /** What a lane's blocks need: in which order they are compared, copied, read sector by sector, or believed. */
 import { rest } from "./abort.ts";
 import { scanAhead } from "./ahead.ts";
-import { type ListMeaning, listedBlocks } from "./block-list.ts";
 import type { BlockLayout, BlockRange } from "./blocks.ts";
 import type { Changes } from "./changes.ts";
 import { Copier } from "./copy.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Sha256 } from "./fingerprint.ts";
-import type { ByteRange } from "./ranges.ts";
+import type { Listed, SharedPlan } from "./plan.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
@@ -17,12 +16,6 @@ import { type Compare, differingPart, type Verdict } from "./verdicts.ts";
 export interface Lane {
   readonly source: Endpoint;
   readonly destination: Endpoint;
-}
-
-/** What --used-blocks or --changed-blocks lists. */
-export interface Listed {
-  readonly ranges: readonly ByteRange[];
-  readonly meaning: ListMeaning;
 }
 
 export interface SyncOptions {
@@ -51,13 +44,6 @@ export interface SyncOptions {
   readonly onDisbelief: () => void;
 }
 
-/** Of a source that can be read everywhere. */
-function planOf(list: Listed | undefined, layout: BlockLayout, range: BlockRange): Plan {
-  if (list === undefined) return { compare: [range], salvage: [], later: [] };
-  const { listed, others } = listedBlocks(list.ranges, layout, range);
-  return { compare: listed, salvage: [], later: others };
-}
-
 export class Share {
   readonly #lane: Lane;
   readonly #compare: Compare;
@@ -69,6 +55,8 @@ export class Share {
   readonly #copier: Copier;
   /** Blocks that the destination holds as a whole, by what a rescue map says, and that were not looked at yet. */
   #later: readonly BlockRange[];
+  /** Where the comparison is. */
+  #position = 0;
 
   constructor(
     lane: Lane,
@@ -86,7 +74,7 @@ export class Share {
     this.#statistics = statistics;
     this.#record = record;
     const { signal, dryRun, rescue, changes } = options;
-    this.#plan = rescue?.plan(layout, range) ?? planOf(options.listed, layout, range);
+    this.#plan = rescue?.plan(layout, range) ?? { compare: [range], salvage: [], later: [] };
     this.#later = this.#plan.later;
     this.#copier = new Copier(lane, layout, statistics, { signal, dryRun, rescue, record, changes });
   }
@@ -121,6 +109,20 @@ export class Share {
     return this.#matchingData > matched ? "holds" : "unknown";
   }
 
+  /** What this lane takes of the blocks that all lanes share, until nothing is left. */
+  async copyShared(plan: SharedPlan): Promise<void> {
+    const statistics = this.#statistics;
+    const appetite = plan.appetite(performance.now());
+    for (;;) {
+      const piece = plan.take(statistics, appetite.piece);
+      if (piece.length === 0) break;
+      const differing = await this.#start(piece);
+      await this.#copier.settle(appetite.underWay);
+      appetite.learn(differing > 0, statistics.blocksDiffering, performance.now());
+    }
+    await this.#finish();
+  }
+
   /** All blocks but those that are held, and what is bad last. */
   async copyFirst(): Promise<void> {
     for (const range of this.#plan.salvage) this.#copier.defer(range);
@@ -136,34 +138,48 @@ export class Share {
 
   /** Makes the blocks equal that are in the ranges, in ascending order, but for those that cannot be read as a whole. */
   async #copy(ranges: readonly BlockRange[]): Promise<void> {
-    const { source, destination } = this.#lane;
+    await this.#start(ranges);
+    await this.#finish();
+  }
+
+  /** No block before the ones under way is needed any more. */
+  #advance(): void {
+    const done = Math.min(this.#copier.lowest ?? this.#position, this.#position);
+    this.#lane.source.advance(done);
+    this.#lane.destination.advance(done);
+  }
+
+  async #finish(): Promise<void> {
+    await this.#copier.finish();
+    this.#advance();
+  }
+
+  /** As #copy(), but some may still be under way at the end. Returns how many differ. */
+  async #start(ranges: readonly BlockRange[]): Promise<number> {
     const { dryRun, rescue, pauseMs, signal } = this.#options;
     const copier = this.#copier;
     const tolerant = { source: rescue !== undefined, destination: !dryRun };
     const ahead = scanAhead(this.#layout.blockSize, pauseMs);
     // Who rests after each block takes them one by one.
     const together = pauseMs > 0 ? 1 : this.#layout.together;
-    let position = ranges[0]?.first ?? 0;
-    const advance = () => {
-      const done = Math.min(copier.lowest ?? position, position);
-      source.advance(done);
-      destination.advance(done);
-    };
+    const advance = () => this.#advance();
+    let differing = 0;
+    this.#position = ranges[0]?.first ?? 0;
     for await (const verdict of this.#compare(ranges, { tolerant, ahead })) {
       if (verdict.kind === "match") this.#match(verdict);
       else if (verdict.kind === "unreadable") copier.defer(verdict);
+      else differing += verdict.count;
       const parts = verdict.kind === "differ" ? this.#layout.partsOf(verdict, together) : [verdict];
       for (const { first, count } of parts) {
         if (verdict.kind === "differ") await copier.start(differingPart(verdict, { first, count }), advance);
-        position = first + count;
+        this.#position = first + count;
         advance();
         copier.check();
         // Holes were not read, so nothing has to recover from it.
         if (pauseMs > 0 && !(verdict.kind === "match" && verdict.zero)) await rest(count * pauseMs, signal);
       }
     }
-    await copier.finish();
-    advance();
+    return differing;
   }
 
   #match({ first, count, zero, prints }: Extract<Verdict, { kind: "match" }>): void {
@@ -173,9 +189,9 @@ export class Share {
     this.#options.rescue?.done(this.#layout.spanOf({ first, count }));
   }
 
-  /** Takes it that the destination holds the blocks that are left, and reads them on neither side. */
-  believe(): void {
-    for (const range of this.#later) {
+  /** Takes it that the destination holds the blocks, those that are left unless told, and reads them on neither side. */
+  believe(blocks: readonly BlockRange[] = this.#later): void {
+    for (const range of blocks) {
       this.#record.believed(range);
       this.#statistics.blocksBelieved += range.count;
       this.#statistics.bytesBelieved += this.#layout.spanOf(range).length;

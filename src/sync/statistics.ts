@@ -6,7 +6,12 @@ import { type ByteRange, joined, RangeSet } from "./ranges.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {
+  /** An equal part of all blocks, which it verifies, and compares too where a rescue map is kept. */
   range: BlockRange;
+  /** Blocks that it has taken of what all lanes share. */
+  blocksTaken = 0;
+  /** Blocks that it will have compared at the end, as far as is known. */
+  blocksExpected: number;
   blocksMatching = 0;
   blocksDiffering = 0;
   /** Blocks among the others that are all zero in the source and needed no data. */
@@ -34,6 +39,7 @@ export class LaneStatistics {
 
   constructor(range: BlockRange) {
     this.range = range;
+    this.blocksExpected = range.count;
   }
 
   get blocksDone(): number {

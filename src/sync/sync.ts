@@ -9,6 +9,7 @@ import { BlockLayout } from "./blocks.ts";
 import { compareOf, compareWithNothing } from "./compare.ts";
 import type { CacheBypass, Description } from "./endpoint.ts";
 import { checkHashes, checkSame, type Identities } from "./pair.ts";
+import { SharedPlan } from "./plan.ts";
 import { BlockRecord } from "./record.ts";
 import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
@@ -54,6 +55,7 @@ export async function synchronize(
   });
   const { blank } = first.destination.description;
   const goesOn = rescue?.believes === true;
+  const plan = rescue === undefined ? new SharedPlan(layout, options.listed, statistics.lanes) : undefined;
   await Promise.all([
     preparing,
     ...statistics.lanes.map(async (share, number) => {
@@ -71,11 +73,14 @@ export async function synchronize(
         ? (...args) => compareWithNothing(source, ...args)
         : compareOf(source, destination);
       shares[number] = owned.use(new Share(lane, compare, layout, options, share, record));
-      if (goesOn) return;
-      await shares[number].copyFirst();
-      if (options.listed !== undefined) shares[number].believe();
+      if (plan !== undefined) await shares[number].copyShared(plan);
+      else if (!goesOn) await shares[number].copyFirst();
     }),
-  ]);
+  ]).catch((error: unknown) => {
+    plan?.end();
+    throw error;
+  });
+  shares[0]?.believe(plan?.others ?? []);
   if (rescue !== undefined && goesOn) {
     await checkHeld(shares, rescue, options.onDisbelief);
     await Promise.all(shares.map((share) => share.copyFirst()));

@@ -13,6 +13,7 @@ import { openLocal } from "../helpers/endpoints.ts";
 import { altered, OPTIONS, syncFiles } from "../helpers/sync.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
 
+const MIB = 1 << 20;
 const BLOCK = 4096;
 const LOCAL_ROAD = { name: "local", source: openLocal, destination: openLocal };
 
@@ -156,6 +157,29 @@ describe("synchronize()", () => {
     await sync(dir, 3, alterations, { verify: true, onVerify: () => scans.splice(0) });
     const expected = ["0: 0+3", "1: 3+3", "2: 6+3"].flatMap((one) => [`source ${one}`, `destination ${one}`]);
     expect(scans.toSorted()).toEqual(expected.toSorted());
+  });
+
+  test("lanes share what differs, wherever that is", async () => {
+    using dir = tempDir();
+    const [data, hot] = [bytes(615, 48 * MIB), 24 * MIB];
+    files(dir, data, Buffer.concat([bytes(616, hot), data.subarray(hot)]));
+    // Nothing is written before all lanes have something to write.
+    const writing = new Set<number>();
+    const all = Promise.withResolvers<void>();
+    const destination = (endpoint: Endpoint, lane: number): Partial<Endpoint> => ({
+      write: async (...args) => {
+        if (writing.add(lane).size === 2) all.resolve();
+        await all.promise;
+        return await endpoint.write(...args);
+      },
+    });
+    const statistics = await sync(dir, 2, { destination });
+    expect(fs.readFileSync(dir.file("d")).equals(data)).toBe(true);
+    expect(statistics.bytesWritten).toBe(hot);
+    expect(statistics.lanes.map((lane) => lane.blocksExpected)).toEqual(
+      statistics.lanes.map((lane) => lane.blocksDone),
+    );
+    expect(statistics.blocksDone).toBe(statistics.blocksTotal);
   });
 
   test("counts what was read of both sides, in every lane", async () => {
