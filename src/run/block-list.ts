@@ -1,9 +1,11 @@
 /** The file of --used-blocks or --changed-blocks: read before anything is opened, and fitted to the two sides before anything is written. */
+import fs from "node:fs";
 import { refused, refusedDestination, UsageError } from "../errors.ts";
-import { quote } from "../name.ts";
+import { bytesOf, quote } from "../name.ts";
 import { type BlockList, fitBlockList, type ListMeaning, parseBlockList } from "../sync/block-list.ts";
 import type { Description } from "../sync/endpoint.ts";
 import type { Listed } from "../sync/plan.ts";
+import type { Location } from "./location.ts";
 import { readText } from "./read-text.ts";
 
 /** A list of a million ranges has 50 MB. */
@@ -32,6 +34,16 @@ export class BlockListFile {
       throw new UsageError(`The list of blocks ${quote(path)} says that nothing is used`, {
         hint: "see whether the program that made it has failed",
       });
+  }
+
+  /** What should be known of a list of `source`: one that is older than a file's last change does not know of that. */
+  noticesOf({ remote, path, label }: Location): string[] {
+    if (remote !== undefined) return [];
+    const [own, its] = [this.name, path].map((name) => fs.statSync(bytesOf(name), { throwIfNoEntry: false }));
+    if (own?.isFile() !== true || its?.isFile() !== true || own.mtimeMs >= its.mtimeMs) return [];
+    return [
+      `The list of blocks ${quote(this.name)} is older than the last change of ${quote(label)}, of which it says nothing`,
+    ];
   }
 
   /** @throws {RefusedError} when it is about something of another size, or what it leaves out cannot be equal. */

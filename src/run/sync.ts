@@ -83,6 +83,7 @@ export async function runSync(
       const notices = [...lanes.notices, ...checkPair(from, to, { exact, allowsPacked })];
       if (to.kind === "missing") notices.push(...noticesIfNew);
       const listed = list?.fit(from, to);
+      notices.push(...(list?.noticesOf(source) ?? []));
       const questioned = asks && !isAgain && asksAbout(from, to, noticesIfNew.length > 0, isInput);
       // What the question says need not be read twice.
       const asked = questioned && canAsk(isInput) && options.outputFile === undefined;

@@ -86,6 +86,21 @@ test("the map of a dry run is a list of what has changed; a new destination take
   expect(fs.readFileSync(dir.file("new")).equals(expected)).toBe(true);
 });
 
+test("a list that is older than the last change of its source is said to be, before anything is written", async () => {
+  using dir = tempDir();
+  const list = write(dir, "list", LIST);
+  const from = write(dir, "from", DATA);
+  const to = write(dir, "to", changeLeaves(DATA, [9]));
+  const said = async (listTime: number) => {
+    fs.utimesSync(list, listTime, listTime);
+    fs.utimesSync(from, 2000, 2000);
+    return (await run(["-n", "-b", "4K", "--progress", "none", "--changed-blocks", list, from, to])).stderr;
+  };
+  const notice = `The list of blocks "${list}" is older than the last change of "${from}", of which it says nothing\n`;
+  expect(await said(1999)).toStartWith(notice);
+  for (const time of [2000, 2001]) expect(await said(time)).not.toContain("older");
+});
+
 test("a list that does not fit, or does not go with the rest, is refused before anything is written", async () => {
   using dir = tempDir();
   const from = write(dir, "from", DATA);
