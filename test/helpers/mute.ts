@@ -139,11 +139,13 @@ export class MuteClient {
     }
   }
 
-  /** Waits until it takes nothing more and does nothing more, or has ended; returns the most memory it had resident. */
+  /** Waits until it takes nothing more and does nothing more, or has ended; returns the most memory it had resident, but for its program. */
   async standstill(): Promise<number> {
     let [peak, still, before] = [0, 0, -1];
     while (still < STILL_LOOKS && !this.#ended) {
-      peak = this.#memory("VmHWM") ?? peak;
+      // Without what is mapped of the program's own file, which the kernel takes back when it needs it.
+      const [most, mapped] = [this.#memory("VmHWM"), this.#memory("RssFile")];
+      if (most !== undefined && mapped !== undefined) peak = most - mapped;
       // Timers of its own wake it now and then.
       if (this.taken !== before) still = 0;
       else still = this.#isBusy() ? Math.max(0, still - 3) : still + 1;
