@@ -4,7 +4,7 @@ import { IoError, UsageError, VerificationError } from "../errors.ts";
 import { signaturesOfHead } from "../local/guard/signatures.ts";
 import { DayDisk } from "../local/undo/day.ts";
 import { quote } from "../name.ts";
-import { dirname, realPath } from "../paths.ts";
+import { basename, dirname, realPath } from "../paths.ts";
 import { StreamEndpoint } from "../stream/endpoint.ts";
 import { bodyOf, diskInput, inputOf, isWholeFile, type Medium, peek, standardInput } from "../stream/medium.ts";
 import { isUnpackable, plain, UNPACKABLE, type Unpackable, unpacked } from "../stream/unpack.ts";
@@ -94,6 +94,11 @@ function checkSize({ label, sizeBytes }: Description, due: number | undefined): 
 
 /** Types of what holds a disk in clusters, as undo files do. */
 const OVERLAY = "qcow2";
+/**
+ * How --undo DIR/ names its files. What an undo file says of where its disk is leads to any file of this machine, and a guest can write
+ * such a header into a raw image of its own: by contents alone nothing is taken for one.
+ */
+const DAY = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z\.qcow2$/;
 
 /**
  * The disk of the day that the undo file at `path` shows, where `source`, which is that file, is not to be copied as it is. Takes over the
@@ -111,6 +116,7 @@ export async function daySource(
   if (kind !== "file" || decompress === "never" || typesOf(source.description)[0] !== OVERLAY) return undefined;
   // A copy of the undo file was meant.
   const isFile = destination.kind !== "device";
+  if (decompress === "auto" && !DAY.test(basename(path))) return undefined;
   if (decompress === "auto" && isFile && (/\.qcow2$/i.test(destination.label) || typesOf(destination)[0] === OVERLAY))
     return undefined;
   const day = await DayDisk.open(path);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { DayDisk } from "../../src/local/undo/day.ts";
+import { encodeHead, geometryOf } from "../../src/local/undo/qcow2.ts";
 import { type Result, run, start, summaryOf } from "../helpers/binary.ts";
 import { bytes, changeLeaves, random } from "../helpers/bytes.ts";
 import { attachLoop } from "../helpers/loop.ts";
@@ -182,16 +183,36 @@ onLoop("a day of a device goes onto a device, its own or another", async () => {
   using other = attachLoop(dir.file("b"));
   const undo = dir.file("undo.qcow2");
   expect((await run(["-q", "-f", "--undo", undo, dir.file("source"), own.path])).exitCode).toBe(0);
-  expect((await run(["-q", "-f", undo, other.path])).exitCode).toBe(0);
+  // Under another name than a day's it has to be said.
+  const refused = await run(["-q", "-f", undo, other.path]);
+  expect([refused.exitCode, refused.stderr.includes("(packed)")]).toEqual([3, true]);
+  const unpack = ["--decompress", "always"];
+  expect((await run(["-q", "-f", ...unpack, undo, other.path])).exitCode).toBe(0);
   expect(
     fs
       .readFileSync(other.path)
       .subarray(0, 4 * MIB)
       .equals(first),
   ).toBe(true);
-  const back = summaryOf(await run(["--json", "-f", undo, own.path]));
+  const back = summaryOf(await run(["--json", "-f", ...unpack, undo, own.path]));
   expect(back).toMatchObject({ exitCode: 0, bytesWritten: 3 * 4096 });
   expect(fs.readFileSync(own.path).equals(first)).toBe(true);
+});
+
+test("an image that says that it is an undo file leads to no other file of this machine", async () => {
+  using dir = tempDir();
+  fs.writeFileSync(dir.file("secret"), bytes(46, 8192));
+  const backing = dir.file("secret");
+  const head = encodeHead({ run: new Uint8Array(16), timeMs: 0, sizeBytes: 8192, backing });
+  const { tablesEnd } = geometryOf(8192);
+  const image = Buffer.alloc(tablesEnd);
+  image.set(head);
+  fs.writeFileSync(dir.file("evil.img"), image);
+  expect((await run(["-q", "-f", dir.file("evil.img"), dir.file("out")])).exitCode).toBe(0);
+  expect(fs.readFileSync(dir.file("out")).equals(image)).toBe(true);
+  // That it would otherwise.
+  expect((await run(["-q", "-f", "--decompress", "always", dir.file("evil.img"), dir.file("out2")])).exitCode).toBe(0);
+  expect(fs.readFileSync(dir.file("out2")).equals(bytes(46, 8192))).toBe(true);
 });
 
 describe("is refused, and nothing written", () => {

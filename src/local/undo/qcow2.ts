@@ -138,6 +138,8 @@ const OWN_AT = HEADER_LENGTH + 16;
 const OWN_LENGTH = 64;
 const END_AT = OWN_AT + 8 + OWN_LENGTH;
 const SHORT_NAME_AT = END_AT + 8;
+/** The latest time that there is (ECMA-262, Time Values). */
+const MAX_TIME_MS = 8.64e15;
 /** All that a header has to say is in so many bytes: a longest name lies behind the first sector. */
 export const HEAD_LENGTH = 2048;
 
@@ -190,7 +192,7 @@ export function decodeHead(head: Buffer): Head | undefined {
   const [nameAt, length] = [Number(head.readBigUInt64BE(8)), head.readUInt32BE(16)];
   const [sizeBytes, timeMs] = [OWN_AT + 24, OWN_AT + 32].map((at) => Number(head.readBigUInt64BE(at)));
   if (sizeBytes === undefined || timeMs === undefined || sizeBytes > Number.MAX_SAFE_INTEGER) return undefined;
-  if (length > MAX_BACKING_BYTES || nameAt > HEAD_LENGTH - length || timeMs > Number.MAX_SAFE_INTEGER) return undefined;
+  if (length > MAX_BACKING_BYTES || nameAt > HEAD_LENGTH - length || timeMs > MAX_TIME_MS) return undefined;
   const name = head.subarray(nameAt, nameAt + length);
   if (name.includes(0)) return undefined;
   const found = {
