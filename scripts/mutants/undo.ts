@@ -82,9 +82,23 @@ export const UNDO: readonly Mutant[] = [
   {
     bug: "older days go on with the destination, which is overwritten",
     file: "local/undo/chain.ts",
-    from: "if (head?.backing !== backing) continue;",
-    to: "if (head?.backing !== backing || count === 0) continue;",
+    from: "if (head?.backing === backing) others.push({ path, head });",
+    to: "",
     tests: ["machine/undo-chain.test.ts: D16.2 a folder keeps"],
+  },
+  {
+    bug: "a day that cannot go on with the new file is left out",
+    file: "local/undo/chain.ts",
+    from: 'other.endsWith(".qcow2")) confirmNoDay(path, backing);',
+    to: 'other.endsWith(".qcow2")) continue;',
+    tests: ["machine/undo-chain.test.ts: a day with a"],
+  },
+  {
+    bug: "history goes by the clock, whatever needs what",
+    file: "local/undo/history.ts",
+    from: "own.toSorted((a, b) => b.newer - a.newer)",
+    to: "own",
+    tests: ["machine/undo-chain.test.ts: goes by what needs what"],
   },
   {
     bug: "an overlay is taken for a raw disk by the older one",

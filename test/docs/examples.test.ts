@@ -238,6 +238,31 @@ describe("the pull service", () => {
     const keep = (number: string) => runIn(dir, ["blocksync-days", dir.file("days"), number]).exitCode;
     for (const wrong of ["0", "many"]) expect(keep(wrong)).not.toBe(0);
     expect(fs.readdirSync(dir.file("days")).length).toBe(2);
+    // The clock was set back between the two: the oldest has the later name, and what it needs stays.
+    const [oldest = "", newest = ""] = days;
+    const later = newest.replace(/^\d{4}/, "9999");
+    fs.renameSync(dir.file(`days/${oldest}`), dir.file(`days/${later}`));
+    expect(keep("2")).toBe(0);
+    expect(fs.readdirSync(dir.file("days")).toSorted()).toEqual([newest, later]);
+    expect(keep("1")).toBe(0);
+    expect(fs.readdirSync(dir.file("days"))).toEqual([newest]);
+  });
+
+  test("deletes no day where one is not whole", () => {
+    using dir = tempDir();
+    fs.mkdirSync(dir.file("days"));
+    const pull = host(dir, { UNDO: dir.file("days"), KEEP: "9" });
+    for (let night = 0; night < 4; night++) {
+      const volume = fs.openSync(dir.file("vg0/data"), "r+");
+      fs.writeSync(volume, `night ${night}`, 4096 * night);
+      fs.closeSync(volume);
+      expect(pull("--quiet").exitCode).toBe(0);
+    }
+    const days = fs.readdirSync(dir.file("days")).toSorted();
+    expect(days.length).toBe(4);
+    fs.rmSync(dir.file(`days/${days[1]}`));
+    expect(runIn(dir, ["blocksync-days", dir.file("days"), "1"]).exitCode).toBe(ExitCode.verification);
+    expect(fs.readdirSync(dir.file("days")).length).toBe(3);
   });
 
   test("exits as blocksync does, makes no generation of a run that failed, and removes the snapshot", () => {

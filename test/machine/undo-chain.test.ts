@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fs from "node:fs";
 import { DayDisk } from "../../src/local/undo/day.ts";
+import { decodeHead, encodeHead, geometryOf, HEAD_LENGTH } from "../../src/local/undo/qcow2.ts";
 import { run, start } from "../helpers/binary.ts";
 import { bytes, changeLeaves, random } from "../helpers/bytes.ts";
 import { openLocal } from "../helpers/endpoints.ts";
@@ -185,6 +186,44 @@ testWith("users", "mkfs")(
   },
 );
 
+for (const kind of ["hard", "symbolic"] as const) {
+  test(`a day with a ${kind} link ends the run before anything is overwritten, as it could not go on`, async () => {
+    const image = bytes(35, MIB);
+    using pair = kept(image, changeLeaves(image, [3]));
+    expect((await run(pair.words)).exitCode).toBe(0);
+    const [old = ""] = fs.readdirSync(pair.folder);
+    const [here, away] = [`${pair.folder}/${old}`, pair.dir.file("away")];
+    if (kind === "hard") fs.linkSync(here, away);
+    else {
+      fs.renameSync(here, away);
+      fs.symlinkSync(away, here);
+    }
+    const before = fs.readFileSync(away);
+    fs.writeFileSync(pair.source, changeLeaves(image, [4]));
+    const { exitCode, stderr } = await run(pair.words);
+    expect({ exitCode, stderr }).toMatchObject({
+      exitCode: 3,
+      stderr: expect.stringMatching(/Refused to chain ".*\.qcow2": it is an undo file .* \(undo-day\)/),
+    });
+    expect(fs.readFileSync(pair.destination).equals(image)).toBe(true);
+    expect(fs.readFileSync(away).equals(before)).toBe(true);
+    expect(fs.readdirSync(pair.folder)).toEqual([old]);
+  });
+}
+
+test("what else is named like a day, and shows nothing of the destination, is left alone", async () => {
+  const image = bytes(36, MIB);
+  using pair = kept(image, changeLeaves(image, [3]));
+  const others = ["headless.qcow2", "nowhere.qcow2", "folder.qcow2", "linked.qcow2"];
+  fs.writeFileSync(`${pair.folder}/headless.qcow2`, "");
+  fs.symlinkSync("gone", `${pair.folder}/nowhere.qcow2`);
+  fs.mkdirSync(`${pair.folder}/folder.qcow2`);
+  fs.linkSync(pair.source, `${pair.folder}/linked.qcow2`);
+  expect(await run(pair.words)).toMatchObject({ exitCode: 0 });
+  expect(fs.readdirSync(pair.folder)).toEqual(expect.arrayContaining(others));
+  expect(fs.readdirSync(pair.folder).length).toBe(others.length + 1);
+});
+
 test("a folder that is not there is said", async () => {
   using pair = kept(bytes(27, MIB), bytes(28, MIB));
   fs.rmdirSync(pair.folder);
@@ -242,6 +281,53 @@ describe("history", () => {
     const gone = `not whole: "${pair.destination}" is not there`;
     expect(await states()).toEqual([7, gone, gone]);
     expect(newest).not.toBe("");
+  });
+
+  test("goes by what needs what, where a clock was set back", async () => {
+    const image = bytes(37, MIB);
+    using pair = kept(image, changeLeaves(image, [1]));
+    for (const leaf of [2, 3, 4]) {
+      expect((await run(pair.words)).exitCode).toBe(0);
+      fs.writeFileSync(pair.source, changeLeaves(image, [leaf]));
+    }
+    const names = fs.readdirSync(pair.folder).toSorted();
+    // The run in the middle is dated after the newest.
+    const path = `${pair.folder}/${names[1]}`;
+    const file = fs.readFileSync(path);
+    const head = decodeHead(file.subarray(0, HEAD_LENGTH));
+    if (head === undefined) throw new Error("no head");
+    fs.writeFileSync(
+      path,
+      Buffer.concat([encodeHead({ ...head, timeMs: head.timeMs + 1e9 }), file.subarray(HEAD_LENGTH)]),
+    );
+    const { exitCode, lines } = await historyOf(pair.folder);
+    expect({ exitCode, names: lines.map((line) => names.findIndex((name) => line.includes(name))) }).toEqual({
+      exitCode: 0,
+      names: [0, 1, 2],
+    });
+  });
+
+  test("says of a file whose entries lead to one table again and again that it is damaged, and reads no more than it holds", async () => {
+    const image = bytes(38, 64 * MIB);
+    using pair = kept(
+      image,
+      changeLeaves(
+        image,
+        Array.from({ length: 512 }, (_, i) => i),
+      ),
+    );
+    expect((await run(pair.words)).exitCode).toBe(0);
+    const [name = ""] = fs.readdirSync(pair.folder);
+    const path = `${pair.folder}/${name}`;
+    const file = fs.readFileSync(path);
+    const { l1Offset, l1Entries } = geometryOf(image.length);
+    const table = file.subarray(l1Offset, l1Offset + 8);
+    file.fill(table, l1Offset, l1Offset + 8 * l1Entries);
+    fs.writeFileSync(path, file);
+    const { exitCode, lines } = await historyOf(pair.folder);
+    expect({ exitCode, lines }).toEqual({ exitCode: 7, lines: [expect.stringContaining("not whole: it is damaged")] });
+    // The table, twice, and what is in it.
+    expect(lines[0]).toMatch(/ {2}2\.0 MiB changed/);
   });
 
   test("of a folder without any is empty, and of none is an error", async () => {

@@ -3,54 +3,89 @@
  * the folder alone, so that it may move. The oldest is nobody's, and can be deleted.
  */
 import fs from "node:fs";
-import { cannot } from "../../errors.ts";
+import { cannot, refused, systemCode } from "../../errors.ts";
 import { bytesOf } from "../../name.ts";
 import { basename, dirname, entryNames, join } from "../../paths.ts";
 import { Descriptor } from "../medium/descriptor.ts";
 import { decodeHead, encodeRebased, HEAD_LENGTH, type Head } from "./qcow2.ts";
 
-const { O_NOFOLLOW, O_RDONLY, O_RDWR } = fs.constants;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants;
 
 /** What an undo file at `path` says of itself; undefined for anything else: a link, one of several names, what cannot be read. */
 export function headAt(path: string): Head | undefined {
-  let fd: number;
   try {
     // Some devices act on being opened.
     if (!fs.lstatSync(bytesOf(path)).isFile()) return undefined;
-    fd = fs.openSync(bytesOf(path), O_RDONLY | O_NOFOLLOW);
+    const { head, names } = read(path, O_NOFOLLOW);
+    return names === 1 ? head : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** @throws {Error} of the system. */
+function read(path: string, flags: number): { readonly head: Head | undefined; readonly names: number } {
+  const fd = fs.openSync(bytesOf(path), O_RDONLY | O_NONBLOCK | flags);
   try {
     const stat = fs.fstatSync(fd);
-    if (!stat.isFile() || stat.nlink !== 1) return undefined;
+    if (!stat.isFile()) return { head: undefined, names: stat.nlink };
     const bytes = Buffer.alloc(HEAD_LENGTH);
-    return fs.readSync(fd, bytes, 0, HEAD_LENGTH, 0) === HEAD_LENGTH ? decodeHead(bytes) : undefined;
-  } catch {
-    return undefined;
+    const isWhole = fs.readSync(fd, bytes, 0, HEAD_LENGTH, 0) === HEAD_LENGTH;
+    return { head: isWhole ? decodeHead(bytes) : undefined, names: stat.nlink };
   } finally {
     fs.closeSync(fd);
   }
 }
 
+interface Chained {
+  readonly path: string;
+  readonly head: Head;
+}
+
+/** The undo files beside `newest` that show `backing` themselves. @throws {IoError} {RefusedError} for one that cannot go on with it. */
+function othersOf(newest: string, backing: string): Chained[] {
+  const [folder, name] = [dirname(newest), basename(newest)];
+  const others: Chained[] = [];
+  for (const other of entryNames(folder)) {
+    if (other === name) continue;
+    const path = join(folder, other);
+    const head = headAt(path);
+    if (head === undefined && other.endsWith(".qcow2")) confirmNoDay(path, backing);
+    if (head?.backing === backing) others.push({ path, head });
+  }
+  return others;
+}
+
+/** Refuses what is named like a day and may be one of `backing`: without the new file it would show a day that never was. */
+function confirmNoDay(path: string, backing: string): void {
+  let head: Head | undefined;
+  try {
+    if (!fs.statSync(bytesOf(path)).isFile()) return;
+    ({ head } = read(path, 0));
+  } catch (error) {
+    // A link that leads nowhere.
+    if (["ENOENT", "ELOOP"].includes(systemCode(error) ?? "")) return;
+    throw cannot("chain", path, error, "make it readable, or move it out of the directory if it may be lost");
+  }
+  if (head?.backing !== backing) return;
+  const why =
+    "it is an undo file of the destination under a second name (a hard or symbolic link), and would be spoiled";
+  throw refused("chain", path, "undo-day", why, "keep one name of it, or copy it before it is moved elsewhere");
+}
+
 /**
  * Has all others in the folder of the undo file `newest` that show `backing`, the destination, go on with that file, which holds nothing
  * yet; durable, and to be done before anything is overwritten. `onFirst` is called before the first of them is. Returns how many
- * there were. @throws {IoError} when one cannot be written to, which would be spoiled.
+ * there were. @throws {IoError} {RefusedError} when one cannot go on with it, which would be spoiled.
  */
 export async function rebaseOthers(newest: string, backing: string, onFirst: () => void): Promise<number> {
-  const [folder, name] = [dirname(newest), basename(newest)];
-  let count = 0;
-  for (const other of entryNames(folder)) {
-    const path = join(folder, other);
-    const head = other === name ? undefined : headAt(path);
-    if (head?.backing !== backing) continue;
-    if (count === 0) onFirst();
-    count++;
+  const others = othersOf(newest, backing);
+  if (others.length > 0) onFirst();
+  for (const { path, head } of others) {
     try {
       const file = await Descriptor.open(path, O_RDWR | O_NOFOLLOW);
       try {
-        const bytes = encodeRebased(head, name);
+        const bytes = encodeRebased(head, basename(newest));
         if ((await file.write(bytes, 0, 0)) !== bytes.length) throw new Error("the kernel took less than a sector");
         await file.flushData();
       } finally {
@@ -60,5 +95,5 @@ export async function rebaseOthers(newest: string, backing: string, onFirst: () 
       throw cannot("chain", path, error);
     }
   }
-  return count;
+  return others.length;
 }

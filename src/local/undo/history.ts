@@ -38,11 +38,16 @@ export async function historyOf(folder: string): Promise<Day[]> {
     const head = headAt(path);
     if (head !== undefined) kept.set(name, { head, ...(await examine(path, head)) });
   }
-  const days = [...kept].map(([name, { head, changedBytes }]) => {
+  const days: Placed[] = [...kept].map(([name, { head, changedBytes }]) => {
     const { timeMs, sizeBytes } = head;
     return { name, timeMs, sizeBytes, changedBytes, ...leadsTo(name, kept) };
   });
-  return days.toSorted((a, b) => a.timeMs - b.timeMs);
+  const byDisk = Map.groupBy(
+    days.toSorted((a, b) => a.timeMs - b.timeMs),
+    ({ destination }) => destination,
+  );
+  // By the chain rather than by a clock that may have been set back: nothing needs the first.
+  return [...byDisk.values()].flatMap((own) => own.toSorted((a, b) => b.newer - a.newer));
 }
 
 function namesIn(folder: string): string[] {
@@ -54,29 +59,42 @@ function namesIn(folder: string): string[] {
   }
 }
 
+/** A day, and how many newer files it needs. */
+interface Placed extends Day {
+  readonly newer: number;
+}
+
 /** Follows the chain from a file to its disk; the first thing that is wrong on the way. */
-function leadsTo(name: string, kept: ReadonlyMap<string, Kept>): Pick<Day, "destination" | "problem"> {
+function leadsTo(name: string, kept: ReadonlyMap<string, Kept>): Pick<Placed, "destination" | "problem" | "newer"> {
   const passed = new Set<string>();
   let problem: string | undefined;
   for (let at = name; ; ) {
     const one = kept.get(at);
     passed.add(at);
-    if (one === undefined) return { destination: "", problem: problem ?? `it needs ${quote(at)}, which is not there` };
+    const lost = (why: string) => ({ destination: "", newer: passed.size, problem: problem ?? why });
+    if (one === undefined) return lost(`it needs ${quote(at)}, which is not there`);
     if (one.problem !== undefined) problem ??= at === name ? one.problem : `it needs ${quote(at)}: ${one.problem}`;
     const { backing } = one.head;
     if (backing.startsWith("/")) {
       const isThere = look(backing) !== undefined;
-      return { destination: backing, problem: problem ?? (isThere ? undefined : `${quote(backing)} is not there`) };
+      const newer = passed.size - 1;
+      return {
+        destination: backing,
+        newer,
+        problem: problem ?? (isThere ? undefined : `${quote(backing)} is not there`),
+      };
     }
-    if (passed.has(backing)) return { destination: "", problem: problem ?? "it needs itself" };
+    if (passed.has(backing)) return lost("it needs itself");
     at = backing;
   }
 }
 
 /** Whether all that the tables of the undo file at `path` lead to is in it, and how much that is. Throws no error of the system. */
 export async function examine(path: string, { sizeBytes }: Head): Promise<Omit<Kept, "head">> {
-  const { clusterSize, clusterBits, clustersPerTable, l1Offset, l1Entries } = geometryOf(sizeBytes);
+  const { clusterSize, clusterBits, clustersPerTable, l1Offset, l1Entries, tablesEnd } = geometryOf(sizeBytes);
   let clusters = 0;
+  /** Bytes of the file that entries have led to. */
+  let used = tablesEnd;
   const outcome = (problem: string | undefined) => ({
     changedBytes: Math.min(clusters * clusterSize, sizeBytes),
     problem,
@@ -85,7 +103,11 @@ export async function examine(path: string, { sizeBytes }: Head): Promise<Omit<K
     const file = await Descriptor.open(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     try {
       const end = Number(file.stat().size);
-      const isIn = (offset: number) => offset % 2 ** clusterBits === 0 && offset + clusterSize <= end;
+      // More than there is means that two entries lead to one place, and bounds what a crafted file has read.
+      const isIn = (offset: number) => {
+        used += clusterSize;
+        return offset % 2 ** clusterBits === 0 && offset + clusterSize <= end && used <= end;
+      };
       const l1 = Buffer.alloc(tableBytes(l1Entries));
       if (!(await file.fill(l1, l1Offset))) return outcome("it is cut short");
       const table = Buffer.alloc(clusterSize);
@@ -95,8 +117,9 @@ export async function examine(path: string, { sizeBytes }: Head): Promise<Omit<K
         if (!isIn(place) || !(await file.fill(table, place))) return outcome("it is damaged, or cut short");
         for (let index = 0; index < clustersPerTable; index++) {
           if (!isSet(table, index)) continue;
+          const held = offsetOf(table, index);
           // 0 for what reads as zeros.
-          if (!isIn(offsetOf(table, index))) return outcome("it is damaged, or cut short");
+          if (held !== 0 && !isIn(held)) return outcome("it is damaged, or cut short");
           clusters++;
         }
       }
