@@ -82,7 +82,7 @@ export const UNDO: readonly Mutant[] = [
   {
     bug: "older days go on with the destination, which is overwritten",
     file: "local/undo/chain.ts",
-    from: "if (head?.backing === backing) others.push({ path, head });",
+    from: "if (head !== undefined && shows(head, disk, path)) others.push({ path, head });",
     to: "",
     tests: ["machine/undo-chain.test.ts: D16.2 a folder keeps"],
   },
@@ -92,6 +92,20 @@ export const UNDO: readonly Mutant[] = [
     from: 'other.endsWith(".qcow2")) confirmNoDay(path, backing);',
     to: 'other.endsWith(".qcow2")) continue;',
     tests: ["machine/undo-chain.test.ts: a day with a"],
+  },
+  {
+    bug: "a disk with another name has no days yet",
+    file: "local/undo/chain.ts",
+    from: "if (areOfOne(mark, disk.mark)) return true;",
+    to: "",
+    tests: ["machine/undo-chain.test.ts: a disk that comes back"],
+  },
+  {
+    bug: "a chain goes on with whatever disk has the name",
+    file: "local/undo/chain.ts",
+    from: "if (!(isNamed && areOfTwo(mark, disk.mark))) return isNamed;",
+    to: "return isNamed;",
+    tests: ["machine/undo-chain.test.ts: another disk under the same name"],
   },
   {
     bug: "history goes by the clock, whatever needs what",

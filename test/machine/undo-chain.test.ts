@@ -6,6 +6,7 @@ import { decodeHead, encodeHead, geometryOf, HEAD_LENGTH } from "../../src/local
 import { run, start } from "../helpers/binary.ts";
 import { bytes, changeLeaves, random } from "../helpers/bytes.ts";
 import { openLocal } from "../helpers/endpoints.ts";
+import { attachLoop } from "../helpers/loop.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { tempDir } from "../helpers/temp.ts";
 
@@ -222,6 +223,80 @@ test("what else is named like a day, and shows nothing of the destination, is le
   expect(await run(pair.words)).toMatchObject({ exitCode: 0 });
   expect(fs.readdirSync(pair.folder)).toEqual(expect.arrayContaining(others));
   expect(fs.readdirSync(pair.folder).length).toBe(others.length + 1);
+});
+
+testWith("loop", "qemuImg")("a disk that comes back under another name goes on with its days", async () => {
+  const image = bytes(41, MIB);
+  using pair = kept(image, changeLeaves(image, [3]));
+  for (const [leaf, name] of ["first", "second", "third"].entries()) {
+    fs.writeFileSync(pair.source, changeLeaves(image, [leaf]));
+    const before = fs.readFileSync(pair.destination);
+    using loop = attachLoop(pair.destination);
+    fs.symlinkSync(loop.path, pair.dir.file(name));
+    expect(await run(["-f", "--undo", `${pair.folder}/`, pair.source, pair.dir.file(name)])).toMatchObject({
+      exitCode: 0,
+    });
+    pair.note(before);
+    await pair.check();
+    // The name may be nobody's after that, or lead to the same device by chance.
+    fs.rmSync(pair.dir.file(name));
+  }
+  expect(pair.days.size).toBe(3);
+});
+
+test("a file under two names has one chain", async () => {
+  const image = bytes(42, MIB);
+  using pair = kept(image, changeLeaves(image, [3]));
+  const name = pair.dir.file("another");
+  fs.symlinkSync(pair.destination, name);
+  expect(await run(pair.words)).toMatchObject({ exitCode: 0 });
+  fs.writeFileSync(pair.source, changeLeaves(image, [4]));
+  expect(await run([...pair.words.slice(0, -1), name])).toMatchObject({ exitCode: 0 });
+  const [oldest = "", newest = ""] = fs.readdirSync(pair.folder).toSorted();
+  expect(await dayOf(`${pair.folder}/${oldest}`)).toEqual(changeLeaves(image, [3]));
+  expect(await dayOf(`${pair.folder}/${newest}`)).toEqual(image);
+});
+
+testWith("loop")("another disk under the same name is not taken for the one of the days, by no command", async () => {
+  const image = bytes(43, MIB);
+  using pair = kept(image, changeLeaves(image, [3]));
+  const other = pair.dir.file("other");
+  const foreign = changeLeaves(image, [5]);
+  fs.writeFileSync(other, foreign);
+  using first = attachLoop(pair.destination);
+  using second = attachLoop(other);
+  const name = pair.dir.file("disk");
+  const lead = (path: string) => {
+    fs.rmSync(name, { force: true });
+    fs.symlinkSync(path, name);
+  };
+  const words = [...pair.words.slice(0, -1), name];
+  lead(first.path);
+  expect(await run(words)).toMatchObject({ exitCode: 0 });
+  const [day = ""] = fs.readdirSync(pair.folder);
+  lead(second.path);
+  expect(await run(words)).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining(
+      `Refused to chain "${pair.folder}/${day}": "${name}" was another disk when it was made (undo-day)`,
+    ),
+  });
+  expect(fs.readFileSync(other).equals(foreign)).toBe(true);
+  expect(fs.readdirSync(pair.folder)).toEqual([day]);
+  const problem = `"${name}" is another disk than it was`;
+  expect(await run(["history", pair.folder])).toMatchObject({
+    exitCode: 7,
+    stdout: expect.stringContaining(`not whole: ${problem}`),
+  });
+  const copy = pair.dir.file("copy");
+  expect(await run([`${pair.folder}/${day}`, copy])).toMatchObject({
+    exitCode: 7,
+    stderr: expect.stringContaining(problem),
+  });
+  expect(fs.existsSync(copy)).toBe(false);
+  lead(first.path);
+  expect(await run(["history", pair.folder])).toMatchObject({ exitCode: 0 });
+  expect(await dayOf(`${pair.folder}/${day}`)).toEqual(changeLeaves(image, [3]));
 });
 
 test("a folder that is not there is said", async () => {

@@ -203,7 +203,7 @@ test("an image that says that it is an undo file leads to no other file of this 
   using dir = tempDir();
   fs.writeFileSync(dir.file("secret"), bytes(46, 8192));
   const backing = dir.file("secret");
-  const head = encodeHead({ run: new Uint8Array(16), timeMs: 0, sizeBytes: 8192, backing });
+  const head = encodeHead({ run: new Uint8Array(16), timeMs: 0, sizeBytes: 8192, mark: new Uint8Array(16), backing });
   const { tablesEnd } = geometryOf(8192);
   const image = Buffer.alloc(tablesEnd);
   image.set(head);

@@ -14,7 +14,13 @@ const LEAF = 4096;
 const TIB = 2 ** 40;
 
 function headOf(sizeBytes: number, backing = "/srv/disk.img"): Head {
-  return { run: Uint8Array.from({ length: 16 }, (_, i) => i), timeMs: 1_700_000_000_000, sizeBytes, backing };
+  return {
+    run: Uint8Array.from({ length: 16 }, (_, i) => i),
+    timeMs: 1_700_000_000_000,
+    sizeBytes,
+    mark: Uint8Array.from({ length: 16 }, (_, i) => 255 - i),
+    backing,
+  };
 }
 
 /** A disk in memory; `reads` are the offsets and lengths of what was read. */

@@ -33,7 +33,7 @@ export function udevProperties(text: string): ReadonlyMap<string, string> {
 }
 
 /** The nearest folder upwards from a device's that has `name` in it, down to /sys/devices; its content. */
-function upwards(folder: string | undefined, name: string): string | undefined {
+export function upwards(folder: string | undefined, name: string): string | undefined {
   let at = folder;
   for (let step = 0; at?.startsWith("/sys/devices/") && step < 16; step++) {
     const line = readLine(join(at, name));
@@ -72,7 +72,7 @@ export function hardwareOf(device: SysDevice): Hardware {
 }
 
 /** The unit serial number page of a SCSI disk: a header of 4 bytes, then the text (SPC-4, 7.8.15). */
-function pageSerial(disk: SysDevice): string | undefined {
+export function pageSerial(disk: SysDevice): string | undefined {
   const page = disk.line("device/vpd_pg80");
   return page?.slice(4);
 }

@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { cannot, IoError, VerificationError } from "../../errors.ts";
 import { bytesOf, quote } from "../../name.ts";
 import { dirname, join } from "../../paths.ts";
+import { areOfTwo, markOf } from "../guard/mark.ts";
 import { deviceSize } from "../kernel/libc.ts";
 import { Descriptor } from "../medium/descriptor.ts";
 import { identityOf } from "../system/picture.ts";
@@ -170,7 +171,7 @@ export class DayDisk {
           throw broken(path, `it needs ${quote(at)}, which is not there, or no undo file any more`);
         layers.push(await Layer.open(at, head));
         const { backing } = head;
-        if (backing.startsWith("/")) return await DayDisk.#onto(path, layers, backing);
+        if (backing.startsWith("/")) return await DayDisk.#onto(path, layers, head);
         const next = join(dirname(at), backing);
         if (backing.includes("/") || layers.some((layer) => layer.path === next))
           throw broken(path, `it needs ${quote(next)}, which no chain leads to`);
@@ -182,10 +183,11 @@ export class DayDisk {
     }
   }
 
-  static async #onto(path: string, layers: readonly Layer[], disk: string): Promise<DayDisk> {
+  static async #onto(path: string, layers: readonly Layer[], { backing: disk, mark }: Head): Promise<DayDisk> {
     const stat = fs.statSync(bytesOf(disk), { bigint: true, throwIfNoEntry: false });
     if (stat === undefined || !(stat.isFile() || stat.isBlockDevice()))
       throw broken(path, `it needs its disk ${quote(disk)}, which is not there`);
+    if (areOfTwo(mark, markOf(stat))) throw broken(path, `${quote(disk)} is another disk than it was`);
     const base = await opened(disk, 0);
     try {
       return new DayDisk(layers, disk, base, sizeOf(base));

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { cannot, reason, systemCode } from "../../errors.ts";
 import { quote } from "../../name.ts";
 import { entryNames, join } from "../../paths.ts";
+import { areOfTwo, markOf } from "../guard/mark.ts";
 import { Descriptor } from "../medium/descriptor.ts";
 import { look } from "../system/picture.ts";
 import { headAt } from "./chain.ts";
@@ -74,14 +75,16 @@ function leadsTo(name: string, kept: ReadonlyMap<string, Kept>): Pick<Placed, "d
     const lost = (why: string) => ({ destination: "", newer: passed.size, problem: problem ?? why });
     if (one === undefined) return lost(`it needs ${quote(at)}, which is not there`);
     if (one.problem !== undefined) problem ??= at === name ? one.problem : `it needs ${quote(at)}: ${one.problem}`;
-    const { backing } = one.head;
+    const { backing, mark } = one.head;
     if (backing.startsWith("/")) {
-      const isThere = look(backing) !== undefined;
+      const stat = look(backing);
+      const isOther = areOfTwo(mark, markOf(stat));
+      const why = stat === undefined ? "is not there" : isOther ? "is another disk than it was" : undefined;
       const newer = passed.size - 1;
       return {
         destination: backing,
         newer,
-        problem: problem ?? (isThere ? undefined : `${quote(backing)} is not there`),
+        problem: problem ?? (why === undefined ? undefined : `${quote(backing)} ${why}`),
       };
     }
     if (passed.has(backing)) return lost("it needs itself");

@@ -4,6 +4,7 @@
  */
 import { bytesOf, nameOf } from "../../name.ts";
 import { RUN_ID_SIZE } from "../../sync/spec.ts";
+import { MARK_SIZE } from "../guard/mark.ts";
 
 const MAGIC = 0x514649fb;
 const VERSION = 3;
@@ -127,6 +128,8 @@ export interface Head {
   readonly timeMs: number;
   /** Of the disk, in bytes. */
   readonly sizeBytes: number;
+  /** Of the disk, MARK_SIZE bytes (guard/mark.ts). */
+  readonly mark: Uint8Array;
   /** What has the clusters that this file has not: the disk by its absolute path, or an overlay in the same folder. At most MAX_BACKING_BYTES. */
   readonly backing: string;
 }
@@ -136,6 +139,7 @@ const BACKING_FORMAT = 0xe279_2aca;
 const OWN = 0x6273_796e;
 const OWN_AT = HEADER_LENGTH + 16;
 const OWN_LENGTH = 64;
+const MARK_AT = OWN_AT + 40;
 const END_AT = OWN_AT + 8 + OWN_LENGTH;
 const SHORT_NAME_AT = END_AT + 8;
 /** The latest time that there is (ECMA-262, Time Values). */
@@ -153,7 +157,7 @@ export function encodeRebased(head: Head, backing: string): Buffer {
 /**
  * HEAD_LENGTH bytes. A name that fits into the first sector is in it, so that one write of a sector gives the file another backing file.
  */
-export function encodeHead({ run, timeMs, sizeBytes, backing }: Head): Buffer {
+export function encodeHead({ run, timeMs, sizeBytes, mark, backing }: Head): Buffer {
   const geometry = geometryOf(sizeBytes);
   const name = bytesOf(backing);
   const nameAt = SHORT_NAME_AT + name.length <= SECTOR ? SHORT_NAME_AT : SECTOR;
@@ -181,6 +185,7 @@ export function encodeHead({ run, timeMs, sizeBytes, backing }: Head): Buffer {
   head.set(run, OWN_AT + 8);
   u64(sizeBytes, OWN_AT + 24);
   u64(timeMs, OWN_AT + 32);
+  head.set(mark, MARK_AT);
   head.set(name, nameAt);
   return head;
 }
@@ -199,6 +204,7 @@ export function decodeHead(head: Buffer): Head | undefined {
     run: Uint8Array.from(head.subarray(OWN_AT + 8, OWN_AT + 8 + RUN_ID_SIZE)),
     timeMs,
     sizeBytes,
+    mark: Uint8Array.from(head.subarray(MARK_AT, MARK_AT + MARK_SIZE)),
     backing: nameOf(name),
   };
   // Whatever else it says has to follow from that; behind the first sector a longer name may have stood.

@@ -9,6 +9,7 @@ import { shareBytes, wholeOf } from "../../sync/extents.ts";
 import { type ByteRange, pieces } from "../../sync/ranges.ts";
 import type { EndpointSpec, UndoSpec } from "../../sync/spec.ts";
 import { comesAmongDevices } from "../guard/guard.ts";
+import { markOf } from "../guard/mark.ts";
 import { Descriptor } from "../medium/descriptor.ts";
 import type { Device } from "../medium/device.ts";
 import { flushFolder } from "../medium/folder.ts";
@@ -73,6 +74,10 @@ export function checkUndo(spec: UndoSpec, target: Target, device: Device | undef
   if (isThere(place) && ownHead(spec, place, target) === undefined) throw exists(spec);
 }
 
+function restsOn(target: Target, device: Device): Pick<Head, "mark" | "backing"> {
+  return { mark: markOf(device.file.stat()), backing: absolute(target.path) };
+}
+
 function isThere(path: string): boolean {
   return fs.lstatSync(bytesOf(path), { throwIfNoEntry: false }) !== undefined;
 }
@@ -109,7 +114,7 @@ export class Undo {
     checkUndo(spec, target, device, new Picture());
     const place = absolute(spec.path);
     const known = isThere(place) ? ownHead(spec, place, target) : undefined;
-    const head = known ?? { run, timeMs: Date.now(), sizeBytes: device.sizeBytes, backing: absolute(target.path) };
+    const head = known ?? { run, timeMs: Date.now(), sizeBytes: device.sizeBytes, ...restsOn(target, device) };
     const flags = known === undefined ? O_CREAT | O_EXCL : 0;
     const file = await Descriptor.open(place, O_RDWR | O_NOFOLLOW | flags, 0o600).catch((error: unknown) => {
       if (systemCode(error) === "EEXIST") throw exists(spec);
@@ -122,7 +127,9 @@ export class Undo {
       const overlay = await (known === undefined ? Overlay.create : Overlay.reopen)(file, label, head);
       if (known === undefined) await flushFolder(dirname(place), label);
       // From the first of them on the file is one of a chain, and stays.
-      const others = spec.chain ? await rebaseOthers(place, head.backing, () => (isChained = true)) : 0;
+      const others = spec.chain
+        ? await rebaseOthers(place, { ...restsOn(target, device), identity: device.identity }, () => (isChained = true))
+        : 0;
       const made = known === undefined && others === 0 ? place : undefined;
       return new Undo(file, new Saver(overlay, label, device), device, made, head.sizeBytes);
     } catch (error) {
