@@ -89,7 +89,7 @@ export const UNDO: readonly Mutant[] = [
   {
     bug: "a day that cannot go on with the new file is left out",
     file: "local/undo/chain.ts",
-    from: 'other.endsWith(".qcow2")) confirmNoDay(path, backing);',
+    from: 'other.endsWith(".qcow2")) confirmNoDay(path, disk);',
     to: 'other.endsWith(".qcow2")) continue;',
     tests: ["machine/undo-chain.test.ts: a day with a"],
   },
