@@ -89,6 +89,12 @@ mutants: node_modules/.installed
 faults: dist/blocksync
 	@$(BUN) scripts/faults.ts
 
+# Keep 100 nights of a disk at work beside restic and borg, and read each day back; NIGHTS=N keeps as many, SEED=N repeats a series.
+# As root on Debian, with btrfs and qemu-img.
+.PHONY: nights
+nights: dist/blocksync
+	@NIGHTS=$(NIGHTS) SEED=$(SEED) $(BUN) scripts/nights.ts
+
 # Measure blocksync against its peers in turns, with BENCH="OPTIONS"; BENCH=--help lists them, such as --only lanes
 # --runs 3. It prints ratios of medians, takes many minutes and is not part of the tests.
 bench: dist/blocksync
