@@ -89,6 +89,12 @@ mutants: node_modules/.installed
 faults: dist/blocksync
 	@$(BUN) scripts/faults.ts
 
+# Kill the connections of a sync 50 times, beside rsync in a loop; RUNS=N, KILLS=N, MIB=N and SEED=N change the series. As root, with sshd
+# and rsync.
+.PHONY: cuts
+cuts: dist/blocksync
+	@RUNS=$(RUNS) KILLS=$(KILLS) MIB=$(MIB) SEED=$(SEED) unshare --net sh -c 'ip link set lo up && exec "$$@"' sh $(BUN) scripts/cuts.ts
+
 # Keep 100 nights of a disk at work beside restic and borg, and read each day back; NIGHTS=N keeps as many, SEED=N repeats a series.
 # As root on Debian, with btrfs and qemu-img.
 .PHONY: nights
