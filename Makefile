@@ -99,7 +99,7 @@ cuts: dist/blocksync
 # As root on Debian, with btrfs and qemu-img.
 .PHONY: nights
 nights: dist/blocksync
-	@NIGHTS=$(NIGHTS) SEED=$(SEED) $(BUN) scripts/nights.ts
+	@NIGHTS=$(NIGHTS) SEED=$(SEED) unshare --mount $(BUN) scripts/nights.ts
 
 # Measure blocksync against its peers in turns, with BENCH="OPTIONS"; BENCH=--help lists them, such as --only lanes
 # --runs 3. It prints ratios of medians, takes many minutes and is not part of the tests.

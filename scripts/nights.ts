@@ -1,7 +1,8 @@
 /**
  * `make nights`: NIGHTS nightly backups (100) of a disk of 1 GiB with a file system at work (packages come and go, logs grow and are
  * rotated), by --undo DIR/ and, where they are installed, by restic and borg, in turns; then each day is read back, by QEMU and by
- * blocksync, and compared with what the disk was. SEED repeats a series. As root on Debian, with btrfs and qemu-img; 8 GiB of space.
+ * blocksync, and compared with what the disk was. SEED repeats a series. In a mount namespace of its own: in one of somebody else's the
+ * disk would stay mounted when it is unmounted here, and be written to. As root on Debian, with btrfs and qemu-img; 8 GiB of space.
  */
 import fs from "node:fs";
 import { BINARY } from "../test/helpers/binary.ts";

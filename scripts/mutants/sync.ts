@@ -3,6 +3,20 @@ import type { Mutant } from "./mutant.ts";
 
 export const SYNC: readonly Mutant[] = [
   {
+    bug: "the rescue map does not learn what is in the destination",
+    file: "sync/outcomes.ts",
+    from: "    this.#rescue?.done(this.#layout.spanOf(blocks));\n",
+    to: "",
+    tests: ["machine/dying.test.ts", "machine/faulty.test.ts"],
+  },
+  {
+    bug: "the change map has leaves that were not proved, and again when they were",
+    file: "sync/outcomes.ts",
+    from: "if (proved) this.found(blocks, leaves, zeros);",
+    to: "this.found(blocks, leaves, zeros);",
+    tests: ["unit/outcomes.test.ts"],
+  },
+  {
     bug: "what a list leaves out of a block that it touches is not looked at",
     file: "sync/block-list.ts",
     from: "touched.add(outward(range, layout.blockSize, layout.sizeBytes));",

@@ -10,7 +10,6 @@ import {
   hasLeaves,
   LEAF_SIZE,
   leafCount,
-  leafSetLength,
   otherSectors,
   type SectorSet,
   sectorRuns,
@@ -20,10 +19,9 @@ import { differingLeaves } from "./differences.ts";
 import { type BlockData, type Endpoint, LEAF_HASH_SIZE, type LeafFilter, type Salvage } from "./endpoint.ts";
 import { printOf } from "./fingerprint.ts";
 import { LeafPolicy } from "./leaf-policy.ts";
-import { RangeSet, shifted, totalLength } from "./ranges.ts";
-import type { BlockRecord } from "./record.ts";
+import type { Outcomes } from "./outcomes.ts";
+import { RangeSet, shifted } from "./ranges.ts";
 import type { Rescue } from "./rescue.ts";
-import type { LaneStatistics } from "./statistics.ts";
 import { type Differing, differingPart } from "./verdicts.ts";
 import { Window } from "./window.ts";
 
@@ -44,20 +42,24 @@ export interface CopyOptions {
   readonly dryRun: boolean;
   /** undefined: a source that cannot be read ends the run. */
   readonly rescue: Rescue | undefined;
-  /** Is told what each differing block holds in the source, which is what it then holds in the destination. */
-  readonly record: BlockRecord;
-  /** Is told what differed. */
+  readonly outcomes: Outcomes;
+  /** Whoever wants to know what differs, to the leaf if they are exact. */
   readonly changes: Changes | undefined;
+}
+
+/** What blocks hold, of which an endpoint has told the hashes. */
+function printsOf({ hashes }: BlockData, count: number): bigint[] {
+  const size = hashes.length / count;
+  return Array.from({ length: count }, (_, i) => printOf(hashes.subarray(i * size)));
 }
 
 export class Copier {
   readonly #source: Endpoint;
   readonly #destination: Endpoint;
   readonly #layout: BlockLayout;
-  readonly #statistics: LaneStatistics;
   readonly #dryRun: boolean;
   readonly #rescue: Rescue | undefined;
-  readonly #record: BlockRecord;
+  readonly #outcomes: Outcomes;
   readonly #changes: Changes | undefined;
   readonly #aborting: Disposable;
   readonly #gate = new Window(BLOCKS_IN_FLIGHT);
@@ -71,16 +73,14 @@ export class Copier {
   constructor(
     { source, destination }: Ends,
     layout: BlockLayout,
-    statistics: LaneStatistics,
-    { signal, dryRun, rescue, record, changes }: CopyOptions,
+    { signal, dryRun, rescue, outcomes, changes }: CopyOptions,
   ) {
     this.#source = source;
     this.#destination = destination;
     this.#layout = layout;
-    this.#statistics = statistics;
     this.#dryRun = dryRun;
     this.#rescue = rescue;
-    this.#record = record;
+    this.#outcomes = outcomes;
     this.#changes = changes;
     this.#broken.promise.catch(() => undefined);
     this.#aborting = onAbort(signal, () => this.#fail(signal.reason));
@@ -132,11 +132,8 @@ export class Copier {
 
   /** Leaves blocks that cannot be read as a whole for the end, when all that can be read is safe. */
   defer(blocks: BlockRange): void {
-    const range = this.#layout.spanOf(blocks);
-    this.#deferred.add(range);
-    this.#record.deferred(blocks);
-    this.#rescue?.failed(range);
-    this.#statistics.blocksDeferred += blocks.count;
+    this.#deferred.add(this.#layout.spanOf(blocks));
+    this.#outcomes.deferred(blocks);
   }
 
   /** Waits for every started block. @throws the first failure of any block. */
@@ -157,7 +154,6 @@ export class Copier {
       for (let index = first; index < first + count; index++) {
         this.check();
         await this.#salvage(index);
-        this.#statistics.blocksDeferred--;
       }
     }
   }
@@ -182,25 +178,15 @@ export class Copier {
     const { length } = this.#layout.spanOf(blocks);
     const touched = countLeaves(leaves) + countLeaves(zeros);
     if (filter.kind === "differing") this.#policy.observe(touched, leafCount(length));
-    let prints = this.#printsOf(data, blocks);
+    let prints = printsOf(data, blocks.count);
+    const { sourcePrints } = blocks;
+    const changed = prints.filter((print, i) => sourcePrints !== undefined && print !== sourcePrints[i]).length;
     const counts = this.#countsOf(blocks, data, filter);
     const isWritten = !this.#dryRun && (touched > 0 || filter.kind !== "nonzero");
-    if (this.#dryRun) this.#changes?.addLeaves(this.#layout, blocks, leaves, zeros);
+    if (this.#dryRun) this.#outcomes.found(blocks, leaves, zeros);
     if (!isWritten) data.release();
     else if (!(await this.#write(blocks, data))) prints = await this.#copyAgain(blocks);
-    for (const [i, print] of prints.entries()) this.#note(blocks.first + i, print);
-    this.#statistics.blocksMatching += counts.matching;
-    this.#statistics.blocksDiffering += counts.differing;
-    this.#statistics.blocksZero += counts.zero;
-  }
-
-  /** What the blocks hold now, and how many of them changed since they were compared. */
-  #printsOf({ hashes }: BlockData, { count, sourcePrints }: Differing): bigint[] {
-    const size = hashes.length / count;
-    const prints = Array.from({ length: count }, (_, i) => printOf(hashes.subarray(i * size)));
-    if (sourcePrints !== undefined)
-      this.#statistics.blocksChanged += prints.filter((print, i) => print !== sourcePrints[i]).length;
-    return prints;
+    this.#outcomes.copied(blocks, prints, { ...counts, changed });
   }
 
   /** How many of the blocks differ; over a destination that is zero only those with something else. */
@@ -220,18 +206,11 @@ export class Copier {
 
   /** Of a dry run, which copies nothing that was compared. */
   async #countUnread(blocks: Differing): Promise<void> {
-    const { first, sourcePrints } = blocks;
+    const isPrintless = this.#source.printless === true;
     await this.#noteUnread(blocks);
-    if (this.#source.printless === true) this.#record.unknown(blocks);
-    else if (sourcePrints === undefined) throw new RangeError("A dry run reads both sides, or the source to copy it");
-    for (const [i, print] of sourcePrints?.entries() ?? []) this.#note(first + i, print);
-    this.#statistics.blocksDiffering += blocks.count;
-  }
-
-  /** A block whose print the destination has now, or would have without a dry run. */
-  #note(index: number, print: bigint): void {
-    this.#record.set(index, print);
-    this.#rescue?.done(this.#layout.placeOf(index));
+    if (!isPrintless && blocks.sourcePrints === undefined)
+      throw new RangeError("A dry run reads both sides, or the source to copy it");
+    this.#outcomes.differed(blocks, isPrintless ? undefined : blocks.sourcePrints);
   }
 
   /** Notes differing blocks of a dry run; by leaves, which have to be asked for, only for those who want that. */
@@ -274,14 +253,8 @@ export class Copier {
 
   /** Returns whether the blocks hold then what they should. */
   async #write(blocks: BlockRange, data: BlockData): Promise<boolean> {
-    const touched = countLeaves(data.leaves) + countLeaves(data.zeros);
     const outcome = await this.#destination.write(blocks, data);
-    if (outcome.proved) this.#changes?.addLeaves(this.#layout, blocks, data.leaves, data.zeros);
-    this.#statistics.leavesWritten += touched;
-    this.#statistics.bytesWritten += outcome.bytesWritten;
-    const { length } = this.#layout.spanOf(blocks);
-    const changed = leafSetLength(data.leaves, length) + leafSetLength(data.zeros, length);
-    this.#statistics.bytesZeroed += changed - outcome.bytesWritten;
+    this.#outcomes.wrote(blocks, data, outcome);
     return outcome.proved;
   }
 
@@ -300,25 +273,9 @@ export class Copier {
       believes = false;
       salvage = await this.#readSectors(index, rescue.untried(block, false), rescue.retries);
     }
-    const written = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
-    const missing = missingOf(salvage);
-    this.#record.salvaged(missing);
-    const { bad, kept, believed } = rescue.salvaged(block, missing, believes);
-    for (const range of bad) this.#statistics.unreadable.add(range);
-    for (const range of kept) this.#statistics.kept.add(range);
-    for (const range of [...bad, ...kept]) this.#changes?.add("unreadable", range);
-    this.#statistics.bytesBelieved += totalLength(believed);
-    this.#statistics.bytesWritten += written;
-    this.#statistics.leavesWritten += Math.ceil(written / LEAF_SIZE);
-    if (this.#dryRun ? await this.#holdsSalvaged(index, salvage) : written === 0) {
-      if (bad.length + kept.length > 0) this.#statistics.blocksUnreadable++;
-      else if (believed.length > 0) this.#statistics.blocksBelieved++;
-      else this.#statistics.blocksMatching++;
-      return;
-    }
-    this.#statistics.blocksDiffering++;
-    // Which of them differed is not known here.
-    for (const run of sectorRuns(salvage.sectors, length)) this.#changes?.add("differ", shifted(run, offset));
+    const bytesWritten = this.#dryRun ? 0 : await this.#destination.patch(index, salvage);
+    const isThere = this.#dryRun ? await this.#holdsSalvaged(index, salvage) : bytesWritten === 0;
+    this.#outcomes.salvaged({ index, salvage, missing: missingOf(salvage), believes, isThere, bytesWritten });
   }
 
   /** What can be read of the source's block; nobody is asked when nothing is to be tried. */

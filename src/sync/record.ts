@@ -38,14 +38,8 @@ export class BlockRecord {
     if (keep) this.#chunks = new Map();
   }
 
-  /** Notes a block; each is noted once, in whatever way. @throws {RangeError} for one that was. */
-  set(index: number, print: bigint): void {
-    this.#fingerprint.add(index, print);
-    this.#remember(index, print);
-  }
-
-  /** Notes `count` blocks from `first` on; holes where `prints` is undefined. @throws {RangeError} */
-  setEach(first: number, count: number, prints: readonly bigint[] | undefined): void {
+  /** Notes `count` blocks from `first` on; holes where `prints` is undefined. @throws {RangeError} for one that was noted before, in whatever way. */
+  set(first: number, count: number, prints: readonly bigint[] | undefined): void {
     this.#fingerprint.addEach(first, count, prints);
     for (const [i, print] of prints?.entries() ?? []) this.#remember(first + i, print);
   }

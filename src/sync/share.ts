@@ -6,11 +6,12 @@ import type { Changes } from "./changes.ts";
 import { Copier } from "./copy.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Sha256 } from "./fingerprint.ts";
+import { Outcomes } from "./outcomes.ts";
 import type { Listed, SharedPlan } from "./plan.ts";
 import type { BlockRecord } from "./record.ts";
 import { type Plan, type Rescue, samplesOf } from "./rescue.ts";
 import type { LaneStatistics, Statistics } from "./statistics.ts";
-import { type Compare, differingPart, type Verdict } from "./verdicts.ts";
+import { type Compare, differingPart } from "./verdicts.ts";
 
 /** One way between the two sides: an endpoint at either end. */
 export interface Lane {
@@ -50,7 +51,7 @@ export class Share {
   readonly #layout: BlockLayout;
   readonly #options: SyncOptions;
   readonly #statistics: LaneStatistics;
-  readonly #record: BlockRecord;
+  readonly #outcomes: Outcomes;
   readonly #plan: Plan;
   readonly #copier: Copier;
   /** Blocks that the destination holds as a whole, by what a rescue map says, and that were not looked at yet. */
@@ -72,11 +73,12 @@ export class Share {
     this.#layout = layout;
     this.#options = options;
     this.#statistics = statistics;
-    this.#record = record;
     const { signal, dryRun, rescue, changes } = options;
+    const outcomes = new Outcomes(layout, statistics, record, rescue, changes);
+    this.#outcomes = outcomes;
     this.#plan = rescue?.plan(layout, range) ?? { compare: [range], salvage: [], later: [] };
     this.#later = this.#plan.later;
-    this.#copier = new Copier(lane, layout, statistics, { signal, dryRun, rescue, record, changes });
+    this.#copier = new Copier(lane, layout, { signal, dryRun, rescue, outcomes, changes });
   }
 
   [Symbol.dispose](): void {
@@ -166,7 +168,7 @@ export class Share {
     let differing = 0;
     this.#position = ranges[0]?.first ?? 0;
     for await (const verdict of this.#compare(ranges, { tolerant, ahead })) {
-      if (verdict.kind === "match") this.#match(verdict);
+      if (verdict.kind === "match") this.#outcomes.matched(verdict);
       else if (verdict.kind === "unreadable") copier.defer(verdict);
       else differing += verdict.count;
       const parts = verdict.kind === "differ" ? this.#layout.partsOf(verdict, together) : [verdict];
@@ -182,20 +184,9 @@ export class Share {
     return differing;
   }
 
-  #match({ first, count, zero, prints }: Extract<Verdict, { kind: "match" }>): void {
-    this.#statistics.blocksMatching += count;
-    if (zero) this.#statistics.blocksZero += count;
-    this.#record.setEach(first, count, prints);
-    this.#options.rescue?.done(this.#layout.spanOf({ first, count }));
-  }
-
   /** Takes it that the destination holds the blocks, those that are left unless told, and reads them on neither side. */
   believe(blocks: readonly BlockRange[] = this.#later): void {
-    for (const range of blocks) {
-      this.#record.believed(range);
-      this.#statistics.blocksBelieved += range.count;
-      this.#statistics.bytesBelieved += this.#layout.spanOf(range).length;
-    }
+    for (const range of blocks) this.#outcomes.believed(range);
   }
 }
 

@@ -14,10 +14,10 @@ function record(blocks: number, keep = true): BlockRecord {
 
 test("BlockRecord remembers each block, far apart ones too, and takes the others for zeros", () => {
   const kept = record(2 ** 40 + 2);
-  kept.setEach(3, 2, [print(1), print(2)]);
-  kept.set(2 ** 40, print(3));
-  kept.setEach(4095, 2, [print(4), print(5)]);
-  kept.setEach(4097, 2, undefined);
+  kept.set(3, 2, [print(1), print(2)]);
+  kept.set(2 ** 40, 1, [print(3)]);
+  kept.set(4095, 2, [print(4), print(5)]);
+  kept.set(4097, 2, undefined);
   for (const [index, value] of [
     [0, 9],
     [3, 1],
@@ -35,8 +35,8 @@ test("BlockRecord remembers each block, far apart ones too, and takes the others
 
 test("BlockRecord remembers complete parts too", () => {
   const kept = record(2 * 4096);
-  kept.setEach(0, 4096, Array(4096).fill(print(9)));
-  kept.setEach(4096, 4096, Array(4096).fill(print(8)));
+  kept.set(0, 4096, Array(4096).fill(print(9)));
+  kept.set(4096, 4096, Array(4096).fill(print(8)));
   expect([0, 4095, 4096, 8191].map((index) => kept.holds(index, hash(8)))).toEqual([false, false, true, true]);
   expect([0, 4095, 4096, 8191].map((index) => kept.holds(index, hash(9)))).toEqual([true, true, false, false]);
 });
@@ -52,9 +52,9 @@ test("BlockRecord remembers what is missing of a salvaged block", () => {
 test("BlockRecord.fingerprint is that of its blocks, whether or not they are kept", () => {
   for (const keep of [false, true]) {
     const noted = record(3, keep);
-    noted.set(2, print(3));
-    noted.setEach(0, 1, undefined);
-    noted.setEach(1, 1, [print(2)]);
+    noted.set(2, 1, [print(3)]);
+    noted.set(0, 1, undefined);
+    noted.set(1, 1, [print(2)]);
     const prints = [print(9), print(2), print(3)];
     expect(noted.fingerprint).toBe(fingerprintOfPrints(prints, 3 * BLOCK, BLOCK));
   }
@@ -64,9 +64,9 @@ test("BlockRecord.fingerprint is undefined when a block was salvaged, and fails 
   const noted = record(3);
   noted.deferred({ first: 1, count: 1 });
   noted.salvaged([{ offset: BLOCK, length: 512 }]);
-  noted.set(0, print(1));
+  noted.set(0, 1, [print(1)]);
   expect(() => noted.fingerprint).toThrow(new RangeError("A block was neither compared nor copied"));
-  noted.set(2, print(1));
+  noted.set(2, 1, [print(1)]);
   expect(noted.fingerprint).toBeUndefined();
 });
 
@@ -81,7 +81,7 @@ test("BlockRecord keeps no part of the fingerprint in memory for a block that is
   const before = keptBytes();
   for (let first = 0; first < parts * 4096; first += 4096) {
     noted.deferred({ first, count: 1 });
-    noted.setEach(first + 1, 4095, undefined);
+    noted.set(first + 1, 4095, undefined);
   }
   // A part is 32 KiB, so all of them were 131 MB.
   expect(keptBytes() - before).toBeLessThan(32 << 20);
