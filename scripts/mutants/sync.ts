@@ -26,8 +26,8 @@ export const SYNC: readonly Mutant[] = [
   {
     bug: "the verification believes a list of changed blocks",
     file: "sync/sync.ts",
-    from: 'listed?.meaning === "used" ? listedBlocks',
-    to: "listed !== undefined ? listedBlocks",
+    from: 'listed?.meaning === "used" ? listed : undefined',
+    to: "listed",
     tests: ["program/block-list.test.ts: --verify"],
   },
   {

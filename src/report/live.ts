@@ -170,7 +170,7 @@ export class LiveBar {
       elapsedMs,
       remainingMs: sizeBytes === undefined ? undefined : paces.done.remainingMs(sizeBytes - done),
       lanes: lanes.map((lane) => {
-        const total = phase === "verifying" ? lane.range.count : lane.blocksExpected;
+        const total = phase === "verifying" ? lane.verifying.blocksExpected : lane.blocksExpected;
         return total === 0 ? 1 : (phase === "verifying" ? lane.blocksVerified : lane.blocksDone) / total;
       }),
     };

@@ -63,9 +63,9 @@ export function progressLines(statistics: Statistics, elapsedMs: number, verifyi
 
 /** "[worker 0] verified: 174/947,   4.6 MB/s (0:09:23 remaining)" */
 function verifyLine(number: number, lane: LaneStatistics, blockSize: number, elapsedMs: number): string {
-  const { blocksVerified, range } = lane;
-  const rest = rateAndRest(blocksVerified, range.count, blockSize, elapsedMs, true);
-  return `[worker ${number}] verified: ${blocksVerified}/${range.count}, ${rest}`;
+  const { blocksVerified, verifying } = lane;
+  const rest = rateAndRest(blocksVerified, verifying.blocksExpected, blockSize, elapsedMs, true);
+  return `[worker ${number}] verified: ${blocksVerified}/${verifying.blocksExpected}, ${rest}`;
 }
 
 /** Calls `tick` every `intervalMs` until stop() is called. Does not keep the process alive. */

@@ -5,12 +5,19 @@
 import { type ListMeaning, listedBlocks } from "./block-list.ts";
 import type { BlockLayout, BlockRange } from "./blocks.ts";
 import type { ByteRange } from "./ranges.ts";
-import type { LaneStatistics } from "./statistics.ts";
 
 /** What --used-blocks or --changed-blocks lists. */
 export interface Listed {
   readonly ranges: readonly ByteRange[];
   readonly meaning: ListMeaning;
+}
+
+/** What a plan tells of a lane. */
+export interface Taker {
+  /** Blocks that it has taken. */
+  blocksTaken: number;
+  /** Blocks that it will have taken in the end, as far as is known. */
+  blocksExpected: number;
 }
 
 /** A lane begins with one piece of so many that would make up its part, or with this length, whichever is shorter. */
@@ -54,7 +61,7 @@ export class Appetite {
 }
 
 export class SharedPlan {
-  readonly #lanes: readonly LaneStatistics[];
+  readonly #lanes: readonly Taker[];
   readonly #ranges: readonly BlockRange[];
   /** Blocks that a list lets nobody look at, in ascending order. */
   readonly others: readonly BlockRange[];
@@ -67,7 +74,7 @@ export class SharedPlan {
   #number = 0;
   #into = 0;
 
-  constructor(layout: BlockLayout, listed: Listed | undefined, lanes: readonly LaneStatistics[]) {
+  constructor(layout: BlockLayout, listed: Listed | undefined, lanes: readonly Taker[]) {
     const parts = listed === undefined ? undefined : listedBlocks(listed.ranges, layout, layout.all);
     this.#layout = layout;
     this.#lanes = lanes;
@@ -88,7 +95,7 @@ export class SharedPlan {
    * The next blocks, `wanted` or fewer, for a lane to look at, in ascending order and behind all that it took before; none when all
    * are taken. One lane alone takes all at once.
    */
-  take(lane: LaneStatistics, wanted: number): BlockRange[] {
+  take(lane: Taker, wanted: number): BlockRange[] {
     // The others are to have something to do as long as this lane has, but for what is not worth the round trips.
     const fair = Math.max(this.#first, Math.ceil(this.#left / this.#lanes.length / 2));
     const most = this.#lanes.length === 1 ? this.#left : Math.min(wanted, fair);

@@ -2,11 +2,12 @@
 import type { ListMeaning } from "./block-list.ts";
 import { type BlockLayout, type BlockRange, splitRange } from "./blocks.ts";
 import type { CacheBypass, StreamPart } from "./endpoint.ts";
+import type { Taker } from "./plan.ts";
 import { type ByteRange, joined, RangeSet } from "./ranges.ts";
 
 /** What one lane has done of its share. */
 export class LaneStatistics {
-  /** An equal part of all blocks, which it verifies, and compares too where a rescue map is kept. */
+  /** An equal part of all blocks, which it compares where a rescue map is kept. */
   range: BlockRange;
   /** Blocks that it has taken of what all lanes share. */
   blocksTaken = 0;
@@ -36,6 +37,8 @@ export class LaneStatistics {
   readonly kept = new RangeSet();
   /** Blocks that were read again at the end. */
   blocksVerified = 0;
+  /** Of the plan for that. */
+  readonly verifying: Taker = { blocksTaken: 0, blocksExpected: 0 };
 
   constructor(range: BlockRange) {
     this.range = range;

@@ -4,7 +4,6 @@
  */
 
 import { sourceChanged } from "../errors.ts";
-import { listedBlocks } from "./block-list.ts";
 import { BlockLayout } from "./blocks.ts";
 import { compareOf, compareWithNothing } from "./compare.ts";
 import type { CacheBypass, Description } from "./endpoint.ts";
@@ -14,7 +13,7 @@ import { BlockRecord } from "./record.ts";
 import { checkHeld, copyLater, type Lane, Share, type SyncOptions } from "./share.ts";
 import type { Statistics } from "./statistics.ts";
 import type { Compare } from "./verdicts.ts";
-import { checkFindings, verifyRanges } from "./verify.ts";
+import { checkFindings, type Findings, verifyRanges } from "./verify.ts";
 
 export type { Lane, SyncOptions } from "./share.ts";
 
@@ -124,7 +123,7 @@ export async function finish(
   if (!options.dryRun) statistics.destinationFingerprint = statistics.sourceFingerprint;
 }
 
-/** Has each lane read its share again. @throws {VerificationError} */
+/** Has the lanes read everything again, shared as the blocks to copy were. @throws {VerificationError} */
 async function verify(
   lanes: readonly [Lane, ...Lane[]],
   layout: BlockLayout,
@@ -133,20 +132,30 @@ async function verify(
   { signal, listed }: SyncOptions,
 ): Promise<CacheBypass> {
   const bypasses = await Promise.all(lanes.map((lane) => lane.destination.bypassCache()));
+  const takers = statistics.lanes.map(({ verifying }) => verifying);
+  // What may hold anything is not asked for.
+  const plan = new SharedPlan(layout, listed?.meaning === "used" ? listed : undefined, takers);
   const findings = await Promise.all(
     statistics.lanes.map(async (share, number) => {
       const { source, destination } = lanes[number] ?? lanes[0];
       const onBlocks = (count: number) => {
         share.blocksVerified += count;
       };
-      // What may hold anything is not asked for.
-      const ranges =
-        listed?.meaning === "used" ? listedBlocks(listed.ranges, layout, share.range).listed : [share.range];
-      return await verifyRanges(source, destination, layout, ranges, record, signal, onBlocks);
+      const appetite = plan.appetite(performance.now());
+      const found: Findings[] = [];
+      for (;;) {
+        const piece = plan.take(share.verifying, appetite.piece);
+        if (piece.length === 0) return found;
+        found.push(await verifyRanges(source, destination, layout, piece, record, signal, onBlocks));
+        appetite.learn(false, 0, performance.now());
+      }
     }),
-  );
+  ).catch((error: unknown) => {
+    plan.end();
+    throw error;
+  });
   const [{ source, destination }] = lanes;
-  checkFindings(findings, source.description.label, destination.description.label);
+  checkFindings(findings.flat(), source.description.label, destination.description.label);
   return bypasses.find((bypass) => bypass === "partly") ?? bypasses.find((bypass) => bypass === "dropped") ?? "direct";
 }
 

@@ -41,10 +41,11 @@ export class Places {
     if (this.count <= KEPT) addRange(this.kept, place);
   }
 
-  /** Adds what others have found in other places. */
+  /** Adds what others have found in other places, in whatever order. */
   addAll(others: readonly Places[]): this {
-    for (const { kept, count, bytes } of others) {
-      this.kept.push(...kept.slice(0, KEPT - this.kept.length));
+    const inOrder = others.flatMap(({ kept }) => kept).toSorted((a, b) => a.offset - b.offset);
+    this.kept.push(...inOrder.slice(0, KEPT - this.kept.length));
+    for (const { count, bytes } of others) {
       this.count += count;
       this.bytes += bytes;
     }

@@ -37,7 +37,9 @@ for (const road of ROADS) {
       expect([copied.phase, copied.blocksVerified]).toEqual(["flushing", 0]);
       const verified = (await syncFiles(road, dir.file("s"), dir.file("d"), { ...options, verify: true })).statistics;
       expect([verified.phase, verified.blocksVerified]).toEqual(["verifying", 41]);
-      expect(verified.lanes.map((lane) => lane.blocksVerified)).toEqual(verified.lanes.map(({ range }) => range.count));
+      expect(verified.lanes.map((lane) => lane.blocksVerified)).toEqual(
+        verified.lanes.map(({ verifying }) => verifying.blocksTaken),
+      );
       const dry = (await syncFiles(road, dir.file("s"), dir.file("d"), { ...options, dryRun: true })).statistics;
       expect([dry.phase, dry.blocksDone]).toEqual(["comparing", 41]);
     });

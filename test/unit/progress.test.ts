@@ -120,6 +120,7 @@ test("progressLines() has a line for each lane, and says what a run is at after 
   statistics.phase = "flushing";
   expect(progressLines(statistics, 5000, 0)).toEqual(["Flushing to stable storage"]);
   statistics.phase = "verifying";
+  for (const { verifying } of statistics.lanes) verifying.blocksExpected = 5;
   expect(progressLines(statistics, 5000, 1000)).toEqual([
     "[worker 0] verified: 1/5,   1.0 MB/s (0:00:04 remaining)",
     "[worker 1] verified: 1/5,   1.0 MB/s (0:00:04 remaining)",
