@@ -10,6 +10,20 @@ export const STREAM: readonly Mutant[] = [
     tests: ["unit/unpack.test.ts"],
   },
   {
+    bug: "the checksum in a zip file is not looked at",
+    file: "stream/zip.ts",
+    from: "if (this.#crc !== header.crc)",
+    to: "if (this.#crc === undefined)",
+    tests: ["unit/zip.test.ts"],
+  },
+  {
+    bug: "a zip file of several is taken for its first file",
+    file: "stream/zip.ts",
+    from: "if (!(await this.#reader.peek(LIST.length)).equals(LIST))",
+    to: "if ((await this.#reader.peek(LIST.length)).length === 0)",
+    tests: ["unit/zip.test.ts"],
+  },
+  {
     bug: "what follows a bzip2 file is left unread without a word",
     file: "stream/program.ts",
     from: "if (child.lastLines.some((line) => LEFT_UNREAD.test(line)))",

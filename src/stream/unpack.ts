@@ -1,16 +1,18 @@
-/** Unpacks compressed bytes as they come: gzip and zstd in this process, xz and bzip2 by the system's programs. */
+/** Unpacks compressed bytes as they come: gzip, zstd and zip in this process, xz and bzip2 by the system's programs. */
 import type { Transform } from "node:stream";
 import { loadZlib } from "../builtin.ts";
 import { Failure, IoError, systemCode } from "../errors.ts";
+import { ZIP_OF_ONE } from "../local/guard/formats.ts";
 import { quote } from "../name.ts";
 import type { ByteSource } from "../remote/wire/streams.ts";
 import type { StreamInput } from "./endpoint.ts";
 import type { Medium } from "./medium.ts";
 import { throughProgram } from "./program.ts";
+import { ZipOfOne } from "./zip.ts";
 import { TOO_EARLY, ZstdFrames } from "./zstd-frames.ts";
 
 /** What can be unpacked, by the types of local/guard/formats.ts. */
-export const UNPACKABLE = ["gzip", "zstd", "xz", "bzip2"] as const;
+export const UNPACKABLE = ["gzip", "zstd", "xz", "bzip2", ZIP_OF_ONE] as const;
 export type Unpackable = (typeof UNPACKABLE)[number];
 
 export function isUnpackable(type: string): type is Unpackable {
@@ -85,6 +87,10 @@ function open(bytes: ByteSource, type: Unpackable, signal: AbortSignal): Unpacke
       return throughTransform(bytes, loadZlib().createGunzip(options));
     case "zstd":
       return throughTransform(new ZstdFrames(bytes), loadZlib().createZstdDecompress(options));
+    case ZIP_OF_ONE: {
+      const zip = new ZipOfOne(bytes, throughTransform, CHUNK_BYTES);
+      return { bytes: zip, close: () => zip.close() };
+    }
     case "xz":
       return throughProgram(bytes, ["xz", "-dc", "-T0"], "xz-utils", signal);
     case "bzip2":

@@ -26,6 +26,7 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map([
   compressed("xz", "unxz"),
   compressed("zstd", "unzstd"),
   compressed("bzip2", "bunzip2"),
+  compressed("zip of one file", "unzip"),
   compressed("lz4", "unlz4"),
   compressed("lzip", "lzip -d"),
   compressed("lzop", "lzop -d"),

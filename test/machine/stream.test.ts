@@ -49,6 +49,36 @@ describe("onto a block device", () => {
     expect(kept.exitCode).toBe(0);
   });
 
+  testWith("loop", "python")(
+    "a zip file of one file is unpacked, of several is refused, and from a pipe too",
+    async () => {
+      using dir = tempDir();
+      using loop = attachLoop(file(dir, "disk", changeLeaves(DATA, [1, 5000])));
+      file(dir, "image.img", DATA);
+      const zip = (name: string, ...files: string[]) => {
+        const made = Bun.spawnSync(["python3", "-m", "zipfile", "-c", name, ...files], { cwd: dir.path });
+        if (made.exitCode !== 0) throw new Error(made.stderr.toString());
+        return dir.file(name);
+      };
+      const one = zip("one.zip", "image.img");
+      fs.writeFileSync(dir.file("notes"), "of the image");
+      const several = zip("several.zip", "notes", "notes");
+      for (const source of [several, "-"]) {
+        const refused =
+          source === "-" ? await piped(one, ["-f", "-", loop.path]) : await run(["-f", source, loop.path]);
+        expect(refused.stderr).toContain(
+          "is an archive (zip), and a block device would hold neither a disk nor a file system",
+        );
+        expect(refused.exitCode).toBe(3);
+      }
+      const done = await run(["-f", "--progress", "none", one, loop.path]);
+      expect(done.stderr).toContain(`"${one}" is compressed (zip of one file) and is unpacked`);
+      expect(done.stderr).toContain("20.0 MiB equal, 8.0 KiB written");
+      expect(done.exitCode).toBe(0);
+      expect(fs.readFileSync(loop.path).equals(DATA)).toBe(true);
+    },
+  );
+
   onLoop("that is too small is filled, which is said with exit 4, or refused where the size is told", async () => {
     using dir = tempDir();
     using loop = attachLoop(file(dir, "disk", Buffer.alloc(18 * MIB)));

@@ -125,7 +125,9 @@ describe("a compressed file", () => {
     expect((await run([...always, ...far, dir.file("far")])).exitCode).toBe(0);
     expect(fs.readFileSync(dir.file("far")).equals(DATA)).toBe(true);
     const plain = await run([...always, to, dir.file("plain")]);
-    expect(plain.stderr).toContain(`Cannot unpack "${to}": it is not compressed, or not by gzip, zstd, xz, bzip2\n`);
+    expect(plain.stderr).toContain(
+      `Cannot unpack "${to}": it is not compressed, or not by gzip, zstd, xz, bzip2, zip of one file\n`,
+    );
     expect({ exitCode: plain.exitCode, there: fs.existsSync(dir.file("plain")) }).toEqual({
       exitCode: 4,
       there: false,

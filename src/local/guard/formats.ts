@@ -34,6 +34,15 @@ function isTar(ends: Ends): boolean {
   return header.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0) === told;
 }
 
+export const ZIP_OF_ONE = "zip of one file";
+
+/** Where its end is not at hand nobody knows (APPNOTE.TXT, 4.3.16: the mark, then how many files at 8 and 10, and a comment's length at 20). */
+function isZipOfOne(ends: Ends): boolean {
+  const end = ends.at(ends.sizeBytes - 22, 22);
+  const isWhole = end?.readUInt32LE(0) === 0x06054b50 && end.readUInt16LE(20) === 0;
+  return ends.has(0, "PK\x03\x04") && isWhole && end.readUInt16LE(8) === 1 && end.readUInt16LE(10) === 1;
+}
+
 /** Names by which people know them, and how they are told. */
 const FORMATS: readonly (readonly [type: string, is: (ends: Ends) => boolean])[] = [
   ["gzip", isGzip],
@@ -46,7 +55,8 @@ const FORMATS: readonly (readonly [type: string, is: (ends: Ends) => boolean])[]
   ["lzip", (ends) => ends.has(0, "LZIP\x01")],
   ["lzop", (ends) => ends.has(0, "\x89LZO\0\x0d\x0a\x1a\x0a")],
   // APPNOTE.TXT, 4.3.7; 7zFormat.txt; RAR 4 and 5.
-  ["zip", (ends) => ends.has(0, "PK\x03\x04")],
+  [ZIP_OF_ONE, isZipOfOne],
+  ["zip", (ends) => ends.has(0, "PK\x03\x04") && !isZipOfOne(ends)],
   ["7z", (ends) => ends.has(0, "7z\xbc\xaf\x27\x1c")],
   ["rar", (ends) => ends.has(0, "Rar!\x1a\x07")],
   ["tar", isTar],
