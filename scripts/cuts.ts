@@ -95,12 +95,15 @@ function kill(turn: number): boolean {
 async function play(words: readonly string[], mostKills: number): Promise<Outcome> {
   fs.copyFileSync(before, destination);
   const output = dir.file("output");
+  fs.writeFileSync(output, "");
   const [begin, wireBefore] = [performance.now(), wire()];
   let [killed, attempts, ended] = [0, 0, false];
   const killing = (async () => {
     while (killed < mostKills && !ended) {
       await Bun.sleep(next() % MAX_PAUSE_MS);
-      if (!ended && kill(killed)) killed++;
+      // A first login that is lost is no connection that is.
+      const begins = words[0] === BINARY && !fs.readFileSync(output, "utf8").includes('"event":"start"');
+      if (!ended && !begins && kill(killed)) killed++;
     }
   })();
   for (;;) {

@@ -3,6 +3,20 @@ import type { Mutant } from "./mutant.ts";
 
 export const TREE: readonly Mutant[] = [
   {
+    bug: "the blocks are hashed without the tree's salt",
+    file: "tree/endpoint.ts",
+    from: "return salt.length === 0 ? {} : { salt };",
+    to: "return salt.length === 0 || salt.length > 0 ? {} : { salt };",
+    tests: ["program/hash-tree.test.ts: a tree that veritysetup salts"],
+  },
+  {
+    bug: "the other side does not wait for what a tree is salted with",
+    file: "run/hash-agreement.ts",
+    from: "if (!isSalted) this.#salt",
+    to: "this.#salt",
+    tests: ["program/hash-tree.test.ts: a tree that veritysetup salts"],
+  },
+  {
     bug: "a leaf that was fetched is not proved",
     file: "tree/endpoint.ts",
     from: "if (!equalBytes(digest, hashes.subarray(leaf * HASH_SIZE, (leaf + 1) * HASH_SIZE)))",

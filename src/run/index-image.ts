@@ -81,13 +81,19 @@ function openTree(tree: string, taken: readonly Taken[]): ReplacedFile {
     );
   const file = ReplacedFile.open(tree, "hash tree", taken);
   const old = file.beginning(SUPERBLOCK_SIZE);
-  if (old.length === 0 || (old.length === SUPERBLOCK_SIZE && typeof readSuperblock(old) === "number")) return file;
+  if (old.length === 0 || (old.length === SUPERBLOCK_SIZE && isOwn(old))) return file;
   throw refusedDestination(
     tree,
     "no-tree",
     "it exists and is no hash tree that blocksync writes",
     "name another file with --tree, or remove it first",
   );
+}
+
+/** Whether it begins as what is written here does. */
+function isOwn(superblock: Uint8Array): boolean {
+  const shape = readSuperblock(superblock);
+  return !("problem" in shape) && shape.salt.length === 0;
 }
 
 function specOf(image: string): Opening & { readonly hash: () => Promise<HashChoice> } {

@@ -1,6 +1,6 @@
 /** Turns two locations into lanes, each two endpoints: the only place that knows which is where. */
 
-import { InterruptedError, type Overridable } from "../errors.ts";
+import { InterruptedError, type Overridable, VerificationError } from "../errors.ts";
 import { variableGiven } from "../given.ts";
 import { LocalEndpoint } from "../local/endpoint.ts";
 import { hasAes } from "../local/kernel/processor.ts";
@@ -14,12 +14,14 @@ import { takeFromWaiting } from "../remote/serve.ts";
 import { RateLimit } from "../remote/wire/rate.ts";
 import type { Report, Stages } from "../report/report.ts";
 import { rest } from "../sync/abort.ts";
+import { equalBytes } from "../sync/blocks.ts";
 import type { Description, Endpoint } from "../sync/endpoint.ts";
 import type { Examination } from "../sync/facts.ts";
 import { type Access, type HashChoice, type Opening, RUN_ID_SIZE, SEED_SIZE, type UndoSpec } from "../sync/spec.ts";
 import type { TellStage } from "../sync/stage.ts";
 import type { Statistics } from "../sync/statistics.ts";
 import { countReads, type Lane } from "../sync/sync.ts";
+import type { TreeEndpoint } from "../tree/endpoint.ts";
 import { WebObject } from "../web/object.ts";
 import { canAsk } from "./confirm.ts";
 import { HashAgreement } from "./hash-agreement.ts";
@@ -116,7 +118,8 @@ export class Lanes {
     this.#report = report;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
     this.#passwords = earlier === undefined ? new Passwords(this.#signal) : earlier.#passwords.until(this.#signal);
-    this.#agreement = new HashAgreement(options.hash, 2);
+    const isSalted = [source, destination].some(({ tree }) => tree !== undefined);
+    this.#agreement = new HashAgreement(options.hash, 2, isSalted);
     const rate = options.bytesPerSecond;
     this.#limits = rate === undefined ? undefined : { sent: new RateLimit(rate), received: new RateLimit(rate) };
     // With two paths of this machine, --sudo is about the destination, as it was for blocksync.py's localhost.
@@ -192,10 +195,11 @@ export class Lanes {
 
   /** What the two sides come to agree on. */
   get #hash(): Promise<HashChoice> {
-    const hash = this.#agreement.name.then((name) => ({
+    const hash = Promise.all([this.#agreement.name, this.#agreement.salt]).then(([name, salt]) => ({
       name,
       additional: this.#options.additionalHash,
       seed: this.#seed,
+      ...(salt.length === 0 ? {} : { salt }),
     }));
     hash.catch(() => undefined);
     return hash;
@@ -231,12 +235,14 @@ export class Lanes {
       };
       const opened = await openTree(location.path, location.tree, options, (text) => this.#report.notice(text));
       if (opened instanceof WebObject) {
+        this.#agreement.salted(new Uint8Array());
         this.#fetching.push({ bytesFetched: () => opened.bytesFetched });
         const endpoint = await readOnce?.(opened);
         if (endpoint === undefined) throw new RangeError("Nobody reads it once");
         await this.#keep(() => endpoint.close());
         return endpoint;
       }
+      await this.#agreeOnSalt(opened.endpoint);
       this.#fetching.push(opened);
       await this.#keep(() => opened.endpoint.close());
       return opened.endpoint;
@@ -268,6 +274,18 @@ export class Lanes {
     // Of a sudo of this machine nobody knows when it has asked enough.
     if (!throughSudo) tell({ kind: "opening", label: spec.label });
     return await RemoteEndpoint.open(connection.channel, { ...spec, hash: await spec.hash }, () => connection.close());
+  }
+
+  /** @throws {VerificationError} where another tree of the run has another salt. */
+  async #agreeOnSalt({ salt, description: { label } }: TreeEndpoint): Promise<void> {
+    this.#agreement.salted(salt);
+    if (equalBytes(await this.#agreement.salt, salt)) return;
+    throw new VerificationError(
+      `Cannot compare by the hash tree of ${quote(label)}: it has another salt than the other one`,
+      {
+        hint: "make both with the same --salt, or with blocksync index",
+      },
+    );
   }
 
   /** What the first lane has claimed and looked at, a further one only joins. */

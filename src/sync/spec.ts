@@ -18,6 +18,9 @@ export type HashName = (typeof HASH_NAMES)[number];
 /** Bytes of the seed of a run's hashes: of XXH3 4, of XXH64 8, the key of GMAC 16. */
 export const SEED_SIZE = 28;
 
+/** Of the salt in a superblock of dm-verity (cryptsetup's lib/verity/verity.c). */
+export const MAX_SALT_SIZE = 256;
+
 /** What blocks are hashed with: both ends of a lane are given the same. */
 export interface HashChoice {
   readonly name: HashName;
@@ -25,6 +28,8 @@ export interface HashChoice {
   readonly additional: HashName | undefined;
   /** SEED_SIZE bytes. */
   readonly seed: Uint8Array;
+  /** What goes before the bytes in SHA-256, as in the hash tree that one side is; at most MAX_SALT_SIZE bytes, undefined for none. */
+  readonly salt?: Uint8Array;
 }
 
 /** Bytes of UndoSpec.run. */

@@ -1,7 +1,7 @@
 /** An image of which the hash tree is at hand: an endpoint that tells what its blocks, which are leaves, hash to. */
 import { VerificationError } from "../errors.ts";
 import { signaturesOfHead } from "../local/guard/signatures.ts";
-import { Hasher, sha256 } from "../local/work/hash.ts";
+import { Hasher, saltedSha256 } from "../local/work/hash.ts";
 import { quote } from "../name.ts";
 import { onAbort } from "../sync/abort.ts";
 import { addLeaf, type BlockRange, emptyLeafSet, equalBytes, LEAF_SIZE } from "../sync/blocks.ts";
@@ -90,8 +90,8 @@ export class TreeEndpoint implements Endpoint {
   /** Takes over the source. @throws {Failure} as HashTree.open(); {VerificationError} for the tree of an image of another size. */
   static async open(source: TreeSource, { root, seed, signal }: TreeOptions): Promise<TreeEndpoint> {
     try {
-      const choice: HashChoice = { name: TREE_HASH, additional: undefined, seed };
-      const tree = await HashTree.open(source.bytes, root, sha256);
+      const tree = await HashTree.open(source.bytes, root, saltedSha256);
+      const choice: HashChoice = { name: TREE_HASH, additional: undefined, seed, ...saltOf(tree) };
       const [covered, size] = [tree.leaves * LEAF_SIZE, source.image?.sizeBytes];
       if (size !== undefined && size !== covered)
         throw noTree(source.bytes.label, `is over ${covered} bytes, and ${quote(source.label)} has ${size}`);
@@ -100,6 +100,11 @@ export class TreeEndpoint implements Endpoint {
       await source.close();
       throw error;
     }
+  }
+
+  /** What the other side has to hash with too. */
+  get salt(): Uint8Array {
+    return this.#tree.salt;
   }
 
   /** Fetches the first leaf, which tells of an image in another form than a disk's. */
@@ -240,6 +245,10 @@ export class TreeEndpoint implements Endpoint {
   #never(what: string): Promise<never> {
     return Promise.reject(new RangeError(`A hash tree has no ${what}`));
   }
+}
+
+function saltOf({ salt }: { readonly salt: Uint8Array }): Pick<HashChoice, "salt"> {
+  return salt.length === 0 ? {} : { salt };
 }
 
 function digestsOf(hashes: Uint8Array): Uint8Array {

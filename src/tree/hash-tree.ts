@@ -29,7 +29,7 @@ const MAX_CHUNKS = 32;
 /** The hashes above an index of RAUC, which has none itself, are kept in memory: 64 MiB for 1 TiB. */
 const MAX_INDEX_LEAVES = 2 ** 40 / LEAF_SIZE;
 
-const MAKE = "make a tree with blocksync index, or with veritysetup format --salt=-";
+const MAKE = "make a tree with blocksync index, or with veritysetup format";
 
 /** The tree in the file `label` is none, or not of a kind that can be used. */
 export function noTree(label: string, problem: string): VerificationError {
@@ -54,6 +54,8 @@ export class HashTree {
   readonly leaves: number;
   /** undefined: an index of RAUC that nobody demanded a root of, in which nothing proves anything. */
   readonly root: Uint8Array | undefined;
+  /** What its hashes begin with; of most trees nothing. */
+  readonly salt: Uint8Array;
   /** Whether it is an index of RAUC, in which nothing but its size tells that it is one. */
   readonly isIndex: boolean;
   readonly #bytes: TreeBytes;
@@ -70,10 +72,12 @@ export class HashTree {
     leaves: number,
     levels: readonly Level[],
     root: Uint8Array | undefined,
+    salt: Uint8Array = new Uint8Array(),
     above?: Uint8Array,
   ) {
     this.leaves = leaves;
     this.root = root;
+    this.salt = salt;
     this.#bytes = bytes;
     this.#sha256 = sha256;
     this.#levels = levels;
@@ -82,28 +86,35 @@ export class HashTree {
   }
 
   /**
-   * Opens a dm-verity file or an index of RAUC, told apart by their contents. With `root`, 32 bytes, it must have that root hash.
+   * Opens a dm-verity file or an index of RAUC, told apart by their contents; `salted` gives the hash under a salt. With `root`, 32 bytes, it must have that root hash.
    * @throws {VerificationError} for any other file, and another root; {UsageError} where a root must be given.
    */
-  static async open(bytes: TreeBytes, root: Uint8Array | undefined, sha256: Sha256): Promise<HashTree> {
+  static async open(
+    bytes: TreeBytes,
+    root: Uint8Array | undefined,
+    salted: (salt: Uint8Array) => Sha256,
+  ): Promise<HashTree> {
     const { label, sizeBytes } = bytes;
     const start = sizeBytes < SUPERBLOCK_SIZE ? undefined : await bytes.read({ offset: 0, length: SUPERBLOCK_SIZE });
-    if (start === undefined || !hasMagic(start)) return await HashTree.#openIndex(bytes, root, sha256);
-    const leaves = readSuperblock(start);
-    if (typeof leaves === "object") throw noTree(label, leaves.problem);
+    if (start === undefined || !hasMagic(start))
+      return await HashTree.#openIndex(bytes, root, salted(new Uint8Array()));
+    const shape = readSuperblock(start);
+    if ("problem" in shape) throw noTree(label, shape.problem);
+    const { leaves, salt } = shape;
+    const sha256 = salted(salt);
     if (sizeBytes !== treeSize(leaves))
       throw noTree(label, `has ${sizeBytes} bytes, and one over ${leaves} blocks has ${treeSize(leaves)}`);
     const levels = levelsOf(leaves);
     const top = levels.at(-1);
     if (top === undefined) {
-      if (root !== undefined) return new HashTree(bytes, sha256, leaves, levels, root);
+      if (root !== undefined) return new HashTree(bytes, sha256, leaves, levels, root, salt);
       throw new UsageError(`The hash tree ${quote(label)} is over one block, whose hash is its root and in no file`, {
         hint: "give it with --root-hash",
       });
     }
     const own = sha256(await bytes.read(top));
     if (root !== undefined && !equalBytes(own, root)) throw otherRoot(label, own);
-    return new HashTree(bytes, sha256, leaves, levels, own);
+    return new HashTree(bytes, sha256, leaves, levels, own, salt);
   }
 
   static async #openIndex(bytes: TreeBytes, root: Uint8Array | undefined, sha256: Sha256): Promise<HashTree> {
@@ -120,7 +131,7 @@ export class HashTree {
     const above = await unproved.#blockHashes();
     const own = rootOver(leaves === 1 ? await unproved.hashes({ first: 0, count: 1 }) : above, sha256);
     if (!equalBytes(own, root)) throw otherRoot(label, own);
-    return new HashTree(bytes, sha256, leaves, levels, own, above);
+    return new HashTree(bytes, sha256, leaves, levels, own, undefined, above);
   }
 
   /** The hashes of all blocks of the first level. */

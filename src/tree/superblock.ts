@@ -3,6 +3,7 @@
  * Pure.
  */
 import { LEAF_SIZE } from "../sync/blocks.ts";
+import { MAX_SALT_SIZE } from "../sync/spec.ts";
 import { MAX_LEAVES } from "./layout.ts";
 
 export const SUPERBLOCK_SIZE = 512;
@@ -19,7 +20,8 @@ const AT = {
   dataBlock: 64,
   hashBlock: 68,
   blocks: 72,
-  salt: 80,
+  saltSize: 80,
+  salt: 88,
 } as const;
 const UUID_SIZE = 16;
 
@@ -56,8 +58,15 @@ export interface Unusable {
   readonly problem: string;
 }
 
-/** The leaves that a tree of our kind is over, SHA-256 of 4 KiB without salt; or what else it is. `bytes` has all of a superblock. */
-export function readSuperblock(bytes: Uint8Array): number | Unusable {
+/** What a superblock tells of a tree. */
+export interface TreeShape {
+  readonly leaves: number;
+  /** What every hash begins with, at most MAX_SALT_SIZE bytes. */
+  readonly salt: Uint8Array;
+}
+
+/** Of a tree of our kind, SHA-256 of a salt and 4 KiB; or what else it is. `bytes` has all of a superblock. */
+export function readSuperblock(bytes: Uint8Array): TreeShape | Unusable {
   const block = Buffer.from(bytes.buffer, bytes.byteOffset, SUPERBLOCK_SIZE);
   if (!hasMagic(block)) return { problem: "does not begin as a dm-verity file does" };
   const version = block.readUInt32LE(AT.version);
@@ -69,11 +78,12 @@ export function readSuperblock(bytes: Uint8Array): number | Unusable {
   const sizes = [block.readUInt32LE(AT.dataBlock), block.readUInt32LE(AT.hashBlock)];
   if (sizes.some((size) => size !== LEAF_SIZE))
     return { problem: `has blocks of ${sizes.join(" and ")} bytes, not ${LEAF_SIZE}` };
-  const saltSize = block.readUInt16LE(AT.salt);
-  if (saltSize !== 0) return { problem: `was made with a salt of ${saltSize} bytes` };
-  if (block.subarray(AT.salt).some((byte) => byte !== 0))
+  const saltSize = block.readUInt16LE(AT.saltSize);
+  if (saltSize > MAX_SALT_SIZE) return { problem: `claims to have a salt of ${saltSize} bytes` };
+  const isEmpty = (start: number, end: number) => block.subarray(start, end).every((byte) => byte === 0);
+  if (!isEmpty(AT.saltSize + 2, AT.salt) || !isEmpty(AT.salt + saltSize, SUPERBLOCK_SIZE))
     return { problem: "has something where its superblock is empty" };
   const leaves = block.readBigUInt64LE(AT.blocks);
   if (leaves < 1n || leaves > BigInt(MAX_LEAVES)) return { problem: `claims to be over ${leaves} blocks` };
-  return Number(leaves);
+  return { leaves: Number(leaves), salt: Uint8Array.from(block.subarray(AT.salt, AT.salt + saltSize)) };
 }

@@ -6,6 +6,7 @@ import { bytes, changeLeaves } from "../helpers/bytes.ts";
 import { attachLoop } from "../helpers/loop.ts";
 import { testWith } from "../helpers/requirements.ts";
 import { type TempDir, tempDir } from "../helpers/temp.ts";
+import { serveWeb } from "../helpers/web.ts";
 
 const LEAF = 4096;
 
@@ -58,6 +59,46 @@ testWith("veritysetup")(
       expect(own.equals(fs.readFileSync(dir.file("theirs")))).toBe(true);
       fs.rmSync(dir.file("theirs"));
     }
+  },
+);
+
+testWith("veritysetup")(
+  "a tree that veritysetup salts, as it does unasked, is a tree like any other, here, at a far side and at a URL",
+  async () => {
+    using dir = tempDir();
+    const path = write(dir, "image", image());
+    const { stdout } = Bun.spawnSync(["veritysetup", "format", path, `${path}.verity`], {
+      env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin` },
+    });
+    const root = /Root hash:\s+([0-9a-f]{64})/.exec(stdout.toString())?.[1] ?? "";
+    expect(/Salt:\s+([0-9a-f]{64})/.exec(stdout.toString())?.[1]).toHaveLength(64);
+    const tree = ["--tree", `${path}.verity`, "--root-hash", root];
+    expect(said(await run(["compare", "-q", ...tree, path]))).toBe("0 ");
+    const rotten = write(dir, "rotten", changeLeaves(image(), [2]));
+    expect(said(await run(["compare", "-q", ...tree, rotten]))).toBe("1 8192 4096\n");
+    const far = [...fakeSsh(dir.file("rsh")), "-S", BINARY];
+    expect(said(await run(["compare", "-q", ...far, ...tree, `h:${rotten}`]))).toBe("1 8192 4096\n");
+    await using web = serveWeb();
+    for (const name of ["image", "image.verity"]) web.files.set(`/${name}`, fs.readFileSync(dir.file(name)));
+    for (const road of ["here", "far"] as const) {
+      fs.copyFileSync(rotten, dir.file("to"));
+      const to = road === "far" ? `h:${dir.file("to")}` : dir.file("to");
+      const words = ["-f", "--json", "--progress", "none", "-w", "2", ...(road === "far" ? far : [])];
+      const result = await run([...words, "--root-hash", root, `${web.origin}/image`, to]);
+      expect(result.exitCode).toBe(0);
+      expect(summaryOf(result)).toMatchObject({ bytesWritten: LEAF, sourceAuthenticated: true });
+      expect(fs.readFileSync(dir.file("to")).equals(image())).toBe(true);
+    }
+    // The salt is a part of what is proved.
+    const changed = fs.readFileSync(`${path}.verity`);
+    changed[90] = (changed[90] ?? 0) ^ 1;
+    write(dir, "changed", changed);
+    const wrong = await run(["compare", "-q", "--tree", dir.file("changed"), "--root-hash", root, path]);
+    expect(wrong.stderr).toContain("does not have the root hash that was demanded");
+    expect(wrong.exitCode).toBe(7);
+    // Nor is one written over by index, which salts nothing.
+    const index = await run(["index", path]);
+    expect(index.stderr).toContain("it exists and is no hash tree that blocksync writes (no-tree)");
   },
 );
 

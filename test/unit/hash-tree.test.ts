@@ -1,6 +1,6 @@
 /** Hash trees as they are made, read and proved, at the sizes where a level begins. */
 import { describe, expect, test } from "bun:test";
-import { sha256 } from "../../src/local/work/hash.ts";
+import { saltedSha256, sha256 } from "../../src/local/work/hash.ts";
 import { equalBytes } from "../../src/sync/blocks.ts";
 import { TreeBuilder } from "../../src/tree/builder.ts";
 import { HashTree, type TreeBytes } from "../../src/tree/hash-tree.ts";
@@ -58,7 +58,7 @@ class Reading implements TreeBytes {
 /** What opening it and reading all its hashes fails with; "" where it does not. */
 async function problemOf(file: Uint8Array, root?: Uint8Array): Promise<string> {
   try {
-    const tree = await HashTree.open(new Reading(file), root, sha256);
+    const tree = await HashTree.open(new Reading(file), root, saltedSha256);
     const hashes = await tree.hashes({ first: 0, count: tree.leaves });
     for (let leaf = 0; leaf < tree.leaves; leaf++)
       expect(equalBytes(hashes.subarray(leaf * 32, leaf * 32 + 32), hashOf(leaf))).toBe(true);
@@ -135,7 +135,7 @@ describe("no bit of a tree that was changed is believed:", () => {
     const index = Buffer.from(
       file.subarray(file.length - 300_000 * 32 - 32 * ((128 - (300_000 % 128)) % 128)).subarray(0, 300_000 * 32),
     );
-    const tree = await HashTree.open(new Reading(index), root, sha256);
+    const tree = await HashTree.open(new Reading(index), root, saltedSha256);
     index.fill(0, 0, 32);
     // Long read over, so that it is read again.
     const first = tree.hashes({ first: 0, count: 1 }).then(
@@ -168,7 +168,8 @@ test("what is no tree that can be used is said, whatever sizes it claims", async
     [with32(36, 0x3231_35), "was not made with SHA-256"],
     [with32(64, 512), "has blocks of 512 and 4096 bytes, not 4096"],
     [with32(68, 0xffff_ffff), "has blocks of 4096 and 4294967295 bytes, not 4096"],
-    [with32(80, 32), "was made with a salt of 32 bytes"],
+    [with32(80, 257), "claims to have a salt of 257 bytes"],
+    [with32(84, 1), "has something where its superblock is empty"],
     [with32(88, 1), "has something where its superblock is empty"],
     [with64(72, 0n), "claims to be over 0 blocks"],
     [with64(72, 2n ** 64n - 1n), `claims to be over ${2n ** 64n - 1n} blocks`],
@@ -189,7 +190,7 @@ test("what is no tree that can be used is said, whatever sizes it claims", async
 test("hashes are read with what proves them alone, a little of a large tree", async () => {
   const { file, root } = await made(200_000);
   const reading = new Reading(file);
-  const tree = await HashTree.open(reading, root, sha256);
+  const tree = await HashTree.open(reading, root, saltedSha256);
   await tree.hashes({ first: 150_000, count: 10 });
   expect(reading.count).toBeLessThan(600_000);
   await tree.hashes({ first: 150_000, count: 1000 });

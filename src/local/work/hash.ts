@@ -15,6 +15,7 @@
 import { loadCrypto } from "../../builtin.ts";
 import { LEAF_SIZE, leafCount } from "../../sync/blocks.ts";
 import { type LeafHashSize, PRINT_SIZE } from "../../sync/endpoint.ts";
+import type { Sha256 } from "../../sync/fingerprint.ts";
 import { type HashChoice, type HashName, SEED_SIZE } from "../../sync/spec.ts";
 
 const GMAC_KEY_OFFSET = 12;
@@ -96,7 +97,13 @@ function cryptoDigest(name: "sha256" | "sha512" | "blake2b512" | "md5" | "sha1",
   };
 }
 
-async function createDigest(name: HashName, seed: DataView): Promise<Digest> {
+function saltedDigest(salt: Uint8Array): Digest {
+  const hash = saltedSha256(salt);
+  return { size: 32, slow: true, digest: (bytes, out, offset) => out.set(hash(bytes), offset) };
+}
+
+async function createDigest(name: HashName, seed: DataView, salt: Uint8Array | undefined): Promise<Digest> {
+  if (salt !== undefined && name !== "sha256") throw new RangeError(`Salt for ${name}`);
   switch (name) {
     case "gmac":
       return gmacDigest(seed);
@@ -105,7 +112,7 @@ async function createDigest(name: HashName, seed: DataView): Promise<Digest> {
     case "xxh128":
       return await xxh128Digest();
     case "sha256":
-      return cryptoDigest(name, 32);
+      return salt === undefined ? cryptoDigest(name, 32) : saltedDigest(salt);
     case "sha512":
     case "blake2b512":
       return cryptoDigest(name, 64);
@@ -123,6 +130,13 @@ function xxh3(bytes: Uint8Array, seed: bigint): bigint {
 /** 32 new bytes. */
 export function sha256(bytes: Uint8Array): Uint8Array {
   return Bun.CryptoHasher.hash("sha256", bytes);
+}
+
+/** Of the salt and then the bytes; each time 32 new bytes. */
+export function saltedSha256(salt: Uint8Array): Sha256 {
+  if (salt.length === 0) return sha256;
+  const begun = new Bun.CryptoHasher("sha256").update(salt);
+  return (bytes) => begun.copy().update(bytes).digest();
 }
 
 /** What every hash of the block begins with. */
@@ -163,7 +177,7 @@ export class Hasher {
     if (choice.seed.length !== SEED_SIZE) throw new RangeError(`Invalid seed of ${choice.seed.length} bytes`);
     const seed = new DataView(choice.seed.buffer, choice.seed.byteOffset, SEED_SIZE);
     const names = choice.additional === undefined ? [choice.name] : [choice.name, choice.additional];
-    const digests = await Promise.all(names.map((name) => createDigest(name, seed)));
+    const digests = await Promise.all(names.map((name) => createDigest(name, seed, choice.salt)));
     return new Hasher(digests, BigInt(seed.getUint32(0, true)), choice);
   }
 

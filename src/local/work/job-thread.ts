@@ -9,7 +9,7 @@ declare const self: Worker;
 const hashers = new Map<string, Promise<Hasher>>();
 
 function hasherOf(choice: HashChoice): Promise<Hasher> {
-  const key = `${choice.name} ${choice.additional ?? ""} ${choice.seed.join(" ")}`;
+  const key = `${choice.name} ${choice.additional ?? ""} ${choice.seed.join(" ")} ${choice.salt?.join(" ") ?? ""}`;
   const hasher = hashers.get(key) ?? Hasher.create(choice);
   hashers.set(key, hasher);
   return hasher;

@@ -82,7 +82,7 @@
  *
  * where `spec` is: path name (not empty, no NUL byte), label name, access u8 (0 read, 1 rehearse, 2 write, 3 join), block
  * size u32, hash u8, additional bool, and if so hash u8 (0 xxh3-xxh64, 1 xxh128, 2 sha256, 3 sha512, 4 blake2b512, 5 md5,
- * 6 sha1, 7 gmac), seed bytes (28), drop cache bool, discard bool, compress bool, count u32 (at most 5), that many times: allowed
+ * 6 sha1, 7 gmac), seed bytes (28, and the salt of a hash tree behind them, at most 256), drop cache bool, discard bool, compress bool, count u32 (at most 5), that many times: allowed
  * refusal u8 (0 mounted, 1 held, 2 in-use, 3 locked, 4 unseen), examine u8 (0 nothing, 1 itself, 2 partitions), undo bool, and if
  * so path name (not empty, no NUL byte), label name, run bytes (16), chain bool; none for what is opened to read or join;
  *

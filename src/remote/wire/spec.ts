@@ -2,14 +2,27 @@
 import { OVERRIDABLE, ProtocolError } from "../../errors.ts";
 import { isBlockSize } from "../../sync/blocks.ts";
 import { EXAMINATIONS } from "../../sync/facts.ts";
-import { ACCESSES, type EndpointSpec, HASH_NAMES, RUN_ID_SIZE, SEED_SIZE, type UndoSpec } from "../../sync/spec.ts";
+import {
+  ACCESSES,
+  type EndpointSpec,
+  HASH_NAMES,
+  type HashChoice,
+  MAX_SALT_SIZE,
+  RUN_ID_SIZE,
+  SEED_SIZE,
+  type UndoSpec,
+} from "../../sync/spec.ts";
 import type { FieldReader, FieldWriter } from "./protocol.ts";
 
 export function writeSpec(writer: FieldWriter, spec: EndpointSpec): FieldWriter {
   writer.name(spec.path).name(spec.label).u8(ACCESSES.indexOf(spec.access)).u32(spec.blockSize);
   writer.u8(HASH_NAMES.indexOf(spec.hash.name)).bool(spec.hash.additional !== undefined);
   if (spec.hash.additional !== undefined) writer.u8(HASH_NAMES.indexOf(spec.hash.additional));
-  writer.bytes(spec.hash.seed).bool(spec.dropCache).bool(spec.discard).bool(spec.compress);
+  writer
+    .bytes(Buffer.concat([spec.hash.seed, spec.hash.salt ?? new Uint8Array()]))
+    .bool(spec.dropCache)
+    .bool(spec.discard)
+    .bool(spec.compress);
   writer.u32(spec.allowed.length);
   for (const name of spec.allowed) writer.u8(OVERRIDABLE.indexOf(name));
   writer.u8(EXAMINATIONS.indexOf(spec.examine)).bool(spec.undo !== undefined);
@@ -33,9 +46,22 @@ function readBlockSize(reader: FieldReader): number {
   return checked(size, isBlockSize(size), `${size} is not a block size`);
 }
 
-function readSeed(reader: FieldReader): Uint8Array {
-  const seed = reader.bytes();
-  return checked(seed, seed.length === SEED_SIZE, `a seed of ${seed.length} bytes`).slice();
+function readSeed(reader: FieldReader): Pick<HashChoice, "seed" | "salt"> {
+  const bytes = reader.bytes();
+  const isRight = bytes.length >= SEED_SIZE && bytes.length <= SEED_SIZE + MAX_SALT_SIZE;
+  checked(bytes, isRight, `a seed of ${bytes.length} bytes`);
+  const seed = bytes.slice(0, SEED_SIZE);
+  return bytes.length === SEED_SIZE ? { seed } : { seed, salt: bytes.slice(SEED_SIZE) };
+}
+
+function readHash(reader: FieldReader): HashChoice {
+  const name = reader.oneOf(HASH_NAMES);
+  const hash = { name, additional: reader.bool() ? reader.oneOf(HASH_NAMES) : undefined, ...readSeed(reader) };
+  return checked(
+    hash,
+    hash.salt === undefined || (name === "sha256" && hash.additional === undefined),
+    "a salt for another hash",
+  );
 }
 
 function readUndo(reader: FieldReader, access: EndpointSpec["access"]): UndoSpec {
@@ -52,11 +78,7 @@ export function readSpec(reader: FieldReader): EndpointSpec {
     label: reader.name(),
     access: reader.oneOf(ACCESSES),
     blockSize: readBlockSize(reader),
-    hash: {
-      name: reader.oneOf(HASH_NAMES),
-      additional: reader.bool() ? reader.oneOf(HASH_NAMES) : undefined,
-      seed: readSeed(reader),
-    },
+    hash: readHash(reader),
     dropCache: reader.bool(),
     discard: reader.bool(),
     compress: reader.bool(),
